@@ -1,0 +1,54 @@
+"""Every error schuss raises on purpose.
+
+```
+SchussError
+├── InputError          the user's data, options or files are wrong: one sentence, exit code 2
+│   ├── DataError       a source cannot be read or holds a bad value (names file, row, column)
+│   ├── OptionError     an option has a value it cannot have (names the valid ones)
+│   ├── ModelFileError  a model file is damaged, or is not a model file
+│   └── OutputError     the place to write to is taken, full or read-only
+└── TrainingError       no run of the population could be trained (all diverged)
+```
+
+A message is one sentence: what was required, what came, and where.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "InputError",
+    "ModelFileError",
+    "OptionError",
+    "OutputError",
+    "SchussError",
+    "TrainingError",
+]
+
+
+class SchussError(Exception):
+    """Root of every error raised on purpose."""
+
+
+class InputError(SchussError):
+    """What the user gave is wrong; the command line ends with exit code 2."""
+
+
+class DataError(InputError):
+    """A source cannot be read, or holds a value that cannot be used."""
+
+
+class OptionError(InputError):
+    """An option has a value it cannot have."""
+
+
+class ModelFileError(InputError):
+    """A model file is damaged, or is not a model file."""
+
+
+class OutputError(InputError):
+    """The place to write to is taken, full or read-only."""
+
+
+class TrainingError(SchussError):
+    """No run of the population could be trained."""
