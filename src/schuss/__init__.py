@@ -1,3 +1,47 @@
-"""schuss: stochastic gradient descent without guessing the learning rate."""
+"""schuss: stochastic gradient descent without guessing the learning rate.
+
+>>> import schuss
+>>> schuss.__version__.count(".")
+2
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .errors import DataError, InputError, ModelFileError, OptionError, OutputError, SchussError, TrainingError
+
+if TYPE_CHECKING:
+    from .model import Model
+    from .training import Result, train
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "DataError",
+    "InputError",
+    "Model",
+    "ModelFileError",
+    "OptionError",
+    "OutputError",
+    "Result",
+    "SchussError",
+    "TrainingError",
+    "__version__",
+    "train",
+]
+
+# Loaded when first asked for, so that `import schuss` and `schuss --help` stay instant: numba and pyarrow alone take a
+# second to import.
+_LAZY = {"Model": "model", "Result": "training", "train": "training"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'schuss' has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
