@@ -1,0 +1,178 @@
+"""The command line: parse, call, print, exit code.
+
+Exit codes: 0 done; 2 the input or the options are wrong (one sentence on stderr, no traceback); 130 interrupted;
+1 a defect of schuss.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from . import __version__, options, printout, progress
+from .errors import SchussError
+
+DONE, DEFECT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code.
+
+    >>> main(["--version"])
+    schuss ...
+    0
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        with commands.make_context("schuss", list(arguments)) as context:
+            code = commands.invoke(context) or DONE
+            sys.stdout.flush()
+            return code
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.ClickException as error:
+        return _complain(WRONG_INPUT, options.sentence(error))
+    except SchussError as error:
+        return _complain(WRONG_INPUT, str(error))
+    except (KeyboardInterrupt, click.Abort):
+        return _complain(INTERRUPTED, "interrupted")
+    except BrokenPipeError:
+        return _end_quietly()
+    except Exception:
+        traceback.print_exc()
+        return _complain(DEFECT, "this is a defect of schuss; please report it with the lines above")
+
+
+def _complain(code: int, sentence: str) -> int:
+    print(f"schuss: {sentence}", file=sys.stderr)
+    return code
+
+
+def _end_quietly() -> int:
+    """End after the reader of our output has gone (`schuss predict … | head`).
+
+    Python flushes stdout once more at exit; pointing it to nowhere keeps that from complaining.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DONE
+
+
+@click.group(
+    cls=options.OrderedGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, message="schuss %(version)s")
+@click.pass_context
+def commands(context: click.Context) -> None:
+    r"""Train models by stochastic gradient descent without guessing the learning rate.
+
+    A whole grid of hyperparameters trains at once, in one pass over the data; the runs race, the winner is kept, and a
+    report draws what happened.
+
+    \b
+        schuss train flights.csv --target delayed
+        schuss predict runs/flights-delayed new.csv
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@commands.command()
+@options.data
+@options.columns
+@options.descent
+@options.reading
+@options.machine
+@options.output
+@options.as_json
+def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) -> int:
+    """Train a model on DATA and keep it with its report.
+
+    DATA is one or several files (CSV, TSV, JSON lines, Parquet, Arrow, svmlight, .npz; also .gz and .zst), a folder, a
+    pattern such as 'part-*.parquet', an address such as s3://bucket/table.parquet, or - for standard input.
+    """
+    from .training import train
+
+    with progress.display(quiet=quiet) as show:
+        result = train(_place(data), progress=show, **settings)
+    click.echo(json.dumps(result.summary) if as_json else printout.training(result.summary, result.record))
+    if result.summary["outcome"] == "interrupted":
+        return _complain(INTERRUPTED, f"interrupted; the best model so far is saved in {result.summary['model']}")
+    return DONE
+
+
+@commands.command()
+@click.argument("model")
+@options.data
+@options.reading
+@click.option("--proba", is_flag=True, help="Add a column p_CLASS with the probability of each class.")
+@click.option("--out", metavar="FILE", help="Write to this .csv or .parquet file instead of standard output.")
+def predict(model: str, data: tuple[str, ...], proba: bool, out: str | None, **reading: Any) -> None:
+    """Predict the rows of DATA: one row out for each row in, in the same order.
+
+    MODEL is the folder of a run, or its model.safetensors.
+    """
+    from . import predictions
+    from .model import Model
+
+    write = predictions.writer(out)
+    write(Model.load(model).predict_batches(_source(data, reading), proba=proba))
+
+
+@commands.command()
+@click.argument("model")
+@options.data
+@options.reading
+@options.as_json
+def evaluate(model: str, data: tuple[str, ...], as_json: bool, **reading: Any) -> None:
+    """Tell how well a model predicts DATA, whose target column is known.
+
+    MODEL is the folder of a run, or its model.safetensors.
+    """
+    from .model import Model
+
+    scores = Model.load(model).evaluate(_source(data, reading))
+    click.echo(json.dumps(scores) if as_json else printout.scores(scores))
+
+
+@commands.command()
+@click.argument("model")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=20, show_default=True, help="How many of the largest weights to show."
+)
+@options.as_json
+def explain(model: str, top: int, as_json: bool) -> None:
+    """Show the largest weights of a model, in the units of the data.
+
+    MODEL is the folder of a run, or its model.safetensors.
+    """
+    from .model import Model
+
+    weights = Model.load(model).explain(top=top)
+    click.echo(json.dumps(weights) if as_json else printout.weights(weights))
+
+
+@commands.command()
+def warmup() -> None:
+    """Compile the kernels now, so that the first training need not."""
+    from .population import warmup
+
+    seconds = warmup()
+    click.echo(f"kernels ready after {seconds:.1f} s")
+
+
+def _place(data: tuple[str, ...]) -> str | list[str]:
+    return data[0] if len(data) == 1 else list(data)
+
+
+def _source(data: tuple[str, ...], reading: dict[str, Any]) -> Any:
+    from .data.open import open_source
+
+    return open_source(_place(data), **reading)

@@ -1,0 +1,220 @@
+"""The options of the command line: how each is read, what it means, and the sentence for one that cannot be."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class OrderedGroup(click.Group):
+    """Commands in the order of their definition, with the nearest name for a misspelt one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names as defined; click would sort them."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one may have been meant."""
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            known = f"; the commands are {', '.join(self.commands)}"
+            raise click.UsageError(f"no such command '{args[0]}'{nearest(args[0], self.commands) or known}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class AutoOr(click.ParamType):
+    """'auto' or a number of the given kind."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind = kind
+        self.name = "auto or a number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | int | float:
+        """Parse one value."""
+        if not isinstance(value, str) or value == "auto":
+            return value
+        try:
+            return self.kind(value)
+        except ValueError:
+            number = "a whole number" if self.kind is int else "a number"
+            self.fail(f"'{value}' is neither 'auto' nor {number}", param, ctx)
+
+
+class Names(click.ParamType):
+    """Names separated by commas; one that holds a comma is quoted as in CSV: '"a,b",c'."""
+
+    name = "NAME,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Parse one value."""
+        return tuple(next(csv.reader([value]), ())) if isinstance(value, str) else value
+
+
+def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    """Declare an option whose default is shown in the help."""
+    return click.option(*names, **{"show_default": True, **settings})
+
+
+def group(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Join declarations into one decorator that keeps their order."""
+
+    def decorate(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+data = click.argument("data", nargs=-1, required=True, metavar="DATA...")
+
+reading = group(
+    option(
+        "--format",
+        metavar="NAME",
+        help="Format of DATA, where the file name does not tell it: csv, tsv, jsonl, parquet, arrow, svmlight or npz.",
+    ),
+    option(
+        "--header/--no-header",
+        default=True,
+        help="Whether the first line of a CSV file holds the names of the columns; without, they are c0, c1, …",
+    ),
+)
+
+columns = group(
+    option("--target", metavar="COLUMN", help="Column to learn to predict; svmlight and .npz files carry their own."),
+    option("--weight", metavar="COLUMN", help="Column that holds a weight for each row."),
+    option("--class-weight", metavar="balanced", help="Weigh the rows so that all classes count the same."),
+    option("--numeric", type=Names(), default=(), show_default=False, help="Columns to read as numbers."),
+    option("--categorical", type=Names(), default=(), show_default=False, help="Columns to read as categories."),
+    option("--text", type=Names(), default=(), show_default=False, help="Columns to read as text, word by word."),
+    option("--ignore", type=Names(), default=(), show_default=False, help="Columns to leave out."),
+    option(
+        "--scan",
+        is_flag=True,
+        show_default=False,
+        help="Find roles and statistics from all rows instead of a sample; reads the data once more.",
+    ),
+)
+
+descent = group(
+    option(
+        "--task",
+        default="auto",
+        metavar="auto|classification|regression",
+        help="What to learn; auto decides by the values of the target.",
+    ),
+    option(
+        "--loss",
+        metavar="NAME",
+        help="Loss to minimise: log_loss (default) or hinge for classes, squared_error for numbers.",
+    ),
+    option(
+        "--optimizer",
+        type=Names(),
+        default=("auto",),
+        metavar="auto|NAME,…",
+        help="Optimizers that race: sgd, momentum, adagrad, adam.",
+    ),
+    option(
+        "--learning-rate",
+        metavar="auto|X",
+        type=AutoOr(float),
+        default="auto",
+        help="Learning rate; auto lets a whole grid of them race.",
+    ),
+    option(
+        "--schedule",
+        default="linear",
+        metavar="NAME",
+        help="How the learning rate falls: constant, linear or inverse_time.",
+    ),
+    option(
+        "--l2",
+        metavar="auto|X",
+        type=AutoOr(float),
+        default="auto",
+        help="Strength of the L2 penalty on the standardised features.",
+    ),
+    option("--batch-size", metavar="auto|N", type=AutoOr(int), default="auto", help="Rows in a mini-batch."),
+    option(
+        "--epochs",
+        metavar="auto|N",
+        type=AutoOr(int),
+        default="auto",
+        help="Passes over the data; auto goes on while the held-out loss falls.",
+    ),
+    option("--time-limit", metavar="TIME", help="Stop after this time (60s, 10m, 2h) with the best model so far."),
+    option("--runs", type=click.IntRange(min=1), default=16, metavar="N", help="Runs that race, all together."),
+    option(
+        "--holdout",
+        default="0.1",
+        metavar="SHARE",
+        help="Rows kept aside to judge the runs: a share, last:SHARE, group:COLUMN, a file, or none.",
+    ),
+    option(
+        "--order",
+        default="shuffle",
+        metavar="shuffle|once|replace|keep",
+        help="Order of the rows: shuffled anew each epoch, shuffled once, drawn with replacement, or as they are.",
+    ),
+    option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        metavar="N",
+        help="Seed of everything random; the same seed gives the same model, bit for bit.",
+    ),
+)
+
+machine = group(
+    option(
+        "--memory", metavar="SIZE", help="Memory the weights may take (4GB); by default a quarter of the machine's."
+    ),
+    option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads to train with; by default one a core."),
+)
+
+output = group(
+    option("--out", metavar="DIR", help="Folder of the run; by default runs/NAME-TARGET."),
+    option("--force", is_flag=True, show_default=False, help="Write over a finished run in that folder."),
+    option("--quiet", "-q", is_flag=True, show_default=False, help="Show no progress and no notices."),
+)
+
+as_json = option("--json", "as_json", is_flag=True, show_default=False, help="Print one JSON object instead of text.")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Give the end of a sentence that suggests the name that may have been meant, or nothing.
+
+    >>> nearest("--epoch", ["--epochs", "--seed"])
+    "; did you mean '--epochs'?"
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def sentence(error: click.ClickException) -> str:
+    """Say in one sentence what click found wrong."""
+    parameter = getattr(error, "param", None)
+    named = f"option '{parameter.opts[0]}'" if isinstance(parameter, click.Option) else "an argument"
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        known = [name for each in error.ctx.command.get_params(error.ctx) for name in each.opts]
+        return f"no such option '{error.option_name}'{nearest(error.option_name, known)}"
+    if isinstance(error, click.MissingParameter):
+        return f"{parameter.human_readable_name if parameter else named} is missing"
+    if isinstance(error, click.BadParameter):
+        return f"{named}: {_plain(error.message)}"
+    return _plain(error.format_message())
+
+
+def _plain(message: str) -> str:
+    """Turn click's 'Two. Sentences.' into the form of our own messages."""
+    message = " ".join(message.split()).rstrip(".")
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,91 @@
+"""Writing predictions batch by batch: CSV to standard output, CSV or Parquet to a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from .errors import OptionError
+from .files import replacing
+
+Batches = Iterable[pa.RecordBatch]
+
+
+def writer(out: str | None) -> Callable[[Batches], None]:
+    """Choose how predictions are written, before anything is read.
+
+    Parameters
+    ----------
+    out : a file name ending in .csv or .parquet, which is replaced only when all rows are written; None for standard
+        output.
+
+    Raises
+    ------
+    OptionError
+        When the name ends in something else.
+    """
+    if out is None:
+        return lambda batches: write_csv(batches, sys.stdout.buffer)
+    formats = {".csv": write_csv, ".parquet": write_parquet}
+    write = formats.get(Path(out).suffix.lower())
+    if write is None:
+        raise OptionError(f"option '--out': '{out}' does not end in {' or '.join(formats)}")
+
+    def write_file(batches: Batches) -> None:
+        with replacing(out) as file:
+            write(batches, file)
+
+    return write_file
+
+
+def write_csv(batches: Batches, file: BinaryIO) -> None:
+    r"""Write batches as CSV with a header, quoting only the values that need it.
+
+    >>> import io, pyarrow as pa
+    >>> file = io.BytesIO()
+    >>> write_csv([pa.record_batch({"prediction": ["yes", "no, thanks"]})], file)
+    >>> file.getvalue()
+    b'prediction\nyes\n"no, thanks"\n'
+    """
+    for index, batch in enumerate(batches):
+        if index == 0:
+            file.write(_header(batch.schema.names))
+        file.write(_csv(batch))
+
+
+def write_parquet(batches: Batches, file: BinaryIO) -> None:
+    """Write batches as one Parquet file."""
+    writer = None
+    try:
+        for batch in batches:
+            writer = writer or pq.ParquetWriter(file, batch.schema)
+            writer.write_batch(batch)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _header(names: list[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(names)
+    return line.getvalue().encode()
+
+
+def _csv(batch: pa.RecordBatch) -> bytes:
+    """Give the lines of one batch; Arrow quotes all strings or none, so quote only where a value demands it."""
+    for quoting in ("none", "needed"):
+        lines = pa.BufferOutputStream()
+        try:
+            pa_csv.write_csv(batch, lines, pa_csv.WriteOptions(include_header=False, quoting_style=quoting))
+        except pa.ArrowInvalid:
+            continue
+        return lines.getvalue().to_pybytes()
+    raise AssertionError("quoted values can always be written")

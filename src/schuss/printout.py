@@ -1,0 +1,115 @@
+"""Results as text for a person: aligned, plain, nothing computed but units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) -> str:
+    """Say what was trained on what, how good it is, and what to type next.
+
+    Parameters
+    ----------
+    summary : what `train --json` prints.
+    record : the events of the run; its first one names the columns and holds the notices.
+    """
+    start = next(event for event in record if event["event"] == "start")
+    left_out = [f"'{column['name']}' ({column['note']})" for column in start["columns"] if column["role"] == "ignored"]
+    lines = [
+        ("trained", f"{summary['task']} of '{summary['target']}' from {start['source']['name']}: {_size(summary)}"),
+        ("left out", ", ".join(left_out)),
+        *(("notice", notice) for notice in start["notices"]),
+        ("held out", _holdout(summary["holdout"])),
+        ("winner", _chosen(summary["chosen"])),
+        ("race", _race(summary)),
+        ("outcome", summary["outcome"]),
+        ("model", summary["model"]),
+        ("report", summary["report"]),
+        ("next", f"schuss predict {summary['model']} DATA" if summary["model"] else None),
+    ]
+    return _labelled((label, text) for label, text in lines if text)
+
+
+def scores(scores: Mapping[str, Any]) -> str:
+    """List the metrics of an evaluation, one a line."""
+    return _labelled((name.replace("_", " "), number(value)) for name, value in scores.items())
+
+
+def weights(weights: Sequence[Mapping[str, Any]]) -> str:
+    """List weights with their features in the given order, one a line."""
+    names = {"feature": "feature", "output": "output", "weight": "weight", "in_data_units": "in data units", "unit": ""}
+    rows = [[number(row[name]) for name in names] for row in weights]
+    return _table(list(names.values()), rows)
+
+
+def number(value: object) -> str:
+    """Write a number with four significant digits or thousands separators, anything else as it is.
+
+    >>> number(0.123456), number(1234567), number(None), number("age")
+    ('0.1235', '1,234,567', '–', 'age')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time span with the unit a person would choose.
+
+    >>> duration(4.26), duration(75), duration(7500)
+    ('4.3 s', '1 min 15 s', '2 h 5 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _size(summary: Mapping[str, Any]) -> str:
+    size = f"{number(summary['rows'])} rows, {number(summary['features'])} features"
+    return f"{size}, {len(summary['classes'])} classes" if summary["classes"] else size
+
+
+def _holdout(holdout: Mapping[str, Any] | None) -> str:
+    if not holdout:
+        return "nothing"
+    text = f"loss {number(holdout['loss'])} where the constant prediction has {number(holdout['constant_loss'])}"
+    for name, title in (("accuracy", "accuracy"), ("r2", "R²")):
+        if name in holdout:
+            text += f", {title} {number(holdout[name])}"
+    return f"{text} ({number(holdout['rows'])} rows)"
+
+
+def _chosen(chosen: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in chosen.items())
+
+
+def _race(summary: Mapping[str, Any]) -> str:
+    memory = summary["peak_memory_bytes"] / 2**20
+    speed = f"{number(round(summary['rows_per_second']))} rows/s"
+    return f"{summary['runs']} runs in {duration(summary['seconds'])}, {speed}, {memory:,.0f} MiB at most"
+
+
+def _labelled(lines: Iterable[tuple[str, str]]) -> str:
+    """Put the texts into one column beside their labels."""
+    lines = list(lines)
+    width = max((len(label) for label, _ in lines), default=0)
+    return "\n".join(f"{label:<{width}}  {text}" for label, text in lines)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """Align columns: the first two to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    numeric = [False, False, True, True, False]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in [header, *rows]
+    )
