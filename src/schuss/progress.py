@@ -25,14 +25,14 @@ def display(*, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Ca
     quiet : show nothing.
     stream : where to write; stderr unless given, so that stdout holds results only.
     """
-    stream = stream or sys.stderr
+    out = stream or sys.stderr
     if quiet:
         yield None
-    elif stream.isatty():
-        with _bar(stream) as bar:
+    elif out.isatty():
+        with _bar(out) as bar:
             yield _Live(bar)
     else:
-        yield _Log(stream)
+        yield _Log(out)
 
 
 class _Log:
