@@ -84,7 +84,7 @@ reading = group(
     option(
         "--header/--no-header",
         default=True,
-        help="Whether the first line of a CSV file holds the names of the columns; without, they are c0, c1, …",
+        help="Whether the first line of a CSV file names the columns; where not, they are called c0, c1 and so on.",
     ),
 )
 

@@ -1,0 +1,92 @@
+"""What holds for the code as a whole: the order of imports, light start, pinned names, readable sizes."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import schuss
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "src" / "schuss").rglob("*.py"))
+HEAVY = {"numba", "sklearn", "pyarrow", "scipy", "matplotlib", "rich", "torch", "pandas"}
+
+
+def imported(path: Path) -> set[str]:
+    """Names of the outside packages that a module imports anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_imports_go_one_way() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT / "src").as_posix())
+def test_compiled_code_stays_in_its_room(path: Path) -> None:
+    kernels = ROOT / "src" / "schuss" / "population" / "kernels"
+    assert "torch" not in imported(path)
+    assert path.is_relative_to(kernels) or "numba" not in imported(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT / "src").as_posix())
+def test_modules_can_be_read(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "a module starts with a sentence that says what it is"
+    assert text.count("\n") < 450
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    long = [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 70]
+    assert not long, f"too long to read at a glance: {long}"
+
+
+def test_exported_names() -> None:
+    assert schuss.__all__ == [
+        "DataError",
+        "InputError",
+        "Model",
+        "ModelFileError",
+        "OptionError",
+        "OutputError",
+        "Result",
+        "SchussError",
+        "TrainingError",
+        "__version__",
+        "train",
+    ]
+    for name in schuss.__all__:
+        assert not isinstance(getattr(schuss, name), types.ModuleType)
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        schuss.trian  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["import schuss", "schuss --version", "schuss --help", "schuss train --help", "schuss predict --nonsense"],
+)
+def test_starts_without_heavy_imports(start: str) -> None:
+    code = start if start.startswith("import") else f"from schuss.cli import main; main({start.split()[1:]!r})"
+    code += "; import sys; print(' '.join(sorted({name.partition('.')[0] for name in sys.modules})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert HEAVY.isdisjoint(done.stdout.splitlines()[-1].split())
