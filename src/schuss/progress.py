@@ -47,7 +47,7 @@ class _Log:
             print(line, file=self._stream, flush=True)
         if event["event"] == "progress" and event["seconds"] >= self._next:
             self._next = event["seconds"] + LOG_SECONDS
-            print(", ".join(_status(event)), file=self._stream, flush=True)
+            print(", ".join(_status(event, _whole)), file=self._stream, flush=True)
 
 
 class _Live:
@@ -61,7 +61,7 @@ class _Live:
         for line in _news(event):
             self._bar.console.print(line, markup=False, highlight=False)
         if event["event"] == "progress":
-            text = "  ".join(_status(event))
+            text = "  ".join(_status(event, _short))
             self._bar.update(self._task, completed=event["rows"], total=event["planned_rows"], description=text)
 
 
@@ -70,7 +70,7 @@ def _bar(stream: TextIO) -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn
 
     console = Console(file=stream)
-    return Progress(BarColumn(bar_width=24), TextColumn("{task.description}"), console=console, transient=True)
+    return Progress(BarColumn(bar_width=16), TextColumn("{task.description}"), console=console, transient=True)
 
 
 def _news(event: Event) -> Iterator[str]:
@@ -81,10 +81,9 @@ def _news(event: Event) -> Iterator[str]:
             yield f"schuss: {notice}"
 
 
-def _status(event: Event) -> list[str]:
-    rows = number(event["rows"])
-    planned = f" of {number(event['planned_rows'])}" if event["planned_rows"] else ""
-    status = [f"{rows}{planned} rows", f"{event['rows_per_second']:,.0f} rows/s"]
+def _status(event: Event, count: Callable[[float], str]) -> list[str]:
+    """Give the parts of a status line; `count` writes numbers of rows."""
+    status = [f"{count(event['rows'])} rows", f"{count(event['rows_per_second'])} rows/s"]
     if event["planned_rows"] and event["rows_per_second"]:
         left = max(event["planned_rows"] - event["rows"], 0) / event["rows_per_second"]
         status.append(f"{duration(left)} left")
@@ -92,3 +91,20 @@ def _status(event: Event) -> list[str]:
         status.append(f"held-out loss {number(event['best_loss'])}")
     status.append(f"{event['runs_alive']} runs alive")
     return status
+
+
+def _whole(count: float) -> str:
+    return f"{count:,.0f}"
+
+
+def _short(count: float) -> str:
+    """Write a count in at most five characters, so that the line fits into a narrow terminal.
+
+    >>> _short(950), _short(12_345), _short(999_950), _short(1_234_567_890)
+    ('950', '12.3k', '1.0M', '1.2G')
+    """
+    for unit in ("", "k", "M"):
+        if count < 999.95:
+            return f"{count:.1f}{unit}" if unit else f"{count:.0f}"
+        count /= 1000
+    return f"{count:.1f}G"
