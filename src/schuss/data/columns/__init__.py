@@ -1,0 +1,1 @@
+"""How a column becomes features, one module for each kind of column."""

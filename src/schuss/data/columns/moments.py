@@ -1,0 +1,64 @@
+"""Statistics of numbers, taken piece by piece in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .kind import LEAST_DEVIATION
+
+
+class Moments(NamedTuple):
+    """Of each component, over the values that are there: mean, deviation to scale by, range; shares of all rows.
+
+    Where there is no value at all, mean, least and most are 0. `deviation` is 0 where there is at most one distinct
+    value; where there are two, as in an indicator, it is at least a tenth of their distance.
+    """
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    least: NDArray[np.float64]
+    most: NDArray[np.float64]
+    zeros: NDArray[np.float64]
+    missing: NDArray[np.float64]
+
+
+def moments(pieces: Callable[[], Iterator[NDArray[np.float64]]], width: int) -> Moments:
+    """Take the moments of `(rows, width)` pieces, NaN standing for missing; they are gone through twice.
+
+    >>> m = moments(lambda: iter([np.array([[1.0], [np.nan]]), np.array([[3.0], [5.0]])]), 1)
+    >>> m.mean.item(), round(m.deviation.item(), 4), m.missing.item()
+    (3.0, 1.633, 0.25)
+    """
+    least, most, rows = np.full(width, np.inf), np.full(width, -np.inf), 0
+    for piece in pieces():
+        rows += len(piece)
+        np.fmin(least, np.fmin.reduce(piece, axis=0), out=least)
+        np.fmax(most, np.fmax.reduce(piece, axis=0), out=most)
+    nothing = least > most
+    least[nothing] = most[nothing] = 0.0
+    reach = most - least
+    # Positions within the range: their variance is at least 1 / 2n, since both ends are among them, so the difference
+    # of the second moment and the squared mean loses few digits, whatever the data.
+    unit = np.where(reach > 0, reach, 1.0)
+    first, second, count, zeros, ends = np.zeros((5, width))
+    for piece in pieces():
+        position = (piece - least) / unit
+        there = ~np.isnan(position)
+        position[~there] = 0.0
+        first += position.sum(axis=0)
+        second += np.einsum("ij,ij->j", position, position)
+        ends += ((position == 1) | ((position == 0) & there)).sum(axis=0)
+        zeros += (piece == 0).sum(axis=0)
+        count += there.sum(axis=0)
+    present = np.maximum(count, 1)
+    mean = first / present
+    deviation = np.sqrt(np.maximum(second / present - mean**2, 0))
+    deviation = np.where(ends == count, np.maximum(deviation, LEAST_DEVIATION), deviation)
+    total = max(rows, 1)
+    return Moments(
+        least + mean * unit, np.where(reach > 0, deviation * unit, 0.0), least, most, zeros / total, 1 - count / total
+    )

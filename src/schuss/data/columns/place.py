@@ -1,0 +1,29 @@
+"""Where a value stands, for messages."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...errors import DataError
+
+
+class Place(NamedTuple):
+    """A column of some rows: row 0 of the values is row `first_row` (from 0) of `where`."""
+
+    where: str
+    first_row: int
+    column: str
+
+    def error(self, row: int | np.integer, complaint: str) -> DataError:
+        """Make the error for the value at `row` (from 0, within these values).
+
+        >>> Place("flights.csv", 8000, "dep_time").error(122, "'ab:cd' is not a number")
+        DataError("flights.csv, row 8,123, column 'dep_time': 'ab:cd' is not a number")
+        """
+        return DataError(f"{self.where}, row {self.first_row + int(row) + 1:,}, column '{self.column}': {complaint}")
+
+    def refusal(self, complaint: str) -> DataError:
+        """Make the error for the column as a whole."""
+        return DataError(f"{self.where}, column '{self.column}': {complaint}")

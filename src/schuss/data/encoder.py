@@ -1,0 +1,214 @@
+"""Record batches into rows of numbers, by statistics taken once from a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from .chunk import Rows, take_rows
+from .columns.categories import CategoryColumn
+from .columns.convert import in_one_piece
+from .columns.kind import ColumnEncoder
+from .columns.numbers import NumberColumn
+from .columns.place import Place
+from .columns.sparse import SparseColumn
+from .layout import dense_rows, feature_edges, should_be_sparse, sparse_rows
+from .schema import Role, Schema
+from .target import TargetEncoder, fit_target, row_weights
+
+
+class Encoded(NamedTuple):
+    """Rows ready for learning.
+
+    rows : dense float32 `(n, width)`, or SparseRows.
+    targets : int32 class indices, or float32 `(y - target_mean) / target_scale`; empty when not asked for.
+    weights : float32, one where the data have none.
+    kept : which rows of the batch these are; None for all of them. Rows without a target are left out.
+    unseen : for each column where there were any, how many values were unlike the sample's.
+    """
+
+    rows: Rows
+    targets: NDArray[np.int32] | NDArray[np.float32]
+    weights: NDArray[np.float32]
+    kept: NDArray[np.bool_] | None
+    unseen: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns record batches with the sample's columns into rows; immutable, and the same after `from_state(to_state())`.
+
+    schema : the roles of the columns.
+    sparse : whether rows are CSR; dense features have zero mean and (nearly) unit variance in the sample, sparse ones
+        are scaled, not centred.
+    features : the encoders of the columns, in the order of their features.
+    target : the encoder of the target.
+    """
+
+    schema: Schema
+    sparse: bool
+    hash_bits: int
+    features: tuple[ColumnEncoder, ...]
+    target: TargetEncoder
+
+    @classmethod
+    def fit(
+        cls,
+        sample: pa.Table,
+        schema: Schema,
+        *,
+        name: str,
+        sparse: bool | None = None,
+        hash_bits: int = 18,
+        rows_expected: int | None = None,
+    ) -> Encoder:
+        """Take the statistics of a sample.
+
+        Parameters
+        ----------
+        sample : rows that represent the whole.
+        schema : what `infer_schema` found in them.
+        name : what messages call the data.
+        sparse : the layout of the rows; None chooses by width and density.
+        hash_bits : hashed features of a column number at most 2 to this power.
+        rows_expected : rows of the whole where known, which tells how many categories are still to come.
+
+        Raises
+        ------
+        DataError
+            At an infinite value, a word among numbers, or a target that cannot be learned.
+        """
+        where = f"{name} (sample)"
+        columns: list[ColumnEncoder] = []
+        for column in schema.features():
+            values = in_one_piece(sample.column(column.name))
+            place = Place(where, 0, column.name)
+            width = _declared_width(sample)
+            columns.append(_fit_column(column.role, values, place, width, hash_bits, rows_expected))
+        if sparse is None:
+            sparse = should_be_sparse(columns)
+        name_of_target = schema.named(Role.TARGET)
+        assert name_of_target is not None
+        target_place = Place(where, 0, name_of_target)
+        target = fit_target(in_one_piece(sample.column(name_of_target)), target_place, schema.task)
+        return cls(schema, sparse, hash_bits, tuple(column.laid_out(sparse) for column in columns), target)
+
+    @cached_property
+    def width(self) -> int:
+        """Number of features, without the intercept."""
+        return feature_edges(self.features)[-1]
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """The labels of the classes in sorted order; None for regression."""
+        return None if self.target.classes is None else list(self.target.classes)
+
+    @property
+    def target_mean(self) -> float:
+        """What regression targets are centred by."""
+        return self.target.mean
+
+    @property
+    def target_scale(self) -> float:
+        """What regression targets are divided by."""
+        return self.target.scale
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The columns that `encode` reads."""
+        extra = [self.schema.named(role) for role in (Role.TARGET, Role.WEIGHT)]
+        return [column.name for column in self.features] + [name for name in extra if name is not None]
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The name of each feature."""
+        return [self.feature(index)[0] for index in range(self.width)]
+
+    def feature(self, index: int) -> tuple[str, str]:
+        """Name a feature, and what its weight in the data's units is per."""
+        edges = feature_edges(self.features)
+        at = int(np.searchsorted(edges, index, side="right")) - 1
+        return self.features[at].feature(index - edges[at])
+
+    def encode(self, table: pa.RecordBatch, *, where: str, first_row: int, target: bool = True) -> Encoded:
+        """Encode rows.
+
+        Parameters
+        ----------
+        table : rows with the columns `self.columns`, in any order; others are ignored.
+        where : the file or array they come from, for messages.
+        first_row : the place of the first of them there, from 0.
+        target : False to encode the features only, as for prediction: nothing is left out, weights are one.
+
+        Raises
+        ------
+        DataError
+            When a column is missing or a value cannot be used; it names where, row, column and value.
+        """
+        place = Place(where, first_row, "")
+        self._require_columns(table, where, target)
+        targets, weights, missing = self._goals(table, place) if target else (_NO_TARGETS, _ones(len(table)), None)
+        prepared = [
+            column.prepare(in_one_piece(table.column(column.name)), place._replace(column=column.name))
+            for column in self.features
+        ]
+        rows = (sparse_rows if self.sparse else dense_rows)(self.features, prepared, len(table))
+        counts = {column.name: column.unseen(values) for column, values in zip(self.features, prepared, strict=True)}
+        unseen = {name: count for name, count in counts.items() if count}
+        if missing is None:
+            return Encoded(rows, targets, weights, None, unseen)
+        kept = ~missing
+        return Encoded(take_rows(rows, np.flatnonzero(kept)), targets[kept], weights[kept], kept, unseen)
+
+    def _require_columns(self, table: pa.RecordBatch, where: str, target: bool) -> None:
+        """Refuse rows that lack a column."""
+        wanted = self.columns if target else [column.name for column in self.features]
+        lacking = [f"'{name}'" for name in wanted if name not in table.schema.names]
+        if lacking:
+            raise DataError(f"{where} lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}")
+
+    def _goals(
+        self, table: pa.RecordBatch, place: Place
+    ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_] | None]:
+        """Give targets and weights of all rows, and where the target is missing."""
+        name, weight = self.schema.named(Role.TARGET), self.schema.named(Role.WEIGHT)
+        assert name is not None
+        targets, missing = self.target.encode(in_one_piece(table.column(name)), place._replace(column=name))
+        if weight is None:
+            return targets, _ones(len(table)), missing
+        return targets, row_weights(in_one_piece(table.column(weight)), place._replace(column=weight)), missing
+
+
+_NO_TARGETS = np.empty(0, np.float32)
+
+
+def _ones(count: int) -> NDArray[np.float32]:
+    return np.ones(count, np.float32)
+
+
+def _fit_column(
+    role: Role, values: pa.Array, place: Place, width: int | None, hash_bits: int, rows_expected: int | None
+) -> ColumnEncoder:
+    """Fit the encoder that the column's role asks for."""
+    match role:
+        case Role.NUMBER | Role.BOOLEAN:
+            return NumberColumn.fit(values, place, vector=False)
+        case Role.VECTOR:
+            return NumberColumn.fit(values, place, vector=True)
+        case Role.SPARSE:
+            return SparseColumn.fit(values, place, width)
+        case _:
+            return CategoryColumn.fit(values, place, 1 << hash_bits, rows_expected)
+
+
+def _declared_width(sample: pa.Table) -> int | None:
+    """Give the number of features that a source of sparse rows knows of."""
+    declared = (sample.schema.metadata or {}).get(b"schuss.width")
+    return None if declared is None else int(declared)

@@ -1,0 +1,122 @@
+"""Targets as class indices or standardised numbers, and the weights of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from .columns.convert import as_numbers, as_strings, is_numeric, string_codes
+from .columns.place import Place
+
+# An error lists the classes there are when they are at most this many.
+LISTED_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class TargetEncoder:
+    """The encoder of the target.
+
+    classes : for classification the labels in sorted order (text, booleans or integers), else None.
+    mean, scale : for regression, targets are `(y - mean) / scale`.
+    """
+
+    classes: tuple[Any, ...] | None
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def encode(self, values: pa.Array, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Give int32 class indices or float32 standardised numbers, and where there is no target, if anywhere.
+
+        Raises DataError at a class that the sample has not, and at what is not a finite number in regression.
+        """
+        return self._encode_numbers(values, place) if self.classes is None else self._encode_classes(values, place)
+
+    def _encode_numbers(self, values: pa.Array, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        numbers, missing = finite_numbers(values, place)
+        return ((numbers - self.mean) / self.scale).astype(np.float32), missing
+
+    def _encode_classes(self, values: pa.Array, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        assert self.classes is not None
+        strings = as_strings(values)
+        words = strings.dictionary
+        if isinstance(self.classes[0], bool):  # a file may spell them True, TRUE or true
+            words = pc.utf8_lower(words)
+        found = pc.index_in(words, pa.array([_word(label) for label in self.classes]))
+        table = np.append(pc.fill_null(found, -2).to_numpy(zero_copy_only=False), -1)
+        indices = table[string_codes(strings)].astype(np.int32)
+        strange = indices == -2
+        if strange.any():
+            row = int(np.argmax(strange))
+            known = ", ".join(f"'{label}'" for label in self.classes[:LISTED_CLASSES])
+            listing = f" ({known})" if len(self.classes) <= LISTED_CLASSES else ""
+            complaint = f"'{strings[row].as_py()}' is none of the {len(self.classes):,} classes of the sample{listing}"
+            raise place.error(row, complaint)
+        missing = indices < 0
+        if not missing.any():
+            return indices, None
+        indices[missing] = 0
+        return indices, missing
+
+
+def fit_target(values: pa.Array, place: Place, task: str) -> TargetEncoder:
+    """Find the classes, or mean and deviation, of the targets of a sample."""
+    if task == "classification":
+        return TargetEncoder(class_labels(values, place))
+    numbers, missing = finite_numbers(values, place)
+    if missing is not None:
+        numbers = numbers[~missing]
+    return TargetEncoder(None, float(numbers.mean()), float(numbers.std()))
+
+
+def class_labels(values: pa.Array, place: Place) -> tuple[Any, ...]:
+    """Give the distinct labels in sorted order: booleans, integers, or text.
+
+    >>> class_labels(pa.array([2.0, 1.0, None, 2.0]), Place("t", 0, "y"))
+    (1, 2)
+    """
+    strings = as_strings(values)
+    words = sorted(word for word in strings.dictionary.to_pylist() if word is not None)
+    if pa.types.is_boolean(values.type):
+        return tuple(word == "true" for word in words)
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if not is_numeric(kind):
+        return tuple(words)
+    broken = next((word for word in words if not word.lstrip("-").isdecimal()), None)
+    if broken is not None:
+        raise place.refusal(f"classes are text, booleans or whole numbers, but {broken} is none; is this a regression?")
+    return tuple(sorted(int(word) for word in words))
+
+
+def _word(label: Any) -> str:
+    return str(label).lower() if isinstance(label, bool) else str(label)
+
+
+def finite_numbers(values: pa.Array, place: Place) -> tuple[NDArray[np.float64], NDArray[np.bool_] | None]:
+    """Give numbers in float64, 0 where missing, and where that is, if anywhere; raises DataError at infinity."""
+    read = as_numbers(values, place)
+    numbers = read.values.astype(np.float64)
+    missing = np.isnan(numbers)
+    if read.missing is not None:
+        missing |= read.missing
+    numbers[missing] = 0.0
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        row = int(np.argmax(infinite))
+        raise place.error(row, f"{numbers[row]} is not a finite number")
+    return numbers, missing if missing.any() else None
+
+
+def row_weights(values: pa.Array, place: Place) -> NDArray[np.float32]:
+    """Give the weights of rows; raises DataError at one that is missing, infinite or negative."""
+    numbers, missing = finite_numbers(values, place)
+    if missing is not None:
+        raise place.error(int(np.argmax(missing)), "the weight is missing")
+    if (numbers < 0).any():
+        row = int(np.argmax(numbers < 0))
+        raise place.error(row, f"the weight {numbers[row]:g} is negative")
+    return numbers.astype(np.float32)
