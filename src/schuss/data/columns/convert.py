@@ -162,7 +162,7 @@ def as_vectors(values: pa.Array, place: Place, width: int | None = None) -> Numb
             values = pc.fill_null(values, pa.scalar([None] * size, kind))
         flat = values.flatten()
     numbers = as_numbers(flat, place)
-    shape = (len(lengths) if not pa.types.is_fixed_size_list(kind) else len(values), size)
+    shape = (len(values), size)
     gaps = None if numbers.missing is None else numbers.missing.reshape(shape)
     if missing is not None:
         gaps = missing[:, None] | (False if gaps is None else gaps)

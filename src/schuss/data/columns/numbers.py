@@ -121,7 +121,6 @@ class NumberColumn:
     def _settle(
         self,
         scaled: NDArray[np.float64],
-        features: slice,
         missing: NDArray[np.bool_] | None,
         prepared: Prepared,
         rows: slice,
