@@ -48,10 +48,12 @@ $(VENV)/.python:
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.python pyproject.toml
-	$(BIN)/python -m pip install --quiet -e .
+	@echo "Installing schuss into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet -e .
 	@touch $@
 
 # torch is only an oracle in the tests; the pinned version makes its answers the same everywhere.
 $(VENV)/.tests: $(VENV)/.python pyproject.toml
-	$(BIN)/python -m pip install --quiet -e '.[dev]' torch==2.13.0
+	@echo "Installing schuss and what its tests need into $(VENV); this takes some minutes …"
+	@$(BIN)/python -m pip install --quiet -e '.[dev]' torch==2.13.0
 	@touch $@ $(VENV)/.installed
