@@ -15,6 +15,7 @@ import gzip
 import hashlib
 import io
 import sys
+import textwrap
 import urllib.error
 import urllib.request
 import zipfile
@@ -167,8 +168,8 @@ SETS = (
         note="Made by hand: the table `flights` of the R package's version 0.1, 336,776 rows, as a CSV file with the "
         "header year,month,day,dep_time,dep_delay,arr_time,arr_delay,carrier,tailnum,flight,origin,dest,air_time,"
         "distance,hour,minute (the hour and the minute are those of dep_time), no quotes, nothing for a missing value "
-        "and '.0' after numbers that R keeps as doubles. Later versions have more columns, and the timetable's hour and "
-        "minute. A file that is written otherwise fails the check and yet serves.",
+        "and '.0' after numbers that R keeps as doubles. Later versions have more columns, and the hour and the minute "
+        "of the timetable. A file that is written otherwise fails the check and yet serves.",
         files=(
             File(
                 path="nycflights13/flights.csv.gz",
@@ -242,7 +243,7 @@ def fetch(dataset: DataSet, folder: Path) -> None:
 def describe(dataset: DataSet) -> str:
     """Say in some lines where a set comes from and what its files are."""
     lines = [f"{dataset.name}: {dataset.page} ({dataset.terms})"]
-    lines += [f"  {dataset.note}"] if dataset.note else []
+    lines += textwrap.wrap(dataset.note, 110, initial_indent="  ", subsequent_indent="  ")
     for file in dataset.files:
         origin = f"{file.url}{f' [{file.member}]' if file.member else ''}" if file.url else "by hand"
         lines.append(f"  {file.path}  {file.size:,} bytes  sha256 {file.sha256}\n    {origin}")
