@@ -1,7 +1,4 @@
-"""Write scikit-learn's digits as two CSV files: digits.csv to train on, new_digits.csv to try the model on.
-
-    python examples/digits_csv.py FOLDER
-"""
+"""Write scikit-learn's digits into a folder as digits.csv, to train on, and new_digits.csv, to try the model on."""
 
 from __future__ import annotations
 
