@@ -1,0 +1,242 @@
+"""Parquet files and Arrow IPC files and streams (Feather) as a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
+
+from schuss.data.files import Content, File, file_content, translated
+from schuss.data.parted import BATCH_ROWS, PartedSource, Pieces, projected, same_columns, stamp, unique_columns
+from schuss.data.source import Cursor
+from schuss.errors import DataError
+
+_STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
+# A string column whose pages take less than this many bytes a value holds places in a dictionary, not words.
+_BYTES_A_PLACE = 4
+
+
+def parquet_source(files: Sequence[File], *, name: str) -> PartedSource:
+    """Make a source of Parquet files; reading can begin at every row group.
+
+    Raises DataError where a file is not Parquet or is cut off, or where the columns of two files differ.
+    """
+    footers = [_footer(file) for file in files]
+    words = set.intersection(*(_word_columns(footer) for footer in footers))
+    schema = united_schema([(f.name, footer.schema.to_arrow_schema()) for f, footer in zip(files, footers, strict=True)])
+    for place, field in enumerate(schema):
+        if field.name in words and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
+            schema = schema.set(place, field.with_type(pa.dictionary(pa.int32(), pa.string())))
+    starts = [_group_starts(footer) for footer in footers]
+    rows = sum(footer.num_rows for footer in footers)
+    if rows == 0:
+        raise DataError(f"{files[0].name} has no rows")
+    return PartedSource(
+        name=name,
+        parts=[file.name for file in files],
+        schema=schema,
+        read=lambda part, row, columns: _read_parquet(files[part], starts[part], row, projected(schema, columns)),
+        anchors=[Cursor(part, int(row)) for part, groups in enumerate(starts) for row in groups[:-1]],
+        rows=rows,
+        nbytes=sum(file.size for file in files),
+        stamps=[stamp(file) for file in files],
+    )
+
+
+def ipc_source(files: Sequence[File], *, name: str) -> PartedSource:
+    """Make a source of Arrow IPC files (Feather) and streams.
+
+    Raises DataError where a file is not Arrow or is cut off, or where the columns of two files differ.
+    """
+    contents = [file_content(file) for file in files]
+    schemas = [(file.name, _ipc_schema(file, content)) for file, content in zip(files, contents, strict=True)]
+    schema = united_schema(schemas)
+    return PartedSource(
+        name=name,
+        parts=[file.name for file in files],
+        schema=schema,
+        read=lambda part, row, columns: _read_ipc(files[part], contents[part], projected(schema, columns)),
+        anchors=[Cursor(part, 0) for part in range(len(files))],
+        nbytes=sum(file.size for file in files),
+        stamps=[stamp(file) for file in files],
+    )
+
+
+def ipc_stream_source(content: Content, *, name: str) -> PartedSource:
+    """Make a source of an Arrow IPC stream that can be read once."""
+    head, _ = content.head(1 << 22)
+    with translated(content.name):
+        schema = pa.ipc.read_schema(pa.BufferReader(head))
+    unique_columns(schema.names, content.name)
+    schema = schema.remove_metadata()
+    return PartedSource(
+        name=name,
+        parts=[content.name],
+        schema=schema,
+        read=lambda part, row, columns: _numbered(_read_stream(content), projected(schema, columns)),
+        anchors=[Cursor()],
+        rereadable=False,
+    )
+
+
+def united_schema(schemas: Sequence[tuple[str, pa.Schema]]) -> pa.Schema:
+    """Find types that hold the columns of all files: whole numbers with fractions, a dictionary with its words.
+
+    Raises DataError naming two files and the first column that differs.
+    """
+    first_name, first = schemas[0]
+    unique_columns(first.names, first_name)
+    fields = {field.name: pa.field(field.name, field.type) for field in first}
+    for name, schema in schemas[1:]:
+        unique_columns(schema.names, name)
+        same_columns(schema.names, first.names, name, first_name)
+        for field in schema:
+            known = fields[field.name].type
+            kind = _common_type(known, field.type)
+            if kind is None:
+                raise DataError(f"column {field.name!r} is {known} in {first_name} but {field.type} in {name}")
+            fields[field.name] = pa.field(field.name, kind)
+    return pa.schema(list(fields.values()))
+
+
+def conform(table: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Choose the columns of `schema` and convert them to its types."""
+    arrays = []
+    for field in schema:
+        array = table.column(field.name)
+        arrays.append(array if array.type.equals(field.type) else array.cast(field.type, safe=False))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema) if arrays else table.select([])
+
+
+def _common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Find a type for the values of both, if there is a natural one."""
+    if one.equals(other) or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    if _is_number(one) and _is_number(other):
+        both_whole = pa.types.is_integer(one) and pa.types.is_integer(other)
+        return pa.int64() if both_whole else pa.float64()
+    if _is_word(one) and _is_word(other):
+        return pa.large_string() if pa.types.is_large_string(one) or pa.types.is_large_string(other) else pa.string()
+    dates = (pa.types.is_date, pa.types.is_timestamp)
+    if any(is_date(one) for is_date in dates) and any(is_date(other) for is_date in dates):
+        zones = {getattr(kind, "tz", None) for kind in (one, other)}
+        return pa.timestamp("us", zones.pop()) if len(zones) == 1 else None
+    return None
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
+def _is_word(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _footer(file: File) -> pa.parquet.FileMetaData:
+    """Read the metadata at the end of a Parquet file."""
+    try:
+        with file.filesystem.open_input_file(file.path) as raw:
+            return pa.parquet.read_metadata(raw)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{file.name} is not a Parquet file or is cut off: its last bytes are not a footer") from error
+    except OSError as error:
+        raise DataError(f"{file.name} is damaged: its Parquet footer cannot be read") from error
+
+
+def _group_starts(footer: pa.parquet.FileMetaData) -> np.ndarray:
+    """Give the first row of each row group, and the number of rows as the last."""
+    counts = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+    return np.cumsum([0, *counts])
+
+
+def _word_columns(footer: pa.parquet.FileMetaData) -> set[str]:
+    """Name the top-level columns all of whose pages hold places in a dictionary rather than words."""
+    found = {}
+    for group in range(footer.num_row_groups):
+        for place in range(footer.num_columns):
+            chunk = footer.row_group(group).column(place)
+            packed = chunk.has_dictionary_page and chunk.total_uncompressed_size < _BYTES_A_PLACE * chunk.num_values
+            found[chunk.path_in_schema] = found.get(chunk.path_in_schema, True) and packed
+    return {path for path, packed in found.items() if packed}
+
+
+def _read_parquet(file: File, starts: np.ndarray, row: int, schema: pa.Schema) -> Pieces:
+    """Decode a file from the row group on that holds `row`; Arrow decodes ahead by one batch in its own threads."""
+    group = int(np.searchsorted(starts, row, "right")) - 1
+    if group >= len(starts) - 1:
+        return
+    words = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+    kind = pa.dataset.ParquetFileFormat(
+        read_options=pa.dataset.ParquetReadOptions(dictionary_columns=words),
+        default_fragment_scan_options=pa.dataset.ParquetFragmentScanOptions(
+            pre_buffer=True, page_checksum_verification=True
+        ),
+    )
+    try:
+        whole = kind.make_fragment(file.path, file.filesystem)
+        fragment = whole.subset(row_group_ids=list(range(group, len(starts) - 1)))
+        scanner = fragment.scanner(
+            columns=list(schema.names), batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1
+        )
+        yield from _numbered(scanner.to_batches(), schema, int(starts[group]))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file.name} is damaged: {str(error).splitlines()[0]}") from error
+
+
+def _numbered(tables: Iterator[pa.RecordBatch], schema: pa.Schema, row: int = 0) -> Pieces:
+    """Add to each batch the row it begins at."""
+    for table in tables:
+        yield row, conform(table, schema)
+        row += table.num_rows
+
+
+def _is_stream(content: Content) -> bool:
+    """Tell an Arrow stream from an Arrow file by its first bytes."""
+    head, _ = content.head(8)
+    if head.startswith(b"FEA1"):
+        raise DataError(f"{content.name} is in the first Feather format: write it anew as Feather 2, Arrow or Parquet")
+    return not head.startswith(b"ARROW1")
+
+
+def _ipc_schema(file: File, content: Content) -> pa.Schema:
+    """Read the schema of an Arrow file or stream."""
+    try:
+        if _is_stream(content):
+            with content.open() as raw, pa.ipc.open_stream(raw) as reader:
+                return reader.schema
+        with file.filesystem.open_input_file(file.path) as raw, pa.ipc.open_file(raw) as reader:
+            return reader.schema
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file.name} is not an Arrow file or is cut off: {str(error).splitlines()[0]}") from error
+
+
+def _read_ipc(file: File, content: Content, schema: pa.Schema) -> Pieces:
+    """Read an Arrow file or stream from its first row on; without mmap, under which a truncation kills the process."""
+    if _is_stream(content):
+        yield from _numbered(_read_stream(content), schema)
+        return
+    try:
+        with file.filesystem.open_input_file(file.path) as raw:
+            with pa.ipc.open_file(raw) as reader:
+                wanted = [reader.schema.get_field_index(name) for name in schema.names]
+            with pa.ipc.open_file(raw, options=pa.ipc.IpcReadOptions(included_fields=wanted)) as reader:
+                yield from _numbered((reader.get_batch(i) for i in range(reader.num_record_batches)), schema)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file.name} is damaged: {str(error).splitlines()[0]}") from error
+
+
+def _read_stream(content: Content) -> Iterator[pa.RecordBatch]:
+    """Read an Arrow stream, which must close with its end marker: cut between two messages it looks complete."""
+    try:
+        with content.open() as raw, pa.ipc.open_stream(raw) as reader:
+            yield from reader
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{content.name} is cut off or damaged: {str(error).splitlines()[0]}") from error
+    if not content.tail(8).endswith(_STREAM_END):
+        raise DataError(f"{content.name} is cut off: the end marker of an Arrow stream is missing")

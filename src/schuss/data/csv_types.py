@@ -1,0 +1,235 @@
+"""What a CSV file looks like: its delimiter, its header and the type of every column, decided once from a sample."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from schuss.errors import DataError
+
+# Words that stand for a missing value in a column of numbers, dates or booleans; elsewhere they are words.
+MARKERS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-")
+TRUE = ("true", "True", "TRUE")
+FALSE = ("false", "False", "FALSE")
+# In order of preference among delimiters that fit equally well: the comma last, as it may be a decimal comma.
+_DELIMITERS = "\t;|,"
+_SNIFFED_RECORDS = 200
+_SNIFFED_CHARACTERS = 1 << 16
+_LARGEST_EXACT = 2**53
+# A column stays one of numbers (or dates) with this share of other words in it; each of them is then an error
+# rather than a silent change of the whole column into categories.
+_STRAY_SHARE = 0.01
+_STRAY_ROWS = 20
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_DATE = r"^\d{4}-\d{2}-\d{2}"
+_WORD = pa.dictionary(pa.int32(), pa.string())
+_TYPES = {
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.timestamp("us"),
+    "nanoseconds": pa.timestamp("ns"),
+    "zoned date": pa.timestamp("us", "UTC"),
+}
+
+
+class Dialect(NamedTuple):
+    """How a CSV file is written."""
+
+    delimiter: str
+    quoting: bool
+    header: bool
+
+
+class Looks(NamedTuple):
+    """What the sample of one column of one file looks like; `repeats` where its values come again and again."""
+
+    kind: str
+    repeats: bool
+
+
+def sniff(head: bytes, name: str, *, complete: bool, header: bool, delimiter: str | None = None) -> Dialect:
+    """Find out how a CSV file is written from its first bytes; `complete` says whether these are all.
+
+    >>> sniff(b"a;b\\n1,5;2\\n", "x.csv", complete=True, header=True).delimiter
+    ';'
+    """
+    text = _decoded(head, name)[:_SNIFFED_CHARACTERS]
+    whole = complete and len(text) < _SNIFFED_CHARACTERS
+    if not text.strip():
+        raise DataError(f"{name} is empty")
+    chosen = delimiter or max(_DELIMITERS, key=lambda one: _fit(text, one, whole))
+    return Dialect(chosen, chosen != "\t" or _well_quoted(text, whole), header)
+
+
+def column_names(head: bytes, name: str, dialect: Dialect) -> list[str]:
+    """Read the names of the columns from the header, or number them column_1, column_2, ... where there is none."""
+    quoting = csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE
+    text = _decoded(head[: 1 << 24], name)
+    try:
+        records = csv.reader(io.StringIO(text, newline=""), delimiter=dialect.delimiter, quoting=quoting)
+        first = next(record for record in records if record)
+    except (csv.Error, StopIteration) as error:
+        raise DataError(f"{name} has no readable first row: {error}") from None
+    if dialect.header:
+        return [field.strip() or f"column_{place}" for place, field in enumerate(first, 1)]
+    return [f"column_{place}" for place in range(1, len(first) + 1)]
+
+
+def raw_rows(head: bytes, names: Sequence[str], dialect: Dialect, *, complete: bool) -> pa.Table:
+    """Read the first bytes of a file as strings; rows of another length are passed over, and a last one cut short."""
+    read = pa.csv.ReadOptions(
+        column_names=names, skip_rows_after_names=int(dialect.header), block_size=max(len(head), 1) + 1
+    )
+    parse = parse_options(dialect, lambda row: "skip")
+    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), check_utf8=False)
+    table = pa.csv.read_csv(io.BytesIO(head), read, parse, convert)
+    return table if complete else table.slice(0, max(table.num_rows - 1, 0))
+
+
+def parse_options(dialect: Dialect, on_invalid: object = None) -> pa.csv.ParseOptions:
+    """Translate a dialect into the options of Arrow's parser."""
+    return pa.csv.ParseOptions(
+        delimiter=dialect.delimiter,
+        quote_char='"' if dialect.quoting else False,
+        newlines_in_values=dialect.quoting,
+        invalid_row_handler=on_invalid,
+    )
+
+
+def look(values: pa.ChunkedArray) -> Looks:
+    """Tell what the raw strings of one column are: missing, integer, number, boolean, a kind of date, or string.
+
+    >>> look(pa.chunked_array([["1", " 2", "NA"]])).kind
+    'integer'
+    """
+    trimmed = pc.ascii_trim_whitespace(values).combine_chunks()
+    present = trimmed.filter(pc.invert(pc.is_in(trimmed, pa.array(MARKERS))))
+    if len(present) == 0:
+        return Looks("missing", True)
+    kind = _kind(present)
+    return Looks(kind, kind != "string" or pc.count_distinct(trimmed).as_py() * 2 <= len(trimmed))
+
+
+def unite(looks: Sequence[Looks], column: str, files: Sequence[str]) -> Looks:
+    """Find what holds the values of one column in all files.
+
+    Raises DataError naming two files where the column is of different kinds.
+    """
+    seen = [(one.kind, file) for one, file in zip(looks, files, strict=True) if one.kind != "missing"]
+    kinds = {kind for kind, _ in seen}
+    repeats = all(one.repeats for one in looks)
+    for family in ({"integer", "long", "number"}, {"date", "nanoseconds"}):
+        if kinds <= family and len(kinds) > 1:
+            broadest = "number" if "number" in kinds else "long" if "long" in kinds else "nanoseconds"
+            return Looks(broadest, repeats)
+    if len(kinds) > 1:
+        (first, first_file), (other, other_file) = seen[0], next(pair for pair in seen if pair[0] != seen[0][0])
+        raise DataError(f"column {column!r} holds {_PLURAL[first]} in {first_file} but {_PLURAL[other]} in {other_file}")
+    return Looks(kinds.pop() if kinds else "missing", repeats)
+
+
+def column_type(looks: Looks, *, complete: bool) -> pa.DataType:
+    """Choose the type to read a column with; `complete` says whether the sample was all there is.
+
+    Whole numbers become int64 only where no later row can hold a fraction, or where float64 would round them; else
+    float64, which holds every whole number up to 2^53.
+    """
+    if looks.kind == "long" or (looks.kind == "integer" and complete):
+        return pa.int64()
+    if looks.kind == "integer":
+        return pa.float64()
+    if looks.kind in _TYPES:
+        return _TYPES[looks.kind]
+    return _WORD if looks.repeats else pa.string()
+
+
+_PLURAL = {
+    "integer": "numbers",
+    "long": "numbers",
+    "number": "numbers",
+    "boolean": "true and false",
+    "date": "dates",
+    "nanoseconds": "dates",
+    "zoned date": "dates with a time zone",
+    "string": "words",
+}
+
+
+def _kind(present: pa.Array) -> str:
+    """Tell the kind of trimmed strings none of which stands for a missing value."""
+    if castable(present, pa.float64()):
+        if not castable(present, pa.int64()):
+            return "number"
+        bounds = pc.min_max(present.cast(pa.int64())).as_py()
+        return "long" if max(-bounds["min"], bounds["max"]) > _LARGEST_EXACT else "integer"
+    if pc.all(pc.is_in(present, pa.array(TRUE + FALSE))).as_py():
+        return "boolean"
+    for kind in ("date", "nanoseconds", "zoned date"):
+        if castable(present, _TYPES[kind]):
+            return kind
+    for kind, pattern in (("number", _NUMBER), ("date", _DATE)):
+        if _nearly_all(present, pattern):
+            return kind
+    return "string"
+
+
+def castable(strings: pa.Array, kind: pa.DataType) -> bool:
+    """Tell whether Arrow reads every string as the given type."""
+    try:
+        strings.cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _nearly_all(present: pa.Array, pattern: str) -> bool:
+    """Tell whether all values but a few stray ones match."""
+    stray = len(present) - pc.sum(pc.match_substring_regex(present, pattern)).as_py()
+    return len(present) >= _STRAY_ROWS and stray <= max(1, _STRAY_SHARE * len(present))
+
+
+def _decoded(head: bytes, name: str) -> str:
+    """Decode the first bytes of a file, from which a byte-order mark is left out; later rows are checked when read."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:1000].count(b"\0") * 4 > len(head[:1000]) > 0:
+        raise DataError(f"{name} is UTF-16 text but must be UTF-8: convert it, for instance with iconv -f UTF-16 -t UTF-8")
+    first_line = head.split(b"\n", 1)[0]
+    try:
+        first_line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name} must be UTF-8 text, but its first line holds the byte {first_line[error.start : error.start + 1]!r}"
+        ) from None
+    return head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+
+
+def _fit(text: str, delimiter: str, whole: bool) -> tuple[float, int]:
+    """Rate a delimiter by the share of records that have the most common number of fields, if that is above one."""
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    lengths = []
+    try:
+        for record in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting):
+            if record:
+                lengths.append(len(record))
+            if len(lengths) > _SNIFFED_RECORDS:
+                break
+    except csv.Error:
+        return (0.0, 0)
+    if not whole or len(lengths) > _SNIFFED_RECORDS:
+        lengths = lengths[:-1] or lengths
+    common = max(set(lengths), key=lambda length: (lengths.count(length), length))
+    return (lengths.count(common) / len(lengths), -_DELIMITERS.index(delimiter)) if common > 1 else (0.0, int(delimiter == ","))
+
+
+def _well_quoted(text: str, whole: bool) -> bool:
+    """Tell whether every field of tab-separated text that begins with a quote also ends with one."""
+    lines = text.split("\n") if whole else text.split("\n")[:-1]
+    opened = re.findall(r'(?:^|\t)"', "\n".join(lines), re.MULTILINE)
+    closed = re.findall(r'(?:^|\t)"(?:[^"]|"")*"(?=\t|\r?$)', "\n".join(lines), re.MULTILINE)
+    return len(opened) == len(closed)

@@ -1,0 +1,307 @@
+"""Which files a place stands for, what they hold, and their bytes (decompressed), on any filesystem pyarrow knows."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePath, PurePosixPath
+from typing import NamedTuple
+
+import pyarrow as pa
+from pyarrow import fs
+
+from schuss.errors import DataError
+
+FORMATS = ("csv", "tsv", "parquet", "arrow", "jsonl", "svmlight", "npz")
+
+# Extensions that leave no doubt; anything else (.txt, .data, .t, none) is decided by its first bytes.
+_EXTENSIONS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".json": "jsonl",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".svm": "svmlight",
+    ".svmlight": "svmlight",
+    ".libsvm": "svmlight",
+    ".npz": "npz",
+}
+_UNCERTAIN = {".txt", ".data", ".dat", ".t", ""}
+_COMPRESSED = {".gz", ".zst", ".bz2"}
+_MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))
+_SVMLIGHT_LINE = re.compile(rb"[+-]?[\d.][\d.eE+-]*(\s+qid:\d+)?(\s+\d+:[^\s:]+)*\s*(#.*)?")
+SNIFFED_BYTES = 1 << 16
+_READ_BYTES = 1 << 20
+
+
+class File(NamedTuple):
+    """One file: where it lies, the name that messages call it by, and what a later look can compare."""
+
+    filesystem: fs.FileSystem
+    path: str
+    name: str
+    size: int
+    mtime_ns: int | None
+
+
+class Content(NamedTuple):
+    """A part that is read as a stream: its name in messages and, decompressed, its bytes from the first on.
+
+    head : at most so many first bytes, and whether these are all.
+    tail : at most so many last bytes, to be asked for after reading to the end.
+    """
+
+    name: str
+    open: Callable[[], pa.NativeFile]
+    head: Callable[[int], tuple[bytes, bool]]
+    tail: Callable[[int], bytes]
+
+
+def file_content(file: File) -> Content:
+    """Make the content of a file."""
+    return Content(
+        file.name, lambda: open_bytes(file), lambda limit: read_head(file, limit), lambda limit: _read_tail(file, limit)
+    )
+
+
+def find_files(place: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[File]:
+    """List the files of a path, folder, glob, URL, or a list of them; those of a folder or a glob in sorted order.
+
+    Raises DataError where there is no such file (with the nearest existing name), or a folder without data files.
+    """
+    places = [place] if isinstance(place, (str, os.PathLike)) else list(place)
+    found = [file for one in places for file in _expand(os.fspath(one))]
+    if not found:
+        raise DataError("a source needs at least one file, got an empty list")
+    if len({file.name for file in found}) < len(found):
+        found = [file._replace(name=file.path) for file in found]
+    return found
+
+
+def open_bytes(file: File) -> pa.NativeFile:
+    """Open a file for reading from its first byte, decompressed if its first bytes say that it is compressed."""
+    with translated(file.name):
+        raw = file.filesystem.open_input_stream(file.path, compression=None)
+        magic = raw.read(4)
+        raw.close()
+        raw = file.filesystem.open_input_stream(file.path, compression=None, buffer_size=0)
+        codec = compression(magic)
+        return pa.CompressedInputStream(raw, codec) if codec else raw
+
+
+def compression(first: bytes) -> str | None:
+    """Name the compression that data beginning with these bytes have, if any."""
+    return next((codec for magic, codec in _MAGIC if first.startswith(magic)), None)
+
+
+def read_head(file: File, limit: int) -> tuple[bytes, bool]:
+    """Read at most `limit` bytes (decompressed) from the beginning, and whether that is all the file holds."""
+    with translated(file.name), open_bytes(file) as stream:
+        head = stream.read(limit + 1)
+    return bytes(head[:limit]), len(head) <= limit
+
+
+def _read_tail(file: File, limit: int) -> bytes:
+    """Read the last bytes of a file (decompressed) by reading through it."""
+    tail = b""
+    with translated(file.name), open_bytes(file) as stream:
+        while block := stream.read(_READ_BYTES):
+            tail = (tail + block)[-limit:]
+    return tail
+
+
+def file_format(file: File) -> str:
+    """Tell the format of a file by its extension, or by its first bytes where the extension leaves it open."""
+    certain = _extension_format(file.path)
+    if certain:
+        return certain
+    head, complete = read_head(file, SNIFFED_BYTES)
+    return sniff_format(head, file.name, complete=complete)
+
+
+def sniff_format(head: bytes, name: str, *, complete: bool) -> str:
+    """Tell the format of data from their first bytes; `complete` says whether these are all.
+
+    >>> sniff_format(b"+1 3:0.5 7:1", "a9a", complete=True)
+    'svmlight'
+    """
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"ARROW1", b"FEA1")) or (head[:4] == b"\xff\xff\xff\xff" and len(head) >= 8):
+        return "arrow"
+    if head.startswith(b"PK\x03\x04"):
+        if b".npy" in head[:100]:
+            return "npz"
+        raise DataError(f"{name} is a zip archive: unpack it and give the file inside")
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.startswith(b"{"):
+        return "jsonl"
+    lines = text.split(b"\n")
+    lines = [line for line in (lines if complete else lines[:-1])[:20] if line.strip() and not line.startswith(b"#")]
+    if b":" in b"".join(lines) and all(_SVMLIGHT_LINE.fullmatch(line.strip()) for line in lines):
+        return "svmlight"
+    return "csv"
+
+
+def stem(path: str) -> str:
+    """Name a source after its path: the last part without format and compression ("flights" for flights.csv.gz).
+
+    >>> stem("data/flights.csv.gz"), stem("a9a.t"), stem("runs/v1.2/")
+    ('flights', 'a9a', 'v1.2')
+    """
+    name = PurePosixPath(path.replace(os.sep, "/")).name
+    base, extension = os.path.splitext(name)
+    if extension.lower() in _COMPRESSED:
+        base, extension = os.path.splitext(base)
+        name = base + extension
+    return base if base and extension and (extension.lower() in _EXTENSIONS or extension.lower() in _UNCERTAIN) else name
+
+
+class translated:  # noqa: N801 - a context manager, used like a function
+    """Turn what Arrow and the system raise while reading `name` into a DataError of one sentence."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (pa.ArrowException, OSError)):
+            raise DataError(explain(error, self.name)) from error
+
+
+def explain(error: BaseException, name: str) -> str:
+    """Say in one sentence what Arrow or the system found wrong while reading `name`."""
+    text = re.sub(r"\s+", " ", str(error).split(" Detail:")[0]).strip()
+    if isinstance(error, FileNotFoundError):
+        return f"{name} does not exist"
+    if isinstance(error, PermissionError):
+        return f"{name} cannot be read: permission denied"
+    if "Truncated compressed stream" in text:
+        return f"{name} is cut off: its compressed data end too early"
+    if "inflate failed" in text or "decompress" in text.lower():
+        return f"{name} is damaged: its compressed data cannot be unpacked ({text})"
+    return f"{name} cannot be read: {text}"
+
+
+def _expand(place: str) -> list[File]:
+    """List the files of one path, folder, glob or URL."""
+    if "://" in place:
+        return _expand_url(place)
+    local = fs.LocalFileSystem()
+    place = os.path.expanduser(place)
+    if os.path.isdir(place):
+        return _folder(local, place, place)
+    if os.path.exists(place):
+        return [_file(local, fs.FileInfo(place, fs.FileType.File), os.path.basename(place))]
+    if glob.has_magic(place):
+        paths = sorted(path for path in glob.glob(place, recursive=True) if os.path.isfile(path) and not _hidden(path))
+        if not paths:
+            raise DataError(f"no file matches {place}")
+        return [_file(local, fs.FileInfo(path, fs.FileType.File), os.path.basename(path)) for path in paths]
+    raise DataError(f"{place} does not exist{_nearest(place)}")
+
+
+def _expand_url(url: str) -> list[File]:
+    """List the files of a URL for pyarrow's filesystems, whose last parts may be a glob."""
+    fixed, magic, rest = url, "", ""
+    if glob.has_magic(url):
+        position = re.search(r"[*?\[]", url)
+        cut = url.rindex("/", 0, position.start() if position else None)
+        fixed, magic, rest = url[:cut], "*", url[cut + 1 :]
+    with translated(url):
+        try:
+            filesystem, path = fs.FileSystem.from_uri(fixed)
+        except (pa.ArrowInvalid, ValueError) as error:
+            raise DataError(explain(error, url)) from error
+        info = filesystem.get_file_info(path)
+        if info.type == fs.FileType.NotFound:
+            raise DataError(f"{url} does not exist")
+        if info.type == fs.FileType.File:
+            return [_file(filesystem, info, info.base_name)]
+        if not magic:
+            return _folder(filesystem, path, url)
+        listing = filesystem.get_file_info(fs.FileSelector(path, recursive="/" in rest))
+    matching = [i for i in listing if i.is_file and fnmatch.fnmatchcase(i.path[len(path) :].lstrip("/"), rest)]
+    if not matching:
+        raise DataError(f"no file matches {url}")
+    return [_file(filesystem, info, info.base_name) for info in sorted(matching, key=lambda info: info.path)]
+
+
+def _folder(filesystem: fs.FileSystem, path: str, shown: str) -> list[File]:
+    """List the data files below a folder, which must be of one format; hidden files and markers are passed over."""
+    with translated(shown):
+        listing = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
+    relative = {info.path: info.path[len(path.rstrip("/")) + 1 :] for info in listing if info.is_file}
+    infos = sorted((i for i in listing if i.is_file and not _hidden(relative[i.path])), key=lambda i: i.path)
+    certain = [info for info in infos if _extension_format(info.path)]
+    chosen = certain or [info for info in infos if _bare_extension(info.path) in _UNCERTAIN]
+    if not chosen:
+        raise DataError(f"{shown} is a folder without data files")
+    files = [_file(filesystem, info, relative[info.path]) for info in chosen]
+    first = file_format(files[0])
+    for file in files[1:]:
+        if file_format(file) != first:
+            raise DataError(
+                f"{shown} holds files of several formats, {files[0].name} ({first}) and {file.name} "
+                f"({file_format(file)}): give one format, for instance as a glob"
+            )
+    return files
+
+
+def _file(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> File:
+    """Describe one file, asking the filesystem for its size and time where the listing does not say."""
+    if info.size is None:
+        with translated(name):
+            info = filesystem.get_file_info(info.path)
+    return File(filesystem, info.path, name, int(info.size or 0), info.mtime_ns)
+
+
+def _hidden(path: str) -> bool:
+    """Tell hidden files and markers such as _SUCCESS and .crc, which are no data, from the rest."""
+    return any(part.startswith((".", "_")) for part in PurePath(path).parts if part not in (".", "..", os.sep))
+
+
+def _bare_extension(path: str) -> str:
+    """Give the extension in lower case, that of the compression left out."""
+    base, extension = os.path.splitext(path.lower())
+    return os.path.splitext(base)[1] if extension in _COMPRESSED else extension
+
+
+def _extension_format(path: str) -> str | None:
+    return _EXTENSIONS.get(_bare_extension(path))
+
+
+def _nearest(place: str) -> str:
+    """Suggest the existing file whose name is nearest to that of a missing one."""
+    folder = os.path.dirname(place) or "."
+    if not os.path.isdir(folder):
+        return f", nor does the folder {folder}"
+    near = difflib.get_close_matches(os.path.basename(place), os.listdir(folder), 1)
+    return f"; the nearest name there is {near[0]}" if near else ""
+
+
+def read_blocks(stream: pa.NativeFile, size: int) -> Iterator[bytes]:
+    """Yield the bytes of a stream in blocks of whole lines of about `size` bytes; the last line may lack its end."""
+    rest = b""
+    while block := stream.read(size):
+        cut = block.rfind(b"\n") + 1
+        if not cut:
+            rest += block
+            continue
+        yield rest + block[:cut]
+        rest = block[cut:]
+    if rest:
+        yield rest

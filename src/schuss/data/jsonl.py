@@ -1,0 +1,176 @@
+"""JSON lines as a source: one object a line, parsed in blocks of whole lines with types decided from a sample."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.json
+
+from schuss.data.files import Content, read_blocks, translated
+from schuss.data.parted import PartedSource, Pieces, projected, unique_columns
+from schuss.data.source import Cursor
+from schuss.errors import DataError
+
+SAMPLE_BYTES = 16 << 20
+_SAMPLED_PARTS = 16
+_BLOCK_BYTES = 4 << 20
+
+
+def jsonl_source(
+    contents: Sequence[Content],
+    *,
+    name: str,
+    rereadable: bool = True,
+    nbytes: int | None = None,
+    stamps: Sequence[dict[str, object]] = (),
+) -> PartedSource:
+    """Make a source of JSON lines; a key that a line lacks is missing there.
+
+    Whole numbers become int64 where the sample is all there is, else float64, as for CSV.
+    Raises DataError at a line that is not a JSON object, or where a column is of different kinds.
+    """
+    count = min(len(contents), _SAMPLED_PARTS)
+    places = [place * len(contents) // count for place in range(count)]
+    complete = count == len(contents)
+    tables = []
+    for place in places:
+        head, whole = contents[place].head(SAMPLE_BYTES // count)
+        complete &= whole
+        head = head.removeprefix(b"\xef\xbb\xbf")
+        lines = head if whole else head[: head.rfind(b"\n") + 1]
+        if lines.strip():
+            tables.append((contents[place].name, _parse(lines, contents[place].name, 0, None)))
+    rows = sum(table.num_rows for _, table in tables)
+    if rows == 0:
+        raise DataError(f"{contents[places[0]].name} is empty")
+    schema = _schema(tables, complete=complete)
+    return PartedSource(
+        name=name,
+        parts=[content.name for content in contents],
+        schema=schema,
+        read=lambda part, row, columns: _read(contents[part], projected(schema, columns)),
+        anchors=[Cursor(part, 0) for part in range(len(contents))],
+        rows=rows if complete else None,
+        nbytes=nbytes,
+        stamps=stamps,
+        rereadable=rereadable,
+    )
+
+
+def _schema(tables: Sequence[tuple[str, pa.Table]], *, complete: bool) -> pa.Schema:
+    """Join the keys and types of all sampled files."""
+    kinds: dict[str, tuple[str, pa.DataType]] = {}
+    for name, table in tables:
+        unique_columns(table.schema.names, name)
+        for field in table.schema:
+            first, known = kinds.get(field.name, (name, pa.null()))
+            kind = _joined(known, field.type)
+            if kind is None:
+                raise DataError(f"column {field.name!r} is {known} in {first} but {field.type} in {name}")
+            kinds[field.name] = (name if pa.types.is_null(known) else first, kind)
+    return pa.schema([pa.field(column, _final(kind, complete)) for column, (_, kind) in kinds.items()])
+
+
+def _joined(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Find a type for the values of both, if there is a natural one."""
+    if one.equals(other) or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    numbers = {pa.int64(), pa.float64()}
+    return pa.float64() if {one, other} <= numbers else None
+
+
+def _final(kind: pa.DataType, complete: bool) -> pa.DataType:
+    """Choose the type to read with, which a later row should not contradict needlessly."""
+    if pa.types.is_null(kind):
+        return pa.string()
+    return pa.float64() if pa.types.is_integer(kind) and not complete else kind
+
+
+def _read(content: Content, schema: pa.Schema) -> Pieces:
+    """Parse one file block by block."""
+    row = 0
+    with translated(content.name), content.open() as stream:
+        for block in read_blocks(stream, _BLOCK_BYTES):
+            lines = block.removeprefix(b"\xef\xbb\xbf") if row == 0 else block
+            if not lines.strip():
+                continue
+            table = _parse(lines, content.name, row, schema).combine_chunks()
+            for batch in table.to_batches():
+                yield row, batch
+                row += batch.num_rows
+
+
+def _parse(lines: bytes, name: str, row: int, schema: pa.Schema | None) -> pa.Table:
+    """Parse whole lines, the first of which is row `row` of the file (from 0); None finds the types.
+
+    Raises DataError at the first line that is no object or holds a value of another type.
+    """
+    parse = pa.json.ParseOptions(
+        explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "ignore"
+    )
+    read = pa.json.ReadOptions(use_threads=True, block_size=len(lines) + 1)
+    try:
+        table = pa.json.read_json(io.BytesIO(lines), read, parse)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(_first_fault(lines, name, row, schema, str(error))) from error
+    return table if schema is None else table.select(schema.names).cast(schema)
+
+
+def _first_fault(lines: bytes, name: str, row: int, schema: pa.Schema | None, reason: str) -> str:
+    """Say what is wrong with the first bad line of a block."""
+    kinds: dict[str, str] = {field.name: _word(field.type) for field in schema or ()}
+    for line in lines.split(b"\n"):
+        if not line.strip():
+            continue
+        row += 1
+        where = f"{name}, row {row:,}"
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            return f"{where}: {_shown(line)} is not a JSON object"
+        if not isinstance(found, dict):
+            return f"{where}: {_shown(line)} is not a JSON object"
+        for column, value in found.items():
+            kind = _word_of(value)
+            if schema is not None and column not in kinds:
+                continue
+            wanted = kinds.setdefault(column, kind) if value is not None else kind
+            if kind != wanted and not (wanted == "a date" and isinstance(value, str) and _is_date(value)):
+                return f"{where}, column {column!r}: {json.dumps(value)[:60]} is not {wanted}"
+    return f"{name}, rows {row:,} and before: {reason.splitlines()[0]}"
+
+
+def _shown(line: bytes) -> str:
+    return repr(line[:60].decode("utf-8", "replace").strip())
+
+
+def _is_date(value: str) -> bool:
+    try:
+        pa.array([value]).cast(pa.timestamp("ns"))
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _word(kind: pa.DataType) -> str:
+    """Name a type as a person would."""
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return "a number"
+    if pa.types.is_boolean(kind):
+        return "true or false"
+    if pa.types.is_timestamp(kind):
+        return "a date"
+    if pa.types.is_list(kind):
+        return "a list"
+    return "an object" if pa.types.is_struct(kind) else "a string"
+
+
+def _word_of(value: object) -> str:
+    """Name the type of a parsed JSON value as a person would."""
+    names = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list"}
+    return names.get(type(value), "an object")

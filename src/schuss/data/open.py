@@ -1,0 +1,155 @@
+"""The one way in: a place or Python data becomes a source."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Sequence
+from typing import Any, BinaryIO
+
+from schuss.data.files import FORMATS, SNIFFED_BYTES, Content, File, file_content, file_format, find_files, sniff_format, stem
+from schuss.data.source import Source
+from schuss.errors import DataError, OptionError
+
+_SEEKING = ("parquet", "npz")
+
+
+def open_source(
+    place: Any,
+    *,
+    target: str | None = None,
+    format: str | None = None,  # noqa: A002 - the command line's word
+    header: bool = True,
+    delimiter: str | None = None,
+    strings: Collection[str] = (),
+    numbers: Collection[str] = (),
+    svmlight_base: int | None = None,
+    stdin: BinaryIO | None = None,
+) -> Source:
+    """Make a source of a file, files, a folder, a glob, a URL, "-" (standard input), or data in memory.
+
+    Parameters
+    ----------
+    place : path, list of paths, or URL of a filesystem pyarrow knows; array, sparse matrix, frame, Arrow table, reader
+        of record batches, tuple `(X, y)` or `(X, y, weights)`; a source is given back as it is.
+    target : name for `y` where X is a frame and `y` has no name of its own.
+    format : one of csv, tsv, parquet, arrow, jsonl, svmlight, npz; None decides by extension, then by the first bytes.
+    header : whether the first row of CSV files holds the names of the columns; else they are column_1, column_2, ...
+    delimiter : one character that separates CSV fields; None finds it.
+    strings, numbers : columns of CSV files read as words or as numbers, whatever a sample of them looks like.
+    svmlight_base : index of the first feature in svmlight files, 0 or 1; None finds it in a sample.
+    stdin : binary stream that "-" stands for; None is the standard input of the process.
+
+    Raises DataError where the source cannot be read, OptionError where an option has a value it cannot have.
+    """
+    if format is not None and format not in FORMATS:
+        raise OptionError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    if delimiter is not None and len(delimiter) != 1:
+        raise OptionError(f"delimiter must be one character, got {delimiter!r}")
+    if hasattr(place, "batches"):
+        return place
+    options = _Options(header, delimiter, strings, numbers, svmlight_base)
+    if place == "-" if isinstance(place, str) else False:
+        return _open_stream(stdin or sys.stdin.buffer, format, options)
+    if not _is_place(place):
+        return _open_data(place, target)
+    files = find_files(place)
+    return _open_files(files, _source_name(place), format or _one_format(files), options)
+
+
+class _Options:
+    """The options that only some formats need."""
+
+    def __init__(self, header: bool, delimiter: str | None, strings: Any, numbers: Any, base: int | None) -> None:
+        self.header, self.delimiter, self.strings, self.numbers, self.base = header, delimiter, strings, numbers, base
+
+
+def _is_place(place: Any) -> bool:
+    """Tell paths from data."""
+    paths = (str, os.PathLike)
+    return isinstance(place, paths) or (isinstance(place, (list, tuple)) and all(isinstance(one, paths) for one in place))
+
+
+def _open_data(data: Any, target: str | None) -> Source:
+    """Make a source of data in memory or of a reader."""
+    import pyarrow as pa
+
+    from schuss.data import memory, stream
+
+    if isinstance(data, pa.RecordBatchReader):
+        return stream.OnePass(stream.reader_source(data, name="stream"))
+    return memory.memory_source(data, target=target)
+
+
+def _one_format(files: Sequence[File]) -> str:
+    """Tell the format that all files have."""
+    first = file_format(files[0])
+    for file in files[1:]:
+        if file_format(file) != first:
+            raise DataError(
+                f"files of one source must have one format, got {files[0].name} ({first}) "
+                f"and {file.name} ({file_format(file)})"
+            )
+    return first
+
+
+def _open_files(files: Sequence[File], name: str, form: str, options: _Options) -> Source:
+    """Make a source of files of one format."""
+    from schuss.data import arrow, memory, parted
+
+    for file in files:
+        if file.size == 0:
+            raise DataError(f"{file.name} is empty")
+    if form == "parquet":
+        return arrow.parquet_source(files, name=name)
+    if form == "arrow":
+        return arrow.ipc_source(files, name=name)
+    if form == "npz":
+        return memory.npz_source(files, name=name)
+    size = sum(file.size for file in files)
+    stamps = [parted.stamp(file) for file in files]
+    contents = [file_content(file) for file in files]
+    return _open_text(contents, name, form, options, nbytes=size, stamps=stamps)
+
+
+def _open_text(contents: Sequence[Content], name: str, form: str, options: _Options, **rest: Any) -> Any:
+    """Make a source of contents in a text format."""
+    from schuss.data import csv, jsonl, svmlight
+
+    if form == "svmlight":
+        return svmlight.svmlight_source(contents, name=name, base=options.base, **rest)
+    if form == "jsonl":
+        return jsonl.jsonl_source(contents, name=name, **rest)
+    delimiter = options.delimiter or ("\t" if form == "tsv" else None)
+    return csv.csv_source(
+        contents,
+        name=name,
+        delimiter=delimiter,
+        header=options.header,
+        strings=options.strings,
+        numbers=options.numbers,
+        **rest,
+    )
+
+
+def _open_stream(raw: BinaryIO, form: str | None, options: _Options) -> Source:
+    """Make a source of a stream of bytes that is read once."""
+    from schuss.data import arrow, stream
+
+    content = stream.stream_content(raw, "standard input")
+    head, complete = content.head(SNIFFED_BYTES)
+    if not head.strip():
+        raise DataError("standard input is empty")
+    form = form or sniff_format(head, content.name, complete=complete)
+    if form in _SEEKING or head.startswith(b"ARROW1"):
+        return _open_files([stream.spooled(content)], "stdin", form, options)
+    if form == "arrow":
+        return stream.OnePass(arrow.ipc_stream_source(content, name="stdin"))
+    return stream.OnePass(_open_text([content], "stdin", form, options, rereadable=False))
+
+
+def _source_name(place: Any) -> str:
+    """Name a source after its first path."""
+    first = place if isinstance(place, (str, os.PathLike)) else place[0]
+    name = stem(os.fspath(first).rstrip("/"))
+    return name if not any(letter in name for letter in "*?[") else stem(os.path.dirname(os.fspath(first))) or "data"

@@ -1,0 +1,139 @@
+"""The one shape of all sources: numbered parts, each of which a reader gives as record batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from schuss.data.files import File
+from schuss.data.source import Batch, Cursor
+from schuss.errors import DataError
+
+BATCH_ROWS = 65_536
+_SPANS = 64
+
+Pieces = Iterator[tuple[int, pa.RecordBatch]]
+Reader = Callable[[int, int, "Sequence[str] | None"], Pieces]
+
+
+@dataclass(frozen=True)
+class PartedSource:
+    """Rows of several parts, read by a function; see `schuss.data.source.Source` for what the attributes mean.
+
+    Attributes
+    ----------
+    read : called with part, row and columns; yields record batches of that part in order, each with the row it begins
+        at, from a row not after the one asked for.
+    anchors : positions where reading can begin at no cost (beginnings of parts, row groups); `sample` spreads over them.
+    weight : column that the format itself marks as the weight of the rows, or None.
+    """
+
+    name: str
+    parts: Sequence[str]
+    schema: pa.Schema
+    read: Reader
+    anchors: Sequence[Cursor]
+    target: str | None = None
+    weight: str | None = None
+    rows: int | None = None
+    nbytes: int | None = None
+    stamps: Sequence[dict[str, object]] = field(default_factory=tuple)
+    rereadable: bool = True
+
+    def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        """Yield the rows from `cursor` on, in order, at most 65,536 at a time."""
+        columns = _known(self, columns)
+        for part in range(cursor.part, len(self.parts)):
+            start = cursor.row if part == cursor.part else 0
+            for row, table in self.read(part, start, columns):
+                yield from cut(table, part, row, start)
+
+    def sample(self, limit: int) -> list[Batch]:
+        """Give at most `limit` rows: all where there are no more, else the first after up to 64 anchors spread evenly."""
+        if self.rows is not None and self.rows <= limit:
+            return list(self.batches())
+        chosen = spread(self.anchors, min(_SPANS, limit))
+        found: list[Batch] = []
+        left = limit
+        for place, anchor in enumerate(chosen):
+            share = -(-left // (len(chosen) - place))
+            following = chosen[place + 1] if place + 1 < len(chosen) else None
+            if following is not None and following.part == anchor.part:
+                share = min(share, following.row - anchor.row)
+            span = list(self._span(anchor, share))
+            left -= sum(batch.table.num_rows for batch in span)
+            found += span
+        return found
+
+    def fingerprint(self) -> list[dict[str, object]]:
+        """Describe each part: path, size and modification time in ns; None where rows live in memory."""
+        return [dict(stamp) for stamp in self.stamps]
+
+    def _span(self, anchor: Cursor, limit: int) -> Iterator[Batch]:
+        """Yield at most `limit` rows of one part from an anchor on."""
+        for row, table in self.read(anchor.part, anchor.row, None):
+            for batch in cut(table, anchor.part, row, anchor.row):
+                if limit <= 0:
+                    return
+                yield batch._replace(table=batch.table.slice(0, limit))
+                limit -= batch.table.num_rows
+            if limit <= 0:
+                return
+
+
+def cut(table: pa.RecordBatch, part: int, row: int, start: int) -> Iterator[Batch]:
+    """Yield the rows of `table` (which begins at `row`) from row `start` on, at most 65,536 at a time."""
+    for offset in range(max(0, start - row), table.num_rows, BATCH_ROWS):
+        yield Batch(table.slice(offset, BATCH_ROWS), part, row + offset)
+
+
+def spread(items: Sequence[Cursor], limit: int) -> list[Cursor]:
+    """Choose at most `limit` items, evenly over the whole, the first among them."""
+    count = min(limit, len(items))
+    return [items[place * len(items) // count] for place in range(count)]
+
+
+def stamp(file: File) -> dict[str, object]:
+    """Describe a file so that a change can be noticed."""
+    return {"path": file.path, "size": file.size, "mtime_ns": file.mtime_ns}
+
+
+def projected(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    """Keep the named columns of a schema, in the order of `columns`."""
+    if columns is None:
+        return schema
+    return pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)
+
+
+def same_columns(names: Sequence[str], first: Sequence[str], file: str, first_file: str) -> None:
+    """Require two files to have the same columns, in whatever order.
+
+    Raises DataError naming both files and the first column that differs.
+    """
+    missing = [name for name in first if name not in set(names)]
+    added = [name for name in names if name not in set(first)]
+    if missing and added:
+        raise DataError(f"{file} has a column {added[0]!r} where {first_file} has {missing[0]!r}")
+    if missing:
+        raise DataError(f"{file} lacks the column {missing[0]!r} that {first_file} has")
+    if added:
+        raise DataError(f"{file} has a column {added[0]!r} that {first_file} lacks")
+
+
+def unique_columns(names: Sequence[str], file: str) -> None:
+    """Require the names of columns to differ."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(f"{file} has two columns named {name!r}")
+        seen.add(name)
+
+
+def _known(source: PartedSource, columns: Sequence[str] | None) -> Sequence[str] | None:
+    """Require the columns asked for to exist."""
+    for name in columns or ():
+        if name not in source.schema.names:
+            raise DataError(f"{source.name} has no column {name!r}, only {', '.join(source.schema.names[:20])}")
+    return columns
