@@ -12,13 +12,11 @@ def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) ->
     Parameters
     ----------
     summary : what `train --json` prints.
-    record : the events of the run; its first one names the columns and holds the notices.
+    record : the events of the run; its first one holds the notices, among them the columns left out.
     """
     start = next(event for event in record if event["event"] == "start")
-    left_out = [f"'{column['name']}' ({column['note']})" for column in start["columns"] if column["role"] == "ignored"]
     lines = [
         ("trained", f"{summary['task']} of '{summary['target']}' from {start['source']['name']}: {_size(summary)}"),
-        ("left out", ", ".join(left_out)),
         *(("notice", notice) for notice in start["notices"]),
         ("held out", _holdout(summary["holdout"])),
         ("winner", _chosen(summary["chosen"])),

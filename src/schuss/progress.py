@@ -5,12 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from .printout import duration, number
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 Event = Mapping[str, Any]
 LOG_SECONDS = 10.0
@@ -29,48 +26,48 @@ def display(*, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Ca
     if quiet:
         yield None
     elif out.isatty():
-        with _bar(out) as bar:
-            yield _Live(bar)
+        with _on_terminal(out) as show:
+            yield show
     else:
-        yield _Log(out)
+        yield _in_log(out)
 
 
-class _Log:
-    """One line at the start, one for each notice, one every ten seconds."""
+def _in_log(stream: TextIO) -> Callable[[Event], None]:
+    """Print what is known at the start, then a line every ten seconds."""
+    due = LOG_SECONDS
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._next = LOG_SECONDS
-
-    def __call__(self, event: Event) -> None:
+    def show(event: Event) -> None:
+        nonlocal due
         for line in _news(event):
-            print(line, file=self._stream, flush=True)
-        if event["event"] == "progress" and event["seconds"] >= self._next:
-            self._next = event["seconds"] + LOG_SECONDS
-            print(", ".join(_status(event, _whole)), file=self._stream, flush=True)
+            print(line, file=stream, flush=True)
+        if event["event"] == "progress" and event["seconds"] >= due:
+            due = event["seconds"] + LOG_SECONDS
+            print(", ".join(_status(event, _whole)), file=stream, flush=True)
+
+    return show
 
 
-class _Live:
-    """A bar with rows, rows/s, time left, best held-out loss and runs alive; notices above it."""
+@contextmanager
+def _on_terminal(stream: TextIO) -> Iterator[Callable[[Event], None]]:
+    """Show what is known at the start above a moving bar; all of it makes room for the summary at the end."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.text import Text
 
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("reading", total=None)
+    news = Text()
+    bar = Progress(BarColumn(bar_width=16), TextColumn("{task.description}"))
+    task = bar.add_task("reading the data", total=None)
 
-    def __call__(self, event: Event) -> None:
+    def show(event: Event) -> None:
         for line in _news(event):
-            self._bar.console.print(line, markup=False, highlight=False)
+            news.append(line + "\n")
         if event["event"] == "progress":
             text = "  ".join(_status(event, _short))
-            self._bar.update(self._task, completed=event["rows"], total=event["planned_rows"], description=text)
+            bar.update(task, completed=event["rows"], total=event["planned_rows"], description=text)
 
-
-def _bar(stream: TextIO) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    console = Console(file=stream)
-    return Progress(BarColumn(bar_width=16), TextColumn("{task.description}"), console=console, transient=True)
+    with Live(Group(news, bar), console=Console(file=stream), transient=True):
+        yield show
 
 
 def _news(event: Event) -> Iterator[str]:
