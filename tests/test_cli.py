@@ -42,7 +42,7 @@ START = {
     "target": "delayed",
     "source": {"name": "flights"},
     "notices": [
-        "the task is classification since the target 'delayed' holds 2 different texts; --task regression overrides this",
+        "the task is classification since the target 'delayed' holds 2 texts; --task regression overrides this",
         "column 'id' is left out: it identifies the rows",
     ],
 }

@@ -84,7 +84,7 @@ reading = group(
     option(
         "--header/--no-header",
         default=True,
-        help="Whether the first line of a CSV file names the columns; where not, they are called c0, c1 and so on.",
+        help="Whether the first line of a CSV file names the columns; else they are called column_1, column_2 and so on.",
     ),
 )
 

@@ -61,7 +61,7 @@ def _on_terminal(stream: TextIO) -> Iterator[Callable[[Event], None]]:
 
     def show(event: Event) -> None:
         for line in _news(event):
-            news.append(line + "\n")
+            news.append(f"\n{line}" if news else line)
         if event["event"] == "progress":
             text = "  ".join(_status(event, _short))
             bar.update(task, completed=event["rows"], total=event["planned_rows"], description=text)
