@@ -1,0 +1,175 @@
+"""Update rules: what one step does to one weight.
+
+A rule is a named tuple of hyperparameters with two pure functions.
+
+`scalars(carry, rate, l2)` gives what is the same for every weight of a run, once a step, in float64: for T steps of K runs
+`rate` is `(T, K)` and `l2` is `(K,)`; the result is `(carry, table)` with `table` of shape `(T, len(scalar_names), K)`.
+`carry` is `(len(carry_start), K)`: running products such as βᵗ, so that a chunk goes on exactly where the last one ended.
+
+`update(self, s, w, g, slots)` is the arithmetic for one weight (or an array of weights): `s` holds the scalars in the order
+of `scalar_names`, `g` is the gradient of the mini-batch's mean loss without the penalty, `slots` is the rule's memory of this
+weight. It returns the new weight and the new slots. It is written with `ops` alone and holds no numeric literal but
+those that come in through `s` (a literal is float64 and would slow a float32 kernel): one source for NumPy, torch
+and the compiled kernels.
+
+A rule with `lazy = True` also has `rest(self, s, total, w, slots)`: what happens to a weight over steps in which its
+gradient is zero, where `total` is the sum of the rates of those steps. On sparse rows only touched weights then cost time.
+Rules without it move every weight at every step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schuss.descent.ops import sqrt
+from schuss.descent.penalties import shrink
+
+__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "Momentum", "Optimizer"]
+
+Array = NDArray[np.float64]
+
+
+class Optimizer(Protocol):
+    """What the engine needs to know of a rule."""
+
+    scalar_names: ClassVar[tuple[str, ...]]
+    slot_names: ClassVar[tuple[str, ...]]
+    carry_start: ClassVar[tuple[float, ...]]
+    lazy: ClassVar[bool]
+
+    def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
+        """Give the carry after these steps and the table of scalars `(T, scalars, K)`."""
+        ...
+
+    def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
+        """Give the new weight and slots."""
+        ...
+
+
+def _table(*scalars: Array) -> Array:
+    """Stack scalars `(T, K)`, `(K,)` or single numbers to `(T, len(scalars), K)`."""
+    return np.stack(np.broadcast_arrays(*scalars), axis=1)
+
+
+class SGD(NamedTuple):
+    """Plain stochastic gradient descent: w ← shrink(w) − η g (Robbins and Monro 1951).
+
+    >>> rule = SGD()
+    >>> w, _ = rule.update((0.5, 1.0), 2.0, 0.1, ())
+    >>> float(w)
+    1.95
+    """
+
+    scalar_names = ("rate", "keep", "l2")
+    slot_names = ()
+    carry_start = ()
+    lazy = True
+
+    def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
+        """Give η and the factor exp(−λ₂ η) by which the penalty shrinks every weight."""
+        return carry, _table(rate, np.exp(-l2 * rate), l2)
+
+    def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
+        """Step along the gradient."""
+        rate, keep = s[0], s[1]
+        return w * keep - rate * g, slots
+
+    def rest(self, s: Any, total: Any, w: Any, slots: Any) -> tuple[Any, Any]:
+        """Only the penalty moves an untouched weight."""
+        return shrink(w, s[2], total), slots
+class Momentum(NamedTuple):
+    """Heavy-ball momentum: v ← μ v + g; w ← w − η v (Polyak 1964; the form of torch.optim.SGD without dampening).
+
+    μ: momentum, 0 ≤ μ < 1, one number or one a run. A constant gradient moves the weight by η/(1 − μ) a step in the long
+    run, which is therefore the rate at which the penalty acts.
+    """
+
+    momentum: Any = 0.9
+
+    scalar_names = ("rate", "keep", "momentum")
+    slot_names = ("velocity",)
+    carry_start = ()
+    lazy = False
+
+    def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
+        """Give η, exp(−λ₂ η/(1 − μ)) and μ."""
+        mu = np.asarray(self.momentum, np.float64)
+        return carry, _table(rate, np.exp(-l2 * rate / (1.0 - mu)), mu)
+
+    def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
+        """Add the gradient to the velocity and move along it."""
+        rate, keep, mu = s[0], s[1], s[2]
+        velocity = mu * slots[0] + g
+        return w * keep - rate * velocity, (velocity,)
+
+
+class Adagrad(NamedTuple):
+    """Rates that fall with each weight's own gradients: G ← G + g²; w ← w − η g/(√G + ε) (Duchi, Hazan and Singer 2011).
+
+    ε: keeps the first steps finite. Rare features keep large rates, which suits sparse rows.
+    """
+
+    epsilon: Any = 1e-10
+
+    scalar_names = ("rate", "l2", "epsilon")
+    slot_names = ("sum_of_squares",)
+    carry_start = ()
+    lazy = True
+
+    def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
+        """Give η, λ₂ and ε."""
+        return carry, _table(rate, l2, np.asarray(self.epsilon, np.float64))
+
+    def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
+        """Step with the weight's own rate."""
+        rate, l2, epsilon = s[0], s[1], s[2]
+        total = slots[0] + g * g
+        own_rate = rate / (sqrt(total) + epsilon)
+        return shrink(w, l2, own_rate) - own_rate * g, (total,)
+
+    def rest(self, s: Any, total: Any, w: Any, slots: Any) -> tuple[Any, Any]:
+        """Only the penalty moves an untouched weight, at its own rate."""
+        return shrink(w, s[1], total / (sqrt(slots[0]) + s[2])), slots
+
+
+class Adam(NamedTuple):
+    """Momentum over rates that follow recent gradients (Kingma and Ba 2015, algorithm 1).
+
+    m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w − η m̂/(√v̂ + ε) with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
+
+    β₁, β₂, ε: one number each or one a run.
+    """
+
+    beta1: Any = 0.9
+    beta2: Any = 0.999
+    epsilon: Any = 1e-8
+
+    scalar_names = ("rate", "l2", "beta1", "one_minus_beta1", "beta2", "one_minus_beta2", "unbias1", "unbias2", "epsilon")
+    slot_names = ("mean", "mean_of_squares")
+    carry_start = (1.0, 1.0)
+    lazy = False
+
+    def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
+        """Give η, λ₂, the betas, 1/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ) and ε; the carry holds β₁ᵗ and β₂ᵗ."""
+        betas = [np.broadcast_to(np.asarray(beta, np.float64), rate.shape) for beta in (self.beta1, self.beta2)]
+        powers = [
+            np.cumprod(np.vstack([start, beta]), axis=0)[1:] for start, beta in zip(carry, betas, strict=True)
+        ]
+        table = _table(
+            rate, l2, betas[0], 1.0 - betas[0], betas[1], 1.0 - betas[1],
+            1.0 / (1.0 - powers[0]), 1.0 / np.sqrt(1.0 - powers[1]), np.asarray(self.epsilon, np.float64),
+        )  # fmt: skip
+        return np.stack([power[-1] for power in powers]), table
+
+    def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
+        """Average gradient and squared gradient, then step by their ratio."""
+        mean = s[2] * slots[0] + s[3] * g
+        square = s[4] * slots[1] + s[5] * (g * g)
+        own_rate = s[0] / (sqrt(square) * s[7] + s[8])
+        return shrink(w, s[1], own_rate) - own_rate * (mean * s[6]), (mean, square)
+
+
+OPTIMIZERS: dict[str, type[Any]] = {"sgd": SGD, "momentum": Momentum, "adagrad": Adagrad, "adam": Adam}

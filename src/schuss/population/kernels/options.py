@@ -1,0 +1,19 @@
+"""How every kernel is compiled."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from numba import njit
+from numba.extending import overload, register_jitable
+
+# Fused multiply-add is allowed. Reordering is not: a run's bits must not depend on its neighbours. Neither is assuming that
+# values are finite: it would compile the detection of diverged runs away. Division by zero gives inf instead of raising;
+# the check alone would stop LLVM from vectorising.
+FAST = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
+
+kernel = partial(njit, cache=True, nogil=True, **FAST)
+# A formula that LLVM declines to inline is a call in the innermost loop and is not vectorised: 17 against 0.9 ns.
+INLINE = {**FAST, "forceinline": True}
+compiled_form_of = partial(overload, jit_options=INLINE)
+inlined = register_jitable(**INLINE)
