@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset
-import pyarrow.parquet
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+from pyarrow import ipc
 
 from schuss.data.files import Content, File, file_content, translated
 from schuss.data.parted import BATCH_ROWS, PartedSource, Pieces, projected, same_columns, stamp, unique_columns
@@ -26,7 +27,8 @@ def parquet_source(files: Sequence[File], *, name: str) -> PartedSource:
     """
     footers = [_footer(file) for file in files]
     words = set.intersection(*(_word_columns(footer) for footer in footers))
-    schema = united_schema([(f.name, footer.schema.to_arrow_schema()) for f, footer in zip(files, footers, strict=True)])
+    schemas = [footer.schema.to_arrow_schema() for footer in footers]
+    schema = united_schema([(file.name, one) for file, one in zip(files, schemas, strict=True)])
     for place, field in enumerate(schema):
         if field.name in words and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
             schema = schema.set(place, field.with_type(pa.dictionary(pa.int32(), pa.string())))
@@ -69,7 +71,7 @@ def ipc_stream_source(content: Content, *, name: str) -> PartedSource:
     """Make a source of an Arrow IPC stream that can be read once."""
     head, _ = content.head(1 << 22)
     with translated(content.name):
-        schema = pa.ipc.read_schema(pa.BufferReader(head))
+        schema = ipc.read_schema(pa.BufferReader(head))
     unique_columns(schema.names, content.name)
     schema = schema.remove_metadata()
     return PartedSource(
@@ -138,24 +140,24 @@ def _is_word(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def _footer(file: File) -> pa.parquet.FileMetaData:
+def _footer(file: File) -> pq.FileMetaData:
     """Read the metadata at the end of a Parquet file."""
     try:
         with file.filesystem.open_input_file(file.path) as raw:
-            return pa.parquet.read_metadata(raw)
+            return pq.read_metadata(raw)
     except pa.ArrowInvalid as error:
         raise DataError(f"{file.name} is not a Parquet file or is cut off: its last bytes are not a footer") from error
     except OSError as error:
         raise DataError(f"{file.name} is damaged: its Parquet footer cannot be read") from error
 
 
-def _group_starts(footer: pa.parquet.FileMetaData) -> np.ndarray:
+def _group_starts(footer: pq.FileMetaData) -> np.ndarray:
     """Give the first row of each row group, and the number of rows as the last."""
     counts = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
     return np.cumsum([0, *counts])
 
 
-def _word_columns(footer: pa.parquet.FileMetaData) -> set[str]:
+def _word_columns(footer: pq.FileMetaData) -> set[str]:
     """Name the top-level columns all of whose pages hold places in a dictionary rather than words."""
     found = {}
     for group in range(footer.num_row_groups):
@@ -172,11 +174,9 @@ def _read_parquet(file: File, starts: np.ndarray, row: int, schema: pa.Schema) -
     if group >= len(starts) - 1:
         return
     words = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    kind = pa.dataset.ParquetFileFormat(
-        read_options=pa.dataset.ParquetReadOptions(dictionary_columns=words),
-        default_fragment_scan_options=pa.dataset.ParquetFragmentScanOptions(
-            pre_buffer=True, page_checksum_verification=True
-        ),
+    kind = pads.ParquetFileFormat(
+        read_options=pads.ParquetReadOptions(dictionary_columns=words),
+        default_fragment_scan_options=pads.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True),
     )
     try:
         whole = kind.make_fragment(file.path, file.filesystem)
@@ -208,9 +208,9 @@ def _ipc_schema(file: File, content: Content) -> pa.Schema:
     """Read the schema of an Arrow file or stream."""
     try:
         if _is_stream(content):
-            with content.open() as raw, pa.ipc.open_stream(raw) as reader:
+            with content.open() as raw, ipc.open_stream(raw) as reader:
                 return reader.schema
-        with file.filesystem.open_input_file(file.path) as raw, pa.ipc.open_file(raw) as reader:
+        with file.filesystem.open_input_file(file.path) as raw, ipc.open_file(raw) as reader:
             return reader.schema
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.name} is not an Arrow file or is cut off: {str(error).splitlines()[0]}") from error
@@ -223,9 +223,9 @@ def _read_ipc(file: File, content: Content, schema: pa.Schema) -> Pieces:
         return
     try:
         with file.filesystem.open_input_file(file.path) as raw:
-            with pa.ipc.open_file(raw) as reader:
+            with ipc.open_file(raw) as reader:
                 wanted = [reader.schema.get_field_index(name) for name in schema.names]
-            with pa.ipc.open_file(raw, options=pa.ipc.IpcReadOptions(included_fields=wanted)) as reader:
+            with ipc.open_file(raw, options=ipc.IpcReadOptions(included_fields=wanted)) as reader:
                 yield from _numbered((reader.get_batch(i) for i in range(reader.num_record_batches)), schema)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.name} is damaged: {str(error).splitlines()[0]}") from error
@@ -234,7 +234,7 @@ def _read_ipc(file: File, content: Content, schema: pa.Schema) -> Pieces:
 def _read_stream(content: Content) -> Iterator[pa.RecordBatch]:
     """Read an Arrow stream, which must close with its end marker: cut between two messages it looks complete."""
     try:
-        with content.open() as raw, pa.ipc.open_stream(raw) as reader:
+        with content.open() as raw, ipc.open_stream(raw) as reader:
             yield from reader
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{content.name} is cut off or damaged: {str(error).splitlines()[0]}") from error

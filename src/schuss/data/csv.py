@@ -1,5 +1,7 @@
 """CSV and TSV files as a source: types decided once from a sample, then read in blocks of a few MB."""
 
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute makes its functions when it is imported, where a type checker does not see them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
@@ -7,7 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
+import pyarrow.csv as pacsv
 
 from schuss.data.csv_types import (
     FALSE,
@@ -146,7 +148,7 @@ def _fast(file: _File, wanted: pa.Schema, schema: pa.Schema) -> Iterator[pa.Reco
     if not columns or (watched and last.name not in columns):
         columns.append(last.name)
     types = {name: schema.field(name).type for name in columns}
-    convert = pa.csv.ConvertOptions(
+    convert = pacsv.ConvertOptions(
         column_types=types,
         include_columns=columns,
         null_values=_PADDED,
@@ -167,19 +169,20 @@ def _fast(file: _File, wanted: pa.Schema, schema: pa.Schema) -> Iterator[pa.Reco
 
 
 def _blocks(
-    file: _File, convert: pa.csv.ConvertOptions, size: int, *, threads: bool, on_invalid: object = None
+    file: _File, convert: pacsv.ConvertOptions, size: int, *, threads: bool, on_invalid: object = None
 ) -> Iterator[pa.RecordBatch]:
     """Read the rows of a file in blocks."""
-    read = pa.csv.ReadOptions(
+    read = pacsv.ReadOptions(
         column_names=file.names,
         skip_rows_after_names=int(file.dialect.header),
         block_size=size,
         use_threads=threads,
     )
     try:
-        with file.text.open() as stream, pa.csv.open_csv(
-            stream, read, parse_options(file.dialect, on_invalid), convert
-        ) as reader:
+        with (
+            file.text.open() as stream,
+            pacsv.open_csv(stream, read, parse_options(file.dialect, on_invalid), convert) as reader,
+        ):
             yield from reader
     except OSError as error:
         raise DataError(explain(error, file.text.name)) from error
@@ -206,12 +209,12 @@ def _exact(file: _File, wanted: pa.Schema, done: int, size: int = _LONGEST_ROW) 
 
     Raises DataError with row, column and value.
     """
-    convert = pa.csv.ConvertOptions(
+    convert = pacsv.ConvertOptions(
         column_types=dict.fromkeys(file.names, pa.string()), strings_can_be_null=False, check_utf8=False
     )
-    ragged: list[pa.csv.InvalidRow] = []
+    ragged: list[pacsv.InvalidRow] = []
 
-    def refuse(row: pa.csv.InvalidRow) -> str:
+    def refuse(row: pacsv.InvalidRow) -> str:
         ragged.append(row)
         return "error"
 
@@ -245,7 +248,8 @@ def _converted(file: _File, table: pa.RecordBatch, wanted: pa.Schema, row: int) 
         raw = table.column(field.name)[place].as_buffer().to_pybytes()
         if b"\n" in raw and row + place + 1 == row + table.num_rows and field.name == file.names[-1]:
             _refuse_open_quote(file, raw, row + place + 1)
-        raise DataError(f"{file.text.name}, row {row + place + 1:,}, column {field.name!r}: {_complaint(raw, field.type)}")
+        where = f"{file.text.name}, row {row + place + 1:,}, column {field.name!r}"
+        raise DataError(f"{where}: {_complaint(raw, field.type)}")
     return _batch(arrays, wanted, table.num_rows)
 
 
@@ -296,14 +300,13 @@ def _complaint(raw: bytes, kind: pa.DataType) -> str:
 
 
 def _parse_failure(
-    file: _File, error: pa.ArrowInvalid, ragged: Sequence[pa.csv.InvalidRow], rows: int, size: int
+    file: _File, error: pa.ArrowInvalid, ragged: Sequence[pacsv.InvalidRow], rows: int, size: int
 ) -> str:
     """Say which row cannot be split into fields."""
     if ragged:
         row = ragged[0]
         number = (row.number or rows + 1) - int(file.dialect.header)
-        fields = "field" if row.actual_columns == 1 else "fields"
-        return f"{file.text.name}, row {number:,}: expected {row.expected_columns} fields, found {row.actual_columns} {fields}"
+        return f"{file.text.name}, row {number:,}: expected {row.expected_columns} fields, found {row.actual_columns}"
     if "straddling" in str(error):
         return (
             f"{file.text.name}, after row {rows:,}: a quoted field is never closed, "
@@ -335,4 +338,3 @@ def _batch(arrays: list[pa.Array], schema: pa.Schema, rows: int) -> pa.RecordBat
     if arrays:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
     return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
-

@@ -1,5 +1,7 @@
 """What a CSV file looks like: its delimiter, its header and the type of every column, decided once from a sample."""
 
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute makes its functions when it is imported, where a type checker does not see them.
 from __future__ import annotations
 
 import csv
@@ -10,7 +12,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
+import pyarrow.csv as pacsv
 
 from schuss.errors import DataError
 
@@ -21,7 +23,8 @@ FALSE = ("false", "False", "FALSE")
 # In order of preference among delimiters that fit equally well: the comma last, as it may be a decimal comma.
 _DELIMITERS = "\t;|,"
 _SNIFFED_RECORDS = 200
-_SNIFFED_CHARACTERS = 1 << 16
+_SNIFFED_BYTES = 1 << 16
+_LONGEST_HEADER = 1 << 20
 _LARGEST_EXACT = 2**53
 # A column stays one of numbers (or dates) with this share of other words in it; each of them is then an error
 # rather than a silent change of the whole column into categories.
@@ -55,13 +58,13 @@ class Looks(NamedTuple):
 
 
 def sniff(head: bytes, name: str, *, complete: bool, header: bool, delimiter: str | None = None) -> Dialect:
-    """Find out how a CSV file is written from its first bytes; `complete` says whether these are all.
+    r"""Find out how a CSV file is written from its first bytes; `complete` says whether these are all.
 
-    >>> sniff(b"a;b\\n1,5;2\\n", "x.csv", complete=True, header=True).delimiter
+    >>> sniff(b"a;b\n1,5;2\n", "x.csv", complete=True, header=True).delimiter
     ';'
     """
-    text = _decoded(head, name)[:_SNIFFED_CHARACTERS]
-    whole = complete and len(text) < _SNIFFED_CHARACTERS
+    text = _decoded(head[:_SNIFFED_BYTES], name)
+    whole = complete and len(head) <= _SNIFFED_BYTES
     if not text.strip():
         raise DataError(f"{name} is empty")
     chosen = delimiter or max(_DELIMITERS, key=lambda one: _fit(text, one, whole))
@@ -71,7 +74,7 @@ def sniff(head: bytes, name: str, *, complete: bool, header: bool, delimiter: st
 def column_names(head: bytes, name: str, dialect: Dialect) -> list[str]:
     """Read the names of the columns from the header, or number them column_1, column_2, ... where there is none."""
     quoting = csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE
-    text = _decoded(head[: 1 << 24], name)
+    text = _decoded(head[:_LONGEST_HEADER], name)
     try:
         records = csv.reader(io.StringIO(text, newline=""), delimiter=dialect.delimiter, quoting=quoting)
         first = next(record for record in records if record)
@@ -84,18 +87,18 @@ def column_names(head: bytes, name: str, dialect: Dialect) -> list[str]:
 
 def raw_rows(head: bytes, names: Sequence[str], dialect: Dialect, *, complete: bool) -> pa.Table:
     """Read the first bytes of a file as strings; rows of another length are passed over, and a last one cut short."""
-    read = pa.csv.ReadOptions(
+    read = pacsv.ReadOptions(
         column_names=names, skip_rows_after_names=int(dialect.header), block_size=max(len(head), 1) + 1
     )
     parse = parse_options(dialect, lambda row: "skip")
-    convert = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), check_utf8=False)
-    table = pa.csv.read_csv(io.BytesIO(head), read, parse, convert)
+    convert = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), check_utf8=False)
+    table = pacsv.read_csv(io.BytesIO(head), read, parse, convert)
     return table if complete else table.slice(0, max(table.num_rows - 1, 0))
 
 
-def parse_options(dialect: Dialect, on_invalid: object = None) -> pa.csv.ParseOptions:
+def parse_options(dialect: Dialect, on_invalid: object = None) -> pacsv.ParseOptions:
     """Translate a dialect into the options of Arrow's parser."""
-    return pa.csv.ParseOptions(
+    return pacsv.ParseOptions(
         delimiter=dialect.delimiter,
         quote_char='"' if dialect.quoting else False,
         newlines_in_values=dialect.quoting,
@@ -131,7 +134,9 @@ def unite(looks: Sequence[Looks], column: str, files: Sequence[str]) -> Looks:
             return Looks(broadest, repeats)
     if len(kinds) > 1:
         (first, first_file), (other, other_file) = seen[0], next(pair for pair in seen if pair[0] != seen[0][0])
-        raise DataError(f"column {column!r} holds {_PLURAL[first]} in {first_file} but {_PLURAL[other]} in {other_file}")
+        raise DataError(
+            f"column {column!r} holds {_PLURAL[first]} in {first_file} but {_PLURAL[other]} in {other_file}"
+        )
     return Looks(kinds.pop() if kinds else "missing", repeats)
 
 
@@ -164,15 +169,15 @@ _PLURAL = {
 
 def _kind(present: pa.Array) -> str:
     """Tell the kind of trimmed strings none of which stands for a missing value."""
-    if castable(present, pa.float64()):
-        if not castable(present, pa.int64()):
+    if _castable(present, pa.float64()):
+        if not _castable(present, pa.int64()):
             return "number"
         bounds = pc.min_max(present.cast(pa.int64())).as_py()
         return "long" if max(-bounds["min"], bounds["max"]) > _LARGEST_EXACT else "integer"
     if pc.all(pc.is_in(present, pa.array(TRUE + FALSE))).as_py():
         return "boolean"
     for kind in ("date", "nanoseconds", "zoned date"):
-        if castable(present, _TYPES[kind]):
+        if _castable(present, _TYPES[kind]):
             return kind
     for kind, pattern in (("number", _NUMBER), ("date", _DATE)):
         if _nearly_all(present, pattern):
@@ -180,10 +185,16 @@ def _kind(present: pa.Array) -> str:
     return "string"
 
 
-def castable(strings: pa.Array, kind: pa.DataType) -> bool:
-    """Tell whether Arrow reads every string as the given type."""
+def _castable(strings: pa.Array, kind: pa.DataType) -> bool:
+    """Tell whether Arrow reads every string as the given type.
+
+    It is asked in growing pieces, as it goes on after the first failure and a failure costs it 100 times a success.
+    """
+    start, size = 0, 64
     try:
-        strings.cast(kind)
+        while start < len(strings):
+            strings.slice(start, size).cast(kind)
+            start, size = start + size, size * 4
     except pa.ArrowInvalid:
         return False
     return True
@@ -198,14 +209,13 @@ def _nearly_all(present: pa.Array, pattern: str) -> bool:
 def _decoded(head: bytes, name: str) -> str:
     """Decode the first bytes of a file, from which a byte-order mark is left out; later rows are checked when read."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or head[:1000].count(b"\0") * 4 > len(head[:1000]) > 0:
-        raise DataError(f"{name} is UTF-16 text but must be UTF-8: convert it, for instance with iconv -f UTF-16 -t UTF-8")
+        raise DataError(f"{name} must be UTF-8 text, but is UTF-16: convert it with iconv -f UTF-16 -t UTF-8")
     first_line = head.split(b"\n", 1)[0]
     try:
         first_line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name} must be UTF-8 text, but its first line holds the byte {first_line[error.start : error.start + 1]!r}"
-        ) from None
+        wrong = first_line[error.start : error.start + 1]
+        raise DataError(f"{name} must be UTF-8 text, but its first line holds the byte {wrong!r}") from None
     return head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
 
 
@@ -224,7 +234,9 @@ def _fit(text: str, delimiter: str, whole: bool) -> tuple[float, int]:
     if not whole or len(lengths) > _SNIFFED_RECORDS:
         lengths = lengths[:-1] or lengths
     common = max(set(lengths), key=lambda length: (lengths.count(length), length))
-    return (lengths.count(common) / len(lengths), -_DELIMITERS.index(delimiter)) if common > 1 else (0.0, int(delimiter == ","))
+    if common == 1:
+        return (0.0, int(delimiter == ","))
+    return (lengths.count(common) / len(lengths), -_DELIMITERS.index(delimiter))
 
 
 def _well_quoted(text: str, whole: bool) -> bool:

@@ -165,7 +165,8 @@ def stem(path: str) -> str:
     if extension.lower() in _COMPRESSED:
         base, extension = os.path.splitext(base)
         name = base + extension
-    return base if base and extension and (extension.lower() in _EXTENSIONS or extension.lower() in _UNCERTAIN) else name
+    known = extension and (extension.lower() in _EXTENSIONS or extension.lower() in _UNCERTAIN)
+    return base if known else name
 
 
 class translated:  # noqa: N801 - a context manager, used like a function
@@ -182,7 +183,7 @@ class translated:  # noqa: N801 - a context manager, used like a function
             raise DataError(explain(error, self.name)) from error
 
 
-def explain(error: BaseException, name: str) -> str:
+def explain(error: BaseException | None, name: str) -> str:
     """Say in one sentence what Arrow or the system found wrong while reading `name`."""
     text = re.sub(r"\s+", " ", str(error).split(" Detail:")[0]).strip()
     if isinstance(error, FileNotFoundError):
@@ -290,7 +291,7 @@ def _nearest(place: str) -> str:
     if not os.path.isdir(folder):
         return f", nor does the folder {folder}"
     near = difflib.get_close_matches(os.path.basename(place), os.listdir(folder), 1)
-    return f"; the nearest name there is {near[0]}" if near else ""
+    return f"; did you mean {os.path.join(os.path.dirname(place), near[0])}?" if near else ""
 
 
 def read_blocks(stream: pa.NativeFile, size: int) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.json
+import pyarrow.json as pajson
 
 from schuss.data.files import Content, read_blocks, translated
 from schuss.data.parted import PartedSource, Pieces, projected, unique_columns
@@ -110,12 +110,12 @@ def _parse(lines: bytes, name: str, row: int, schema: pa.Schema | None) -> pa.Ta
 
     Raises DataError at the first line that is no object or holds a value of another type.
     """
-    parse = pa.json.ParseOptions(
+    parse = pajson.ParseOptions(
         explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "ignore"
     )
-    read = pa.json.ReadOptions(use_threads=True, block_size=len(lines) + 1)
+    read = pajson.ReadOptions(use_threads=True, block_size=len(lines) + 1)
     try:
-        table = pa.json.read_json(io.BytesIO(lines), read, parse)
+        table = pajson.read_json(io.BytesIO(lines), read, parse)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(_first_fault(lines, name, row, schema, str(error))) from error
     return table if schema is None else table.select(schema.names).cast(schema)

@@ -15,6 +15,7 @@ from schuss.data.source import Cursor
 from schuss.errors import DataError
 
 _ANCHORS = 64
+_NO_FILE: Sequence[dict[str, object]] = ({"path": None, "size": None, "mtime_ns": None},)
 _LARGEST_FEATURES = 2**31 - 1
 
 
@@ -26,7 +27,7 @@ def memory_source(data: Any, *, target: str | None = None) -> PartedSource:
     """
     rows, labels, weights = _taken_apart(data)
     if _is_matrix(rows):
-        return _matrix_source(rows, labels, weights, name="array", stamps=({"path": None, "size": None, "mtime_ns": None},))
+        return _matrix_source(rows, labels, weights, name="array", stamps=_NO_FILE)
     table = as_table(rows)
     marked = None
     if labels is not None:
@@ -69,8 +70,11 @@ def npz_source(files: Sequence[File], *, name: str) -> PartedSource:
     elif {"data", "indices", "indptr", "shape"} <= set(arrays):
         rows = _saved_csr(arrays, file.name)
     else:
-        raise DataError(f"{file.name} must hold an array 'X', but holds only {', '.join(map(repr, arrays)) or 'nothing'}")
-    return _matrix_source(rows, arrays.get("y"), weights, name=name, stamps=(stamp(file),), part=file.name, nbytes=file.size)
+        held = ", ".join(map(repr, arrays)) or "nothing"
+        raise DataError(f"{file.name} must hold an array 'X', but holds only {held}")
+    return _matrix_source(
+        rows, arrays.get("y"), weights, name=name, stamps=[stamp(file)], part=file.name, nbytes=file.size
+    )
 
 
 def as_table(data: Any) -> pa.Table:
@@ -88,7 +92,8 @@ def as_table(data: Any) -> pa.Table:
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise DataError(f"the table cannot be read: {str(error).splitlines()[0]}") from error
     hint = ", call .collect() on it first" if hasattr(data, "collect") else ""
-    raise DataError(f"a source must be a path, array, sparse matrix, data frame or Arrow table, got {_typename(data)}{hint}")
+    wanted = "a path, array, sparse matrix, data frame or Arrow table"
+    raise DataError(f"a source must be {wanted}, got {_typename(data)}{hint}")
 
 
 def _taken_apart(data: Any) -> tuple[Any, Any, Any]:
@@ -117,7 +122,7 @@ def _matrix_source(
 ) -> PartedSource:
     """Make a source of a dense or sparse matrix with its labels and weights."""
     sparse = hasattr(rows, "tocsr")
-    matrix = _canonical_csr(rows) if sparse else _dense(rows)
+    matrix: Any = _canonical_csr(rows) if sparse else _dense(rows)
     count, width = matrix.shape
     if count == 0 or width == 0:
         raise DataError(f"X must have rows and columns, got the shape {count} x {width}")
@@ -143,7 +148,8 @@ def _matrix_source(
             ]
             yield start, pa.RecordBatch.from_arrays(arrays, schema=wanted) if arrays else _columnless(stop - start)
 
-    size = nbytes or (matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes if sparse else matrix.nbytes)
+    held = (matrix.data, matrix.indices, matrix.indptr) if sparse else (matrix,)
+    size = nbytes or sum(array.nbytes for array in held)
     target, weight = ("y" if "y" in fixed else None), ("w" if "w" in fixed else None)
     return _in_memory(name, schema, read, count, target, weight, nbytes=size, stamps=stamps, part=part)
 
@@ -157,7 +163,7 @@ def _in_memory(
     weight: str | None,
     *,
     nbytes: int,
-    stamps: Sequence[dict[str, object]] = ({"path": None, "size": None, "mtime_ns": None},),
+    stamps: Sequence[dict[str, object]] = _NO_FILE,
     part: str | None = None,
 ) -> PartedSource:
     """Make a source of one part that can be entered anywhere; its anchors are spread evenly."""
@@ -272,7 +278,7 @@ def _flat(values: Any, what: str) -> np.ndarray:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise DataError(f"{what} must have one dimension, got the shape {' x '.join(map(str, array.shape)) or 'of a number'}")
+        raise DataError(f"{what} must have one dimension, got {array.ndim}")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 

@@ -7,7 +7,17 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Any, BinaryIO
 
-from schuss.data.files import FORMATS, SNIFFED_BYTES, Content, File, file_content, file_format, find_files, sniff_format, stem
+from schuss.data.files import (
+    FORMATS,
+    SNIFFED_BYTES,
+    Content,
+    File,
+    file_content,
+    file_format,
+    find_files,
+    sniff_format,
+    stem,
+)
 from schuss.data.source import Source
 from schuss.errors import DataError, OptionError
 
@@ -18,7 +28,7 @@ def open_source(
     place: Any,
     *,
     target: str | None = None,
-    format: str | None = None,  # noqa: A002 - the command line's word
+    format: str | None = None,
     header: bool = True,
     delimiter: str | None = None,
     strings: Collection[str] = (),
@@ -49,7 +59,7 @@ def open_source(
     if hasattr(place, "batches"):
         return place
     options = _Options(header, delimiter, strings, numbers, svmlight_base)
-    if place == "-" if isinstance(place, str) else False:
+    if isinstance(place, str) and place == "-":
         return _open_stream(stdin or sys.stdin.buffer, format, options)
     if not _is_place(place):
         return _open_data(place, target)
@@ -67,7 +77,8 @@ class _Options:
 def _is_place(place: Any) -> bool:
     """Tell paths from data."""
     paths = (str, os.PathLike)
-    return isinstance(place, paths) or (isinstance(place, (list, tuple)) and all(isinstance(one, paths) for one in place))
+    listed = isinstance(place, (list, tuple)) and all(isinstance(one, paths) for one in place)
+    return listed or isinstance(place, paths)
 
 
 def _open_data(data: Any, target: str | None) -> Source:
@@ -152,4 +163,4 @@ def _source_name(place: Any) -> str:
     """Name a source after its first path."""
     first = place if isinstance(place, (str, os.PathLike)) else place[0]
     name = stem(os.fspath(first).rstrip("/"))
-    return name if not any(letter in name for letter in "*?[") else stem(os.path.dirname(os.fspath(first))) or "data"
+    return name if not any(letter in name for letter in "*?[") else "data"

@@ -18,7 +18,7 @@ Pieces = Iterator[tuple[int, pa.RecordBatch]]
 Reader = Callable[[int, int, "Sequence[str] | None"], Pieces]
 
 
-@dataclass(frozen=True)
+@dataclass
 class PartedSource:
     """Rows of several parts, read by a function; see `schuss.data.source.Source` for what the attributes mean.
 
@@ -26,7 +26,7 @@ class PartedSource:
     ----------
     read : called with part, row and columns; yields record batches of that part in order, each with the row it begins
         at, from a row not after the one asked for.
-    anchors : positions where reading can begin at no cost (beginnings of parts, row groups); `sample` spreads over them.
+    anchors : positions where reading can begin at no cost (parts, row groups); `sample` spreads over them.
     weight : column that the format itself marks as the weight of the rows, or None.
     """
 
@@ -51,7 +51,7 @@ class PartedSource:
                 yield from cut(table, part, row, start)
 
     def sample(self, limit: int) -> list[Batch]:
-        """Give at most `limit` rows: all where there are no more, else the first after up to 64 anchors spread evenly."""
+        """Give at most `limit` rows: all if there are no more, else the first after up to 64 anchors spread evenly."""
         if self.rows is not None and self.rows <= limit:
             return list(self.batches())
         chosen = spread(self.anchors, min(_SPANS, limit))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -80,7 +82,7 @@ def stream_content(raw: BinaryIO, name: str) -> Content:
 def spooled(content: Content) -> File:
     """Copy a stream of a format that is read from its end to a temporary file, which is gone when the process ends."""
     with tempfile.NamedTemporaryFile(prefix="schuss-", delete=False) as copy, content.open() as stream:
-        _remove_at_exit(copy.name)
+        atexit.register(Path(copy.name).unlink, missing_ok=True)
         with translated(content.name):
             shutil.copyfileobj(stream, copy, 1 << 20)
         size = copy.tell()
@@ -99,9 +101,7 @@ def reader_source(reader: pa.RecordBatchReader, *, name: str) -> PartedSource:
                 yield position, table.select(list(wanted.names))
                 position += table.num_rows
 
-    return PartedSource(
-        name=name, parts=[name], schema=reader.schema, read=read, anchors=[Cursor()], rereadable=False
-    )
+    return PartedSource(name=name, parts=[name], schema=reader.schema, read=read, anchors=[Cursor()], rereadable=False)
 
 
 class OnePass:
@@ -163,16 +163,3 @@ class OnePass:
         start = cursor.row if batch.part == cursor.part else 0
         if batch.part >= cursor.part:
             yield from cut(table, batch.part, batch.row, start)
-
-
-def _remove_at_exit(path: str) -> None:
-    """Remove a temporary file when the process ends."""
-    import atexit
-    import contextlib
-    import os
-
-    def remove() -> None:
-        with contextlib.suppress(OSError):
-            os.remove(path)
-
-    atexit.register(remove)

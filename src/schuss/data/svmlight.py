@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from schuss.data.files import Content, read_blocks, translated
@@ -153,10 +153,10 @@ def _numbers(separated: bytes) -> NDArray[np.float64]:
     """Convert numbers separated by line ends; Arrow's CSV reader does it at 15 ns a number and is strict."""
     if not separated.strip():
         return np.empty(0)
-    read = pa.csv.ReadOptions(column_names=["number"], block_size=len(separated) + 1, use_threads=False)
-    parse = pa.csv.ParseOptions(delimiter="\t", quote_char=False)
-    convert = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[""])
-    table = pa.csv.read_csv(io.BytesIO(separated), read, parse, convert)
+    read = pacsv.ReadOptions(column_names=["number"], block_size=len(separated) + 1, use_threads=False)
+    parse = pacsv.ParseOptions(delimiter="\t", quote_char=False)
+    convert = pacsv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[""])
+    table = pacsv.read_csv(io.BytesIO(separated), read, parse, convert)
     return table["number"].combine_chunks().to_numpy()
 
 
