@@ -243,7 +243,7 @@ def fetch(dataset: DataSet, folder: Path) -> None:
 def describe(dataset: DataSet) -> str:
     """Say in some lines where a set comes from and what its files are."""
     lines = [f"{dataset.name}: {dataset.page} ({dataset.terms})"]
-    lines += textwrap.wrap(dataset.note, 110, initial_indent="  ", subsequent_indent="  ")
+    lines += textwrap.wrap(dataset.note, 110, initial_indent="  ", subsequent_indent="  ", break_long_words=False)
     for file in dataset.files:
         origin = f"{file.url}{f' [{file.member}]' if file.member else ''}" if file.url else "by hand"
         lines.append(f"  {file.path}  {file.size:,} bytes  sha256 {file.sha256}\n    {origin}")
