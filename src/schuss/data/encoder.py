@@ -19,6 +19,7 @@ from .columns.kind import ColumnEncoder
 from .columns.numbers import NumberColumn
 from .columns.place import Place
 from .columns.sparse import SparseColumn
+from .columns.text import TextColumn
 from .layout import dense_rows, feature_edges, should_be_sparse, sparse_rows
 from .schema import Role, Schema
 from .target import TargetEncoder, fit_target, row_weights
@@ -204,6 +205,8 @@ def _fit_column(
             return NumberColumn.fit(values, place, vector=True)
         case Role.SPARSE:
             return SparseColumn.fit(values, place, width)
+        case Role.TEXT:
+            return TextColumn.fit(values, place, hash_bits, rows_expected)
         case _:
             return CategoryColumn.fit(values, place, 1 << hash_bits, rows_expected)
 

@@ -38,9 +38,7 @@ IDENTIFIER_DISTINCT = 0.95
 # Fewer values than this say nothing about how diverse a column is.
 ENOUGH_TO_JUDGE = 20
 
-_IDENTIFIER_NAME = re.compile(
-    r"(^|[\W_])(id|idx|index|uid|uuid|guid|key|row|rownum|rowid|no|nr)$|^(unnamed: \d+)?$", re.I
-)
+_IDENTIFIER_NAME = re.compile(r"(^|[\W_])(id|idx|index|uid|uuid|guid|key|row|rownum|rowid)$|^(unnamed: \d+)?$", re.I)
 
 
 class Role(StrEnum):

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .convert import as_strings, string_codes
-from .hashing import hash_strings
+from .hashing import expected_later, hash_strings
 from .kind import Entries, Scale, indicator_scale
 from .place import Place
 
@@ -56,7 +56,7 @@ class CategoryColumn:
         known = sorted(words[order[:KNOWN_AT_MOST]])
         buckets = 1
         if len(order) > KNOWN_AT_MOST:
-            later = _expected_later(counts, len(values), rows_expected)
+            later = expected_later(counts, len(values), rows_expected)
             buckets = min(1 << int(2 * (len(order) - KNOWN_AT_MOST + later)).bit_length(), buckets_at_most)
         unset = np.empty(0)
         column = cls(place.column, tuple(known), missing > 0, buckets, unset, len(order), Scale(unset, unset))
@@ -123,7 +123,3 @@ def bucket(words: pa.Array, buckets: int) -> NDArray[np.int64]:
     """Hash strings to one of `buckets`, a power of two."""
     return (hash_strings(words) & np.uint64(buckets - 1)).astype(np.int64)
 
-
-def _expected_later(counts: NDArray[np.integer], rows: int, rows_expected: int | None) -> float:
-    """Estimate how many more categories come after the sample: those seen once are the share of the unseen (Good)."""
-    return (counts == 1).sum() / rows * max((rows_expected or rows) - rows, 0)

@@ -83,6 +83,18 @@ def as_strings(values: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(values.indices.cast(pa.int32()), dictionary)
 
 
+def as_plain_strings(values: pa.Array, place: Place) -> pa.Array:
+    """Give values as strings without a dictionary, missing ones empty; raises DataError if they are not valid text."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    try:
+        strings = pc.fill_null(values.cast(pa.string()), "")
+        strings.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise place.refusal(f"its values are not valid UTF-8 text ({error})") from None
+    return strings
+
+
 def string_codes(strings: pa.DictionaryArray) -> NDArray[np.int32]:
     """Give each row's place in the dictionary, -1 where the value is missing."""
     return pc.fill_null(strings.indices, -1).to_numpy(zero_copy_only=False)

@@ -56,3 +56,12 @@ def mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
         words *= factor
         words ^= words >> np.uint64(33)
     return words
+
+
+def expected_later(counts: NDArray[np.integer], rows: int, rows_expected: int | None) -> float:
+    """Estimate how many values come after a sample: the share seen once is the share of the unseen (Good and Turing).
+
+    >>> expected_later(np.array([1, 1, 8]), 10, 100)
+    18.0
+    """
+    return float((counts == 1).sum() / max(rows, 1) * max((rows_expected or rows) - rows, 0))

@@ -1,0 +1,191 @@
+"""Text: hashed words and pairs of words, weighted by how telling they are (tf-idf)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from .convert import as_plain_strings
+from .hashing import expected_later
+from .kind import Entries, Scale
+from .place import Place
+from .tokens import Tokens, pair_hashes, tokenize
+
+# Text that is worked on at once, and text that the weights are taken from: both bound the memory.
+PIECE_BYTES = 1 << 20
+SAMPLE_BYTES = 1 << 24
+# Buckets have this many places for each different term, so that few terms share one.
+ROOM = 4
+LEAST_BITS = 10
+# Terms whose words are kept, the most frequent ones, so that weights can be explained.
+NAMED_AT_MOST = 20_000
+
+
+class Prepared(NamedTuple):
+    """Terms of some rows: of which buckets, how often; `starts` is where each row's terms begin."""
+
+    starts: NDArray[np.int64]
+    buckets: NDArray[np.int64]
+    times: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """The encoder of a column of text.
+
+    A term is a token or a pair of neighbouring tokens, hashed to one of `2 ** bits` buckets. Its raw feature is
+    `(1 + log(times)) * idf`, the row then divided by its Euclidean norm; `idf = 1 + log((1 + n) / (1 + rows with it))`.
+    The factor makes the root mean square of the features that are there 1, as large as an indicator, so that step sizes
+    and penalties mean the same for text as for categories.
+
+    named, names : buckets whose terms are known by name, and these names.
+    """
+
+    name: str
+    bits: int
+    idf: NDArray[np.float64]
+    terms: float
+    missing: float
+    distinct: int
+    named: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, values: pa.Array, place: Place, hash_bits: int, rows_expected: int | None) -> TextColumn:
+        """Take the weights of terms from a sample."""
+        missing = values.null_count / max(len(values), 1)
+        step = max(1, -(-values.nbytes // SAMPLE_BYTES))
+        values = values.take(pa.array(np.arange(0, len(values), step))) if step > 1 else values
+        frequency = _document_frequency(values, place, hash_bits)
+        distinct = np.count_nonzero(frequency)
+        later = expected_later(frequency[frequency > 0], len(values), rows_expected)
+        bits = min(hash_bits, max(LEAST_BITS, int(ROOM * (distinct + later)).bit_length()))
+        if bits < hash_bits:
+            frequency = _document_frequency(values, place, bits)
+        # A term that the sample lacks gets the weight of one in every row. With the weight of a rare one it would dwarf
+        # the terms that are known, by way of the norm: pooled 5-fold accuracy on the SMS spam set 0.986, not 0.990.
+        idf = np.where(frequency > 0, 1 + np.log((1 + len(values)) / (1 + frequency)), 1.0)
+        terms = float(frequency.sum() / max(len(values), 1))
+        named, names = _frequent_terms(values, place, bits, frequency)
+        return cls(place.column, bits, idf, terms, missing, int(distinct), named, names)
+
+    @property
+    def scale(self) -> Scale:
+        """Terms are never centred: a text has few of them."""
+        return Scale(np.zeros(1 << self.bits), np.full(1 << self.bits, max(self.terms, 1.0) ** 0.5))
+
+    @property
+    def density(self) -> float:
+        """Features per row that are not zero."""
+        return self.terms
+
+    def laid_out(self, sparse: bool) -> TextColumn:
+        """Give itself: dense rows of text are possible, if wasteful, and not centred either."""
+        return self
+
+    def prepare(self, values: pa.Array, place: Place) -> Prepared:
+        """Count the terms of each row."""
+        pieces = [_count_terms(tokenize(piece), self.bits) for piece in _pieces(values, place)]
+        if not pieces:
+            return Prepared(np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
+        counts, buckets, times = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+        return Prepared(np.concatenate([[0], np.cumsum(counts)]), buckets, times)
+
+    def unseen(self, prepared: Prepared) -> int:
+        """Count nothing: new words are the rule in text."""
+        return 0
+
+    def write(self, prepared: Prepared, rows: slice, out: NDArray[np.float32]) -> None:
+        """Write dense rows."""
+        starts = prepared.starts[rows.start : rows.stop + 1]
+        part = slice(starts[0], starts[-1])
+        out[:] = 0
+        row = np.repeat(np.arange(len(out)), np.diff(starts))
+        out[row, prepared.buckets[part]] = self._weigh(starts - starts[0], prepared.buckets[part], prepared.times[part])
+
+    def entries(self, prepared: Prepared) -> Entries:
+        """Give the weighted terms of all rows."""
+        starts, buckets, times = prepared
+        return Entries(np.diff(starts), buckets, self._weigh(starts, buckets, times))
+
+    def _weigh(
+        self, starts: NDArray[np.int64], buckets: NDArray[np.int64], times: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Weigh terms by frequency and idf, and bring each row to the same norm; every row has a term."""
+        weights = (1 + np.log(times)) * self.idf[buckets]
+        if len(weights):
+            square = np.add.reduceat(weights**2, starts[:-1])
+            weights *= np.repeat(max(self.terms, 1.0) ** 0.5 / np.sqrt(square), np.diff(starts))
+        return weights
+
+    def feature(self, index: int) -> tuple[str, str]:
+        """Name a feature by the most frequent term of its bucket, and say what its weight is per."""
+        at = int(np.searchsorted(self.named, index))
+        known = at < len(self.named) and self.named[at] == index
+        return f"{self.name}: {self.names[at] if known else f'bucket {index}'}", "per unit of tf-idf"
+
+    def describe(self) -> dict[str, object]:
+        """Say what the sample showed."""
+        return {"missing": self.missing, "terms": self.distinct, "terms_per_row": self.terms, "buckets": 1 << self.bits}
+
+
+def _pieces(values: pa.Array, place: Place) -> Iterator[pa.Array]:
+    """Give strings in pieces of about a megabyte; a missing one is empty."""
+    strings = as_plain_strings(values, place)
+    step = max(1, int(len(strings) * PIECE_BYTES / max(strings.nbytes, 1)))
+    for start in range(0, len(strings), step):
+        yield strings.slice(start, step)
+
+
+def _count_terms(tokens: Tokens, bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Count, in each row, the buckets of its tokens and pairs: buckets per row, buckets ascending in a row, times."""
+    row = np.repeat(np.arange(len(tokens.counts)), tokens.counts)
+    pairs, first = pair_hashes(tokens)
+    keys = np.concatenate([(row << bits) | _bucket(tokens.hashes, bits), (row[first] << bits) | _bucket(pairs, bits)])
+    keys, times = np.unique(keys, return_counts=True)
+    return np.bincount(keys >> bits, minlength=len(tokens.counts)), keys & ((1 << bits) - 1), times
+
+
+def _bucket(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
+    return (hashes >> np.uint64(64 - bits)).astype(np.int64)
+
+
+def _document_frequency(values: pa.Array, place: Place, bits: int) -> NDArray[np.int64]:
+    """Count the rows that have each bucket."""
+    frequency = np.zeros(1 << bits, np.int64)
+    for piece in _pieces(values, place):
+        _, buckets, _ = _count_terms(tokenize(piece), bits)
+        frequency += np.bincount(buckets, minlength=1 << bits)
+    return frequency
+
+
+def _frequent_terms(
+    values: pa.Array, place: Place, bits: int, frequency: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Find the words of the most frequent buckets: for each the first term met that falls into it."""
+    wanted = np.zeros(1 << bits, bool)
+    wanted[np.argsort(-frequency, kind="stable")[:NAMED_AT_MOST]] = True
+    names: dict[int, str] = {}
+    for piece in _pieces(values, place):
+        tokens = tokenize(piece)
+        pairs, first = pair_hashes(tokens)
+        buckets = _bucket(np.concatenate([tokens.hashes, pairs]), bits)
+        found, where = np.unique(buckets, return_index=True)
+        for bucket, at in zip(found[wanted[found]].tolist(), where[wanted[found]].tolist(), strict=True):
+            names[bucket] = _term(tokens, first, at)
+        wanted[found] = False
+    named = sorted(names)
+    return np.array(named, np.int64), tuple(names[bucket] for bucket in named)
+
+
+def _term(tokens: Tokens, first: NDArray[np.int64], at: int) -> str:
+    """Spell a term, given its place among the tokens and then the pairs."""
+    if at < len(tokens.hashes):
+        return f"'{tokens.text(at)}'"
+    token = int(first[at - len(tokens.hashes)])
+    return f"'{tokens.text(token)} {tokens.text(token + 1)}'"

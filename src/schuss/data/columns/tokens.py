@@ -1,0 +1,98 @@
+"""Strings into tokens, for many strings at once and without a loop over them."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from .hashing import hash_runs, mix
+
+# What a character is to its neighbours. Runs of word characters make a token, and so do runs of other marks: "!!!" and
+# "£" tell spam from ham. A lone character is a token by itself: Chinese and Japanese put no blanks between words, so
+# characters and pairs of them are what there is to count; emoji likewise.
+BLANK, WORD, MARK, LONE = range(4)
+
+_PAIR = np.uint64(0xD6E8FEB86659FD93)
+
+
+class Tokens(NamedTuple):
+    """Tokens of some rows, one after the other.
+
+    hashes : of each token; counts : how many each row has; a row with none has one token of no characters.
+    starts, stops : where each token lies in `characters` (code points, lower case).
+    """
+
+    hashes: NDArray[np.uint64]
+    counts: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    characters: NDArray[np.integer]
+
+    def text(self, token: int) -> str:
+        """Give a token as a string."""
+        return "".join(map(chr, self.characters[self.starts[token] : self.stops[token]].tolist()))
+
+
+def tokenize(strings: pa.Array) -> Tokens:
+    """Cut strings (of type string, without nulls) into lower-case tokens.
+
+    >>> tokens = tokenize(pa.array(["Win £1000 NOW!!!", "", "日本"]))
+    >>> [tokens.text(token) for token in range(len(tokens.hashes))], tokens.counts.tolist()
+    (['win', '£', '1000', 'now', '!!!', '', '日', '本'], [5, 1, 2])
+    """
+    characters, bounds = _characters(pc.utf8_lower(strings))
+    kinds = np.zeros(len(characters) + 2, np.uint8)  # with a blank before the first and after the last
+    kinds[1:-1] = _kinds()[np.minimum(characters, 0xFFFF)]
+    # A new token begins wherever the kind changes, at a lone character, and at the first character of a row.
+    change = (kinds[1:] != kinds[:-1]) | (kinds[1:] == LONE)
+    change[bounds[:-1]] = True
+    starts = np.flatnonzero(change & (kinds[1:] != BLANK))
+    edges = np.flatnonzero(change)
+    stops = edges[np.searchsorted(edges, starts, side="right")] if len(starts) else starts
+    counts = np.diff(np.searchsorted(starts, bounds))
+    empty = np.flatnonzero(counts == 0)
+    if len(empty):
+        at = np.cumsum(counts)[empty]
+        starts, stops = (np.insert(ends, at, bounds[empty]) for ends in (starts, stops))
+        counts[empty] = 1
+    return Tokens(hash_runs(characters, starts, stops - starts), counts, starts, stops, characters)
+
+
+def pair_hashes(tokens: Tokens) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Hash each pair of neighbours within a row; give the hashes and the place of each pair's first token."""
+    last = np.cumsum(tokens.counts) - 1
+    first = np.delete(np.arange(len(tokens.hashes)), last)
+    return mix(tokens.hashes[first] * _PAIR + tokens.hashes[first + 1]), first
+
+
+def _characters(strings: pa.Array) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
+    """Give the code points of all strings, and where each begins and the last ends."""
+    _, offsets, data = strings.buffers()
+    bounds = np.frombuffer(offsets, np.int32, len(strings) + 1, strings.offset * 4).astype(np.int64)
+    raw = np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]] if data is not None else np.empty(0, np.uint8)
+    bounds -= bounds[0]
+    if raw.max(initial=0) < 0x80:
+        return raw, bounds
+    leads = (raw & 0xC0) != 0x80  # every character has one byte that is not a continuation
+    before = np.concatenate([[0], np.cumsum(leads)])
+    return np.frombuffer(raw.tobytes().decode().encode("utf-32-le"), np.uint32), before[bounds]
+
+
+@cache
+def _kinds() -> NDArray[np.uint8]:
+    """Give the kind of each character below 0xFFFF; all beyond count as that last one."""
+    return np.array([_kind(chr(code)) for code in range(0xFFFF)] + [LONE], np.uint8)
+
+
+def _kind(character: str) -> int:
+    if character.isspace():
+        return BLANK
+    if "\u3040" <= character <= "\u30ff" or "\u3400" <= character <= "\u9fff":
+        return LONE
+    return WORD if character.isalnum() or character == "_" or unicodedata.category(character)[0] == "M" else MARK
