@@ -17,6 +17,7 @@ from schuss.data.csv_types import (
     TRUE,
     Dialect,
     Looks,
+    blank_lines,
     column_names,
     column_type,
     look,
@@ -46,6 +47,7 @@ class _File(NamedTuple):
     text: Content
     names: list[str]
     dialect: Dialect
+    blank_lines: int
 
 
 def csv_source(
@@ -72,7 +74,7 @@ def csv_source(
     files = []
     for place, text in enumerate(texts):
         head = heads[place][0] if place in heads else text.head(_HEADER_BYTES)[0]
-        files.append(_File(text, _names(head, text.name, dialect), dialect))
+        files.append(_File(text, _names(head, text.name, dialect), dialect, blank_lines(head)))
         same_columns(files[-1].names, files[0].names, text.name, texts[0].name)
     tables = [raw_rows(head, files[place].names, dialect, complete=whole) for place, (head, whole) in heads.items()]
     all_seen = len(heads) == len(texts) and all(whole for _, whole in heads.values())
@@ -174,6 +176,7 @@ def _blocks(
     """Read the rows of a file in blocks."""
     read = pacsv.ReadOptions(
         column_names=file.names,
+        skip_rows=file.blank_lines,
         skip_rows_after_names=int(file.dialect.header),
         block_size=size,
         use_threads=threads,

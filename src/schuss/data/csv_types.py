@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -50,6 +51,11 @@ class Dialect(NamedTuple):
     header: bool
 
 
+def blank_lines(head: bytes) -> int:
+    """Count the empty lines before the first row; Arrow would take the first of them for the header."""
+    return sum(1 for _ in itertools.takewhile(lambda line: not line.strip(b"\r\n"), io.BytesIO(head)))
+
+
 class Looks(NamedTuple):
     """What the sample of one column of one file looks like; `repeats` where its values come again and again."""
 
@@ -88,7 +94,10 @@ def column_names(head: bytes, name: str, dialect: Dialect) -> list[str]:
 def raw_rows(head: bytes, names: Sequence[str], dialect: Dialect, *, complete: bool) -> pa.Table:
     """Read the first bytes of a file as strings; rows of another length are passed over, and a last one cut short."""
     read = pacsv.ReadOptions(
-        column_names=names, skip_rows_after_names=int(dialect.header), block_size=max(len(head), 1) + 1
+        column_names=names,
+        skip_rows=blank_lines(head),
+        skip_rows_after_names=int(dialect.header),
+        block_size=len(head) + 1,
     )
     parse = parse_options(dialect, lambda row: "skip")
     convert = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), check_utf8=False)

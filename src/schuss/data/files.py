@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import fnmatch
 import glob
@@ -169,21 +170,16 @@ def stem(path: str) -> str:
     return base if known else name
 
 
-class translated:  # noqa: N801 - a context manager, used like a function
+@contextlib.contextmanager
+def translated(name: str) -> Iterator[None]:
     """Turn what Arrow and the system raise while reading `name` into a DataError of one sentence."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (pa.ArrowException, OSError)):
-            raise DataError(explain(error, self.name)) from error
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(explain(error, name)) from error
 
 
-def explain(error: BaseException | None, name: str) -> str:
+def explain(error: Exception, name: str) -> str:
     """Say in one sentence what Arrow or the system found wrong while reading `name`."""
     text = re.sub(r"\s+", " ", str(error).split(" Detail:")[0]).strip()
     if isinstance(error, FileNotFoundError):

@@ -88,6 +88,8 @@ def _final(kind: pa.DataType, complete: bool) -> pa.DataType:
     """Choose the type to read with, which a later row should not contradict needlessly."""
     if pa.types.is_null(kind):
         return pa.string()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
     return pa.float64() if pa.types.is_integer(kind) and not complete else kind
 
 
@@ -115,8 +117,9 @@ def _parse(lines: bytes, name: str, row: int, schema: pa.Schema | None) -> pa.Ta
     )
     read = pajson.ReadOptions(use_threads=True, block_size=len(lines) + 1)
     try:
+        lines.decode("utf-8")
         table = pajson.read_json(io.BytesIO(lines), read, parse)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
         raise DataError(_first_fault(lines, name, row, schema, str(error))) from error
     return table if schema is None else table.select(schema.names).cast(schema)
 
@@ -130,19 +133,28 @@ def _first_fault(lines: bytes, name: str, row: int, schema: pa.Schema | None, re
         row += 1
         where = f"{name}, row {row:,}"
         try:
-            found = json.loads(line)
+            found = json.loads(line.decode("utf-8"), object_pairs_hook=_Pairs)
+        except UnicodeDecodeError:
+            return f"{where}: {line[:60]!r} is not UTF-8 text"
         except (ValueError, RecursionError):
             return f"{where}: {_shown(line)} is not a JSON object"
-        if not isinstance(found, dict):
+        if not isinstance(found, _Pairs):
             return f"{where}: {_shown(line)} is not a JSON object"
-        for column, value in found.items():
+        keys = [column for column, _ in found]
+        if len(set(keys)) < len(keys):
+            return f"{where}: the key {max(keys, key=keys.count)!r} comes twice"
+        for column, value in found:
             kind = _word_of(value)
             if schema is not None and column not in kinds:
                 continue
             wanted = kinds.setdefault(column, kind) if value is not None else kind
             if kind != wanted and not (wanted == "a date" and isinstance(value, str) and _is_date(value)):
-                return f"{where}, column {column!r}: {json.dumps(value)[:60]} is not {wanted}"
+                return f"{where}, column {column!r}: {json.dumps(value, ensure_ascii=False)[:60]} is not {wanted}"
     return f"{name}, rows {row:,} and before: {reason.splitlines()[0]}"
+
+
+class _Pairs(list):
+    """The keys and values of a JSON object, in which a key may come twice."""
 
 
 def _shown(line: bytes) -> str:
@@ -172,5 +184,8 @@ def _word(kind: pa.DataType) -> str:
 
 def _word_of(value: object) -> str:
     """Name the type of a parsed JSON value as a person would."""
-    names = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list"}
-    return names.get(type(value), "an object")
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, (int, float)):
+        return "a number"
+    return "a string" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"

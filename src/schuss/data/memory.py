@@ -84,13 +84,13 @@ def as_table(data: Any) -> pa.Table:
     if isinstance(data, pa.RecordBatch):
         return pa.Table.from_batches([data])
     try:
-        if type(data).__module__.startswith("pandas.") and hasattr(data, "columns"):
+        if _is_pandas(data) and hasattr(data, "columns"):
             unique_columns([str(name) for name in data.columns], "the table")
             return pa.Table.from_pandas(data, preserve_index=False).replace_schema_metadata(None)
         if hasattr(data, "__arrow_c_stream__"):
             return pa.table(data)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise DataError(f"the table cannot be read: {str(error).splitlines()[0]}") from error
+        raise DataError(f"the table cannot be read: {_reason(error)}") from error
     hint = ", call .collect() on it first" if hasattr(data, "collect") else ""
     wanted = "a path, array, sparse matrix, data frame or Arrow table"
     raise DataError(f"a source must be {wanted}, got {_typename(data)}{hint}")
@@ -186,8 +186,8 @@ def _dense(rows: Any) -> np.ndarray:
     """Require a two-dimensional array of numbers; values are converted later, a batch at a time."""
     try:
         array = np.ma.filled(np.ma.asarray(rows, float), np.nan) if np.ma.isMaskedArray(rows) else np.asarray(rows)
-    except ValueError as error:
-        raise DataError(f"X must be a two-dimensional array of numbers: {error}") from None
+    except ValueError:
+        raise DataError("X must be a two-dimensional array of numbers, got rows of different lengths") from None
     if array.ndim != 2:
         raise DataError(f"X must have two dimensions (rows, features), got {array.ndim}")
     if array.dtype.kind not in "biuf":
@@ -258,14 +258,14 @@ def _one_a_row(values: Any, rows: int, what: str) -> pa.Array:
     try:
         if isinstance(values, (pa.Array, pa.ChunkedArray)):
             array = values
-        elif type(values).__module__.startswith("pandas."):
-            array = pa.Array.from_pandas(values.squeeze())
+        elif _is_pandas(values):
+            array = pa.Array.from_pandas(values.squeeze(axis=1) if values.ndim == 2 else values)
         elif hasattr(values, "__arrow_c_stream__"):
             array = pa.chunked_array(values)
         else:
             array = pa.array(_flat(values, what), from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError) as error:
-        raise DataError(f"{what} must hold one plain value a row: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{what} must hold values of one kind, one a row: {_reason(error)}") from None
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     if len(array) != rows:
         raise DataError(f"X has {rows:,} rows but {what} has {len(array):,}")
@@ -293,6 +293,15 @@ def _columnless(rows: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
 
 
+def _reason(error: Exception) -> str:
+    """Join what Arrow says, for pandas in several pieces, without the last full stop."""
+    return ", ".join(str(one) for one in error.args).splitlines()[0].rstrip(".")
+
+
+def _is_pandas(data: Any) -> bool:
+    return type(data).__module__.split(".")[0] == "pandas"
+
+
 def _typename(data: Any) -> str:
     return f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")
 
@@ -300,6 +309,9 @@ def _typename(data: Any) -> str:
 def _load_npz(file: File) -> dict[str, np.ndarray]:
     """Load the arrays of an .npz file; those that would run code on loading are refused."""
     with translated(file.name), file.filesystem.open_input_file(file.path) as raw:
+        if raw.read(2) != b"PK":
+            raise DataError(f"{file.name} is not an .npz file: its first bytes are not those of a zip archive")
+        raw.seek(0)
         try:
             with np.load(raw, allow_pickle=False) as archive:
                 return {key: archive[key] for key in archive.files}
