@@ -15,13 +15,15 @@ from ..errors import DataError
 from .chunk import Rows, take_rows
 from .columns.categories import CategoryColumn
 from .columns.convert import in_one_piece
-from .columns.kind import ColumnEncoder
+from .columns.dates import DateColumn
+from .columns.kind import ColumnEncoder, width_edges
 from .columns.numbers import NumberColumn
 from .columns.place import Place
 from .columns.sparse import SparseColumn
 from .columns.text import TextColumn
-from .layout import dense_rows, feature_edges, should_be_sparse, sparse_rows
+from .layout import dense_rows, should_be_sparse, sparse_rows
 from .schema import Role, Schema
+from .state import pack, unpack
 from .target import TargetEncoder, fit_target, row_weights
 
 
@@ -104,7 +106,7 @@ class Encoder:
     @cached_property
     def width(self) -> int:
         """Number of features, without the intercept."""
-        return feature_edges(self.features)[-1]
+        return width_edges(self.features)[-1]
 
     @property
     def classes(self) -> list[Any] | None:
@@ -134,7 +136,7 @@ class Encoder:
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight in the data's units is per."""
-        edges = feature_edges(self.features)
+        edges = width_edges(self.features)
         at = int(np.searchsorted(edges, index, side="right")) - 1
         return self.features[at].feature(index - edges[at])
 
@@ -160,13 +162,46 @@ class Encoder:
             column.prepare(in_one_piece(table.column(column.name)), place._replace(column=column.name))
             for column in self.features
         ]
-        rows = (sparse_rows if self.sparse else dense_rows)(self.features, prepared, len(table))
+        whole = sparse_rows(self.features, prepared) if self.sparse else dense_rows(self.features, prepared, len(table))
         counts = {column.name: column.unseen(values) for column, values in zip(self.features, prepared, strict=True)}
         unseen = {name: count for name, count in counts.items() if count}
         if missing is None:
-            return Encoded(rows, targets, weights, None, unseen)
+            return Encoded(whole, targets, weights, None, unseen)
         kept = ~missing
-        return Encoded(take_rows(rows, np.flatnonzero(kept)), targets[kept], weights[kept], kept, unseen)
+        return Encoded(take_rows(whole, np.flatnonzero(kept)), targets[kept], weights[kept], kept, unseen)
+
+    def describe(self) -> list[dict[str, object]]:
+        """Say of each column of the data what became of it, for the record."""
+        facts = {column.name: {"features": len(column.scale.centre)} | column.describe() for column in self.features}
+        return [
+            {"name": column.name, "role": str(column.role), "note": column.note, "features": 0}
+            | facts.get(column.name, {})
+            for column in self.schema.columns
+        ]
+
+    def in_data_units(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Fold centres, factors and the target's scale into the weights of a linear model.
+
+        `weights` is `(width + 1, outputs)`, the intercept last, and so is the result, but for raw features (in the
+        data's units, 1 for a category that is there) and, in regression, for scores in the target's units. Clipping
+        apart, `raw @ folded[:-1] + folded[-1]` are the scores.
+        """
+        scales = [column.scale for column in self.features]
+        centre, factor = (np.concatenate(arrays)[:, None] for arrays in zip(*scales, strict=True))
+        slopes = weights[:-1].astype(np.float64) * factor
+        intercept = weights[-1].astype(np.float64) - (slopes * centre).sum(axis=0)
+        return np.vstack([slopes * self.target.scale, intercept * self.target.scale + self.target.mean])
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Give everything as a JSON-able dict and named arrays."""
+        arrays: dict[str, NDArray[Any]] = {}
+        names = ("schema", "sparse", "hash_bits", "features", "target")
+        return {name: pack(getattr(self, name), name, arrays) for name in names}, arrays
+
+    @classmethod
+    def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Encoder:
+        """Build the encoder that `to_state` described; raises KeyError, TypeError or ValueError at anything else."""
+        return cls(**{name: unpack(packed, arrays) for name, packed in meta.items()})
 
     def _require_columns(self, table: pa.RecordBatch, where: str, target: bool) -> None:
         """Refuse rows that lack a column."""
@@ -207,6 +242,8 @@ def _fit_column(
             return SparseColumn.fit(values, place, width)
         case Role.TEXT:
             return TextColumn.fit(values, place, hash_bits, rows_expected)
+        case Role.DATETIME:
+            return DateColumn.fit(values, place)
         case _:
             return CategoryColumn.fit(values, place, 1 << hash_bits, rows_expected)
 

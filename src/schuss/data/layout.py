@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chunk import SparseRows
-from .columns.kind import ColumnEncoder, Entries, blocks
+from .columns.kind import ColumnEncoder, blocks, merge, width_edges
 
 # Rows this narrow are dense: they fit a few cache lines.
 NARROW = 128
@@ -28,7 +28,7 @@ def should_be_sparse(columns: Sequence[ColumnEncoder]) -> bool:
 
 def dense_rows(columns: Sequence[ColumnEncoder], prepared: Sequence[Any], rows: int) -> NDArray[np.float32]:
     """Write all columns' features side by side, block by block so that a block's rows stay in the cache."""
-    edges = feature_edges(columns)
+    edges = width_edges(columns)
     out = np.empty((rows, edges[-1]), np.float32)
     for block in blocks(rows, edges[-1]):
         for column, values, start, stop in zip(columns, prepared, edges[:-1], edges[1:], strict=True):
@@ -36,33 +36,10 @@ def dense_rows(columns: Sequence[ColumnEncoder], prepared: Sequence[Any], rows: 
     return out
 
 
-def sparse_rows(columns: Sequence[ColumnEncoder], prepared: Sequence[Any], rows: int) -> SparseRows:
-    """Interleave all columns' entries row by row; features ascend in a row since the columns do."""
-    edges = feature_edges(columns)
-    pieces = [column.entries(values) for column, values in zip(columns, prepared, strict=True)]
-    indptr = np.zeros(rows + 1, np.int64)
-    np.cumsum(sum((piece.counts for piece in pieces), np.zeros(rows, np.int64)), out=indptr[1:])
-    if len(pieces) == 1:
-        indices, values = pieces[0].indices, pieces[0].values
-        return SparseRows(
-            indptr, indices.astype(np.int32, copy=False), values.astype(np.float32, copy=False), edges[-1]
-        )
-    out = SparseRows(indptr, np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32), edges[-1])
-    free = indptr[:-1].copy()
-    for piece, start in zip(pieces, edges, strict=False):
-        places = _places(piece, free)
-        out.indices[places] = piece.indices + start
-        out.values[places] = piece.values
-        free += piece.counts
-    return out
-
-
-def feature_edges(columns: Sequence[ColumnEncoder]) -> list[int]:
-    """Give where each column's features begin, and where the last one's end."""
-    return [0, *np.cumsum([len(column.scale.centre) for column in columns]).tolist()]
-
-
-def _places(piece: Entries, free: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the place in the whole of every entry of a piece, whose rows go to `free` on."""
-    before = np.cumsum(piece.counts) - piece.counts
-    return np.arange(len(piece.indices)) + np.repeat(free - before, piece.counts)
+def sparse_rows(columns: Sequence[ColumnEncoder], prepared: Sequence[Any]) -> SparseRows:
+    """Interleave all columns' entries row by row."""
+    edges = width_edges(columns)
+    counts, indices, values = merge([c.entries(p) for c, p in zip(columns, prepared, strict=True)], edges)
+    indptr = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=indptr[1:])
+    return SparseRows(indptr, indices.astype(np.int32, copy=False), values.astype(np.float32, copy=False), edges[-1])

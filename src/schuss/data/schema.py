@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..errors import DataError, OptionError
+from .columns.compute import pc
 from .columns.convert import (
     as_numbers,
     as_strings,

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .columns.compute import pc
 from .columns.convert import as_numbers, as_strings, is_numeric, string_codes
 from .columns.place import Place
 

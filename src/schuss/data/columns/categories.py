@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .compute import pc
 from .convert import as_strings, string_codes
 from .hashing import expected_later, hash_strings
 from .kind import Entries, Scale, indicator_scale
@@ -53,16 +53,26 @@ class CategoryColumn:
         missing, counts = int(counts[0]), counts[1:]
         order = np.lexsort((words.astype(str), -counts))
         order = order[counts[order] > 0]
-        known = sorted(words[order[:KNOWN_AT_MOST]])
+        known = tuple(sorted(words[order[:KNOWN_AT_MOST]]))
         buckets = 1
         if len(order) > KNOWN_AT_MOST:
-            later = expected_later(counts, len(values), rows_expected)
+            later = expected_later(counts[order], len(values), rows_expected)
             buckets = min(1 << int(2 * (len(order) - KNOWN_AT_MOST + later)).bit_length(), buckets_at_most)
-        unset = np.empty(0)
-        column = cls(place.column, tuple(known), missing > 0, buckets, unset, len(order), Scale(unset, unset))
-        width = len(known) + column.gap + buckets
-        shares = np.bincount(column.prepare(values, place).codes, minlength=width) / max(len(values), 1)
-        return replace(column, shares=shares).laid_out(sparse=False)
+        return cls._with_shares(values, place, known, missing > 0, buckets, len(order))
+
+    @classmethod
+    def among(cls, values: pa.Array, place: Place, known: tuple[str, ...]) -> CategoryColumn:
+        """Take the frequencies of categories that are known beforehand."""
+        return cls._with_shares(values, place, known, values.null_count > 0, 1, len(known))
+
+    @classmethod
+    def _with_shares(
+        cls, values: pa.Array, place: Place, known: tuple[str, ...], gap: bool, buckets: int, distinct: int
+    ) -> CategoryColumn:
+        empty = np.empty(0)
+        column = cls(place.column, known, gap, buckets, empty, distinct, Scale(empty, empty))
+        shares = np.bincount(column.prepare(values, place).codes, minlength=len(known) + gap + buckets)
+        return replace(column, shares=shares / max(len(values), 1)).laid_out(sparse=False)
 
     @property
     def density(self) -> float:
@@ -122,4 +132,3 @@ class CategoryColumn:
 def bucket(words: pa.Array, buckets: int) -> NDArray[np.int64]:
     """Hash strings to one of `buckets`, a power of two."""
     return (hash_strings(words) & np.uint64(buckets - 1)).astype(np.int64)
-

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .compute import pc
 from .place import Place
 
 # What people write into a column of numbers where there is none (compared in lower case, without blanks).

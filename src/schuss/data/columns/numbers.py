@@ -166,9 +166,9 @@ class NumberColumn:
         facts: dict[str, object] = {"missing": float(self.raw.missing.mean())}
         if self.vector:
             return facts | {"components": len(self.raw.mean), "constant": int((self.raw.deviation == 0).sum())}
-        facts |= {"mean": self.raw.mean[0], "deviation": self.raw.deviation[0]}
-        facts |= {"least": self.raw.least[0], "most": self.raw.most[0], "logarithm": bool(len(self.logged))}
-        return facts
+        mean, deviation, least, most = (float(moment[0]) for moment in self.raw[:4])
+        facts |= {"mean": mean, "deviation": deviation, "least": least, "most": most}
+        return facts | {"logarithm": bool(len(self.logged))}
 
 
 def signed_log(values: NDArray[np.float64]) -> NDArray[np.float64]:

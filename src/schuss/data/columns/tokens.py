@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .compute import pc
 from .hashing import hash_runs, mix
 
 # What a character is to its neighbours. Runs of word characters make a token, and so do runs of other marks: "!!!" and
