@@ -140,7 +140,9 @@ class Encoder:
         at = int(np.searchsorted(edges, index, side="right")) - 1
         return self.features[at].feature(index - edges[at])
 
-    def encode(self, table: pa.RecordBatch, *, where: str, first_row: int, target: bool = True) -> Encoded:
+    def encode(
+        self, table: pa.RecordBatch, *, where: str, first_row: int, target: bool = True, weighted: bool = True
+    ) -> Encoded:
         """Encode rows.
 
         Parameters
@@ -148,7 +150,8 @@ class Encoder:
         table : rows with the columns `self.columns`, in any order; others are ignored.
         where : the file or array they come from, for messages.
         first_row : the place of the first of them there, from 0.
-        target : False to encode the features only, as for prediction: nothing is left out, weights are one.
+        target : False to encode the features only, as for prediction: nothing is left out.
+        weighted : False to do without the column of weights: all are one.
 
         Raises
         ------
@@ -156,8 +159,10 @@ class Encoder:
             When a column is missing or a value cannot be used; it names where, row, column and value.
         """
         place = Place(where, first_row, "")
-        self._require_columns(table, where, target)
-        targets, weights, missing = self._goals(table, place) if target else (_NO_TARGETS, _ones(len(table)), None)
+        weight = self.schema.named(Role.WEIGHT) if target and weighted else None
+        self._require_columns(table, where, target, weight)
+        weights = np.ones(len(table), np.float32) if weight is None else self._weights(table, place, weight)
+        targets, missing = self._targets(table, place) if target else (_NO_TARGETS, None)
         prepared = [
             column.prepare(in_one_piece(table.column(column.name)), place._replace(column=column.name))
             for column in self.features
@@ -203,30 +208,25 @@ class Encoder:
         """Build the encoder that `to_state` described; raises KeyError, TypeError or ValueError at anything else."""
         return cls(**{name: unpack(packed, arrays) for name, packed in meta.items()})
 
-    def _require_columns(self, table: pa.RecordBatch, where: str, target: bool) -> None:
+    def _require_columns(self, table: pa.RecordBatch, where: str, target: bool, weight: str | None) -> None:
         """Refuse rows that lack a column."""
-        wanted = self.columns if target else [column.name for column in self.features]
+        wanted = [column.name for column in self.features]
+        wanted += [self.schema.named(Role.TARGET) or ""] if target else []
+        wanted += [weight] if weight is not None else []
         lacking = [f"'{name}'" for name in wanted if name not in table.schema.names]
         if lacking:
             raise DataError(f"{where} lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}")
 
-    def _goals(
-        self, table: pa.RecordBatch, place: Place
-    ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.bool_] | None]:
-        """Give targets and weights of all rows, and where the target is missing."""
-        name, weight = self.schema.named(Role.TARGET), self.schema.named(Role.WEIGHT)
-        assert name is not None
-        targets, missing = self.target.encode(in_one_piece(table.column(name)), place._replace(column=name))
-        if weight is None:
-            return targets, _ones(len(table)), missing
-        return targets, row_weights(in_one_piece(table.column(weight)), place._replace(column=weight)), missing
+    def _targets(self, table: pa.RecordBatch, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Give the targets of all rows, and where they are missing."""
+        name = self.schema.named(Role.TARGET) or ""
+        return self.target.encode(in_one_piece(table.column(name)), place._replace(column=name))
+
+    def _weights(self, table: pa.RecordBatch, place: Place, name: str) -> NDArray[np.float32]:
+        return row_weights(in_one_piece(table.column(name)), place._replace(column=name))
 
 
 _NO_TARGETS = np.empty(0, np.float32)
-
-
-def _ones(count: int) -> NDArray[np.float32]:
-    return np.ones(count, np.float32)
 
 
 def _fit_column(

@@ -1,0 +1,300 @@
+"""A trained model: what predicts, explains itself, and is one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from .data.chunk import Rows, SparseRows
+from .data.encoder import Encoded, Encoder
+from .data.open import open_source
+from .data.schema import Role
+from .descent.losses import LOSSES, loss_for, probabilities, values_and_gradients
+from .errors import DataError, ModelFileError, OptionError
+from .files import replacing
+from .metrics import ClassificationTally, RegressionTally, predicted_classes
+
+if TYPE_CHECKING:
+    from .data.source import Source
+
+# Changed whenever an older schuss could not read the file.
+FILE_FORMAT = 1
+FILE_NAME = "model.safetensors"
+
+# Numbers that are encoded at once: 64 MB of them.
+_NUMBERS_AT_ONCE = 1 << 24
+
+
+@dataclass(frozen=True)
+class Model:
+    """A linear model with the encoder of its rows.
+
+    encoder : what turns data into rows, fitted on the training data.
+    loss : the name of the loss it was trained for.
+    weights : float32 `(features + 1, outputs)`, the intercept last; scores are `rows @ weights[:-1] + weights[-1]`. Two
+        classes have one output, the score of the second; numbers are predicted in units of the encoder's target.
+    settings : the options and hyperparameters it was trained with, as plain values.
+    state : what the optimizer needs to go on, by name.
+    versions : of the libraries it was trained with.
+    svmlight_base : index of the first feature in svmlight files, where it was trained on such.
+    """
+
+    encoder: Encoder
+    loss: str
+    weights: NDArray[np.float32]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    svmlight_base: int | None = None
+
+    @property
+    def task(self) -> str:
+        """Either "classification" or "regression"."""
+        return self.encoder.schema.task
+
+    @property
+    def target(self) -> str:
+        """The name of the column that is predicted."""
+        return self.encoder.schema.named(Role.TARGET) or ""
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """The labels of the classes in the order of their indices; None for regression."""
+        return self.encoder.classes
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one file, which replaces what stood there only when it is complete.
+
+        Raises OutputError when the file cannot be written.
+        """
+        encoder, arrays = self.encoder.to_state()
+        meta = {
+            "format": FILE_FORMAT,
+            "encoder": encoder,
+            "loss": self.loss,
+            "settings": dict(self.settings),
+            "versions": dict(self.versions),
+            "svmlight_base": self.svmlight_base,
+        }
+        tensors = {"weights": np.ascontiguousarray(self.weights, np.float32)}
+        tensors |= {f"encoder.{name}": array for name, array in arrays.items()}
+        tensors |= {f"state.{name}": np.ascontiguousarray(array) for name, array in self.state.items()}
+        with replacing(path) as file:
+            file.write(safetensors.numpy.save(tensors, {"schuss": json.dumps(meta, sort_keys=True)}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Model:
+        """Read a model from its file, or from the folder of the run that made it; no code in the file is ever run.
+
+        Raises ModelFileError when there is no such file or it is not a whole model.
+        """
+        path = Path(path)
+        file = path / FILE_NAME if path.is_dir() else path
+        meta, tensors = _read(file)
+        if meta.get("format") != FILE_FORMAT:
+            raise ModelFileError(
+                f"{file} has model format {meta.get('format')}, where this version of schuss reads {FILE_FORMAT}"
+            )
+        try:
+            return cls(
+                Encoder.from_state(meta["encoder"], _under("encoder.", tensors)),
+                meta["loss"],
+                tensors["weights"],
+                meta["settings"],
+                _under("state.", tensors),
+                meta["versions"],
+                meta["svmlight_base"],
+            )._checked()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ModelFileError(f"{file} is a damaged schuss model file ({type(error).__name__}: {error})") from error
+
+    def _checked(self) -> Model:
+        """Give the model itself if its parts fit together, else raise ValueError."""
+        wanted = (self.encoder.width + 1, outputs_of(self.classes))
+        if self.weights.shape != wanted or self.weights.dtype != np.float32:
+            raise ValueError(f"weights are {self.weights.dtype} {self.weights.shape}, not float32 {wanted}")
+        if self.loss not in LOSSES:
+            raise ValueError(f"the loss '{self.loss}' is unknown")
+        return self
+
+    def predict(self, source: Any, *, proba: bool = False, **reading: Any) -> pa.Table:
+        """Predict every row of `source`, in order.
+
+        Parameters
+        ----------
+        source : whatever `schuss.train` takes; it needs the columns of the features, in any order.
+        proba : whether to add a column `p_CLASS` with the probability of each class; needs a model of log_loss.
+        reading : options of `open_source`, such as `format` and `header`.
+
+        Returns
+        -------
+        A table with the column `prediction`: labels as they were in the training data, or float64 numbers.
+
+        Raises
+        ------
+        DataError
+            When columns are missing or values cannot be used.
+        OptionError
+            When probabilities are asked of a model that has none.
+        """
+        return pa.Table.from_batches(list(self.predict_batches(source, proba=proba, **reading)))
+
+    def predict_batches(self, source: Any, *, proba: bool = False, **reading: Any) -> Iterator[pa.RecordBatch]:
+        """Predict as `predict` does, but give batch after batch: at least one, however few the rows."""
+        if proba and self.loss != "log_loss":
+            raise OptionError(f"probabilities need a model trained with log_loss, got one trained with {self.loss}")
+        opened = self._open(source, reading)
+        return self._predict_batches(opened, proba)
+
+    def _predict_batches(self, source: Source, proba: bool) -> Iterator[pa.RecordBatch]:
+        nothing = True
+        for encoded in self._encoded(source, target=False):
+            nothing = False
+            yield self._predictions(self.scores(encoded.rows), proba)
+        if nothing:
+            yield self._predictions(np.empty((0, self.weights.shape[1])), proba)
+
+    def _predictions(self, scores: NDArray[np.float64], proba: bool) -> pa.RecordBatch:
+        """Make the columns of the predictions."""
+        if self.classes is None:
+            numbers = scores[:, 0] * self.encoder.target_scale + self.encoder.target_mean
+            return pa.record_batch({"prediction": numbers})
+        columns = {"prediction": pa.array(self.classes).take(pa.array(predicted_classes(scores)))}
+        if proba:
+            chances = probabilities(loss_for(self.loss, scores.shape[1]), scores)
+            columns |= {f"p_{label}": pa.array(chances[:, at]) for at, label in enumerate(self.classes)}
+        return pa.record_batch(columns)
+
+    def scores(self, rows: Rows) -> NDArray[np.float64]:
+        """Compute the scores `(n, outputs)` of encoded rows."""
+        slopes, intercept = self.weights[:-1], self.weights[-1].astype(np.float64)
+        if not isinstance(rows, SparseRows):
+            return rows @ slopes + intercept
+        from scipy.sparse import csr_array
+
+        matrix = csr_array((rows.values, rows.indices, rows.indptr), shape=(len(rows.indptr) - 1, rows.width))
+        return matrix @ slopes + intercept
+
+    def evaluate(self, source: Any, **reading: Any) -> dict[str, Any]:
+        """Compare the predictions for every row of `source` that has a target with the target.
+
+        Returns `rows`; `loss`, the plain mean over the rows without penalty or weights (nats for log_loss, mean squared
+        error in the target's unit for squared_error); `accuracy`, `macro_f1` and for two classes `auc`, or `r2`, `rmse`
+        and `mae`. What cannot be said, as without any row, is None.
+
+        Raises DataError as `predict` does, and at a class that the model does not know.
+        """
+        opened = self._open(source, reading)
+        _require([self.target], opened)
+        outputs = self.weights.shape[1]
+        loss, total, rows = loss_for(self.loss, outputs), 0.0, 0
+        tally = (
+            RegressionTally(self.encoder.target_scale)
+            if self.classes is None
+            else ClassificationTally(len(self.classes))
+        )
+        for encoded in self._encoded(opened, target=True):
+            scores = self.scores(encoded.rows)
+            rows += len(scores)
+            total += float(values_and_gradients(loss, scores, encoded.targets)[0].sum(dtype=np.float64))
+            tally.add(scores, encoded.targets)
+        mean = loss_in_data_units(self.loss, total / rows, self.encoder.target_scale) if rows else None
+        return {"rows": rows, "loss": mean, **tally.metrics()}
+
+    def explain(self, top: int = 20) -> list[dict[str, Any]]:
+        """Give the `top` weights of largest magnitude, and every intercept after them.
+
+        Each is a dict of `feature`, `output` (the class or target whose score it adds to), `weight` (for features of
+        equal variance, so that weights compare), `in_data_units` (what it adds to the score), and `unit` (per what).
+        """
+        folded = self.encoder.in_data_units(self.weights.astype(np.float64))
+        features, outputs = self.encoder.width, self.weights.shape[1]
+        largest = np.argsort(-np.abs(self.weights[:-1]), axis=None, kind="stable")[:top]
+        intercepts = features * outputs + np.arange(outputs)
+        return [self._entry(*divmod(at, outputs), folded) for at in [*largest.tolist(), *intercepts.tolist()]]
+
+    def _entry(self, index: int, output: int, folded: NDArray[np.float64]) -> dict[str, Any]:
+        """Describe the weight of a feature, or after the last of them an intercept, for an output."""
+        feature, unit = self.encoder.feature(index) if index < self.encoder.width else ("(intercept)", "")
+        if self.classes is None:
+            name = self.target
+        else:
+            name = str(self.classes[output if self.weights.shape[1] > 1 else 1])
+        weight, value = self.weights[index, output].item(), folded[index, output].item()
+        return {"feature": feature, "output": name, "weight": weight, "in_data_units": value, "unit": unit}
+
+    def _open(self, source: Any, reading: Mapping[str, Any]) -> Source:
+        """Open a source so that its columns are read as they were for training."""
+        roles = {column.name: column.role for column in self.encoder.schema.features()}
+        words = [name for name, role in roles.items() if role in (Role.CATEGORY, Role.TEXT)]
+        numbers = [name for name, role in roles.items() if role is Role.NUMBER]
+        told = {"svmlight_base": self.svmlight_base, "strings": words, "numbers": numbers}
+        opened = open_source(source, **(told | dict(reading)))
+        _require([column.name for column in self.encoder.features], opened)
+        return opened
+
+    def _encoded(self, source: Source, target: bool) -> Iterator[Encoded]:
+        """Encode a source in pieces of bounded size."""
+        columns = [column.name for column in self.encoder.features] + ([self.target] if target else [])
+        density = sum(column.density for column in self.encoder.features)
+        numbers = int(2 * density) + 1 if self.encoder.sparse else self.encoder.width
+        step = max(256, min(65_536, _NUMBERS_AT_ONCE // max(numbers, 1)))
+        for batch in source.batches(columns=columns):
+            for start in range(0, len(batch.table), step):
+                piece = batch.table.slice(start, step)
+                where, first_row = source.parts[batch.part], batch.row + start
+                yield self.encoder.encode(piece, where=where, first_row=first_row, target=target, weighted=False)
+
+
+def outputs_of(classes: list[Any] | None) -> int:
+    """Give the number of scores: one for a number or two classes, else one for each class."""
+    return 1 if classes is None or len(classes) == 2 else len(classes)
+
+
+def loss_in_data_units(name: str, mean: float, target_scale: float) -> float:
+    """Give a mean loss of standardised targets as it is reported: squared errors whole and in the target's unit.
+
+    >>> loss_in_data_units("squared_error", 0.5, 3.0), loss_in_data_units("log_loss", 0.5, 1.0)
+    (9.0, 0.5)
+    """
+    return 2 * mean * target_scale**2 if name == "squared_error" else mean
+
+
+def _require(names: list[str], source: Source) -> None:
+    """Refuse a source that lacks columns."""
+    lacking = [f"'{name}'" for name in names if name not in source.schema.names]
+    if lacking:
+        plural = "s" if len(lacking) > 1 else ""
+        raise DataError(f"{source.name} lacks the column{plural} {', '.join(lacking)} that the model needs")
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read metadata and tensors of a model file."""
+    try:
+        with safetensors.safe_open(file, framework="np") as opened:
+            meta = json.loads((opened.metadata() or {})["schuss"])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 — it is not a dict
+    except FileNotFoundError:
+        raise ModelFileError(f"there is no model file {file}") from None
+    except OSError as error:
+        raise ModelFileError(f"the model file {file} cannot be read: {error.strerror or error}") from error
+    except KeyError:
+        raise ModelFileError(f"{file} is not a schuss model file: it is a safetensors file of something else") from None
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ModelFileError(f"{file} is not a schuss model file: {error}") from error
+    if not isinstance(meta, dict):
+        raise ModelFileError(f"{file} is not a schuss model file: its metadata are not an object")
+    return meta, tensors
+
+
+def _under(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
