@@ -11,7 +11,16 @@ import pyarrow.parquet as pq
 from pyarrow import ipc
 
 from schuss.data.files import Content, File, file_content, translated
-from schuss.data.parted import BATCH_ROWS, PartedSource, Pieces, projected, same_columns, stamp, unique_columns
+from schuss.data.parted import (
+    BATCH_ROWS,
+    PartedSource,
+    Pieces,
+    assemble,
+    projected,
+    same_columns,
+    stamp,
+    unique_columns,
+)
 from schuss.data.source import Cursor
 from schuss.errors import DataError
 
@@ -110,7 +119,7 @@ def conform(table: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     for field in schema:
         array = table.column(field.name)
         arrays.append(array if array.type.equals(field.type) else array.cast(field.type, safe=False))
-    return pa.RecordBatch.from_arrays(arrays, schema=schema) if arrays else table.select([])
+    return assemble(arrays, schema, table.num_rows)
 
 
 def _common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:

@@ -27,7 +27,7 @@ from schuss.data.csv_types import (
     unite,
 )
 from schuss.data.files import Content, explain
-from schuss.data.parted import PartedSource, Pieces, projected, same_columns, unique_columns
+from schuss.data.parted import PartedSource, Pieces, assemble, projected, same_columns, unique_columns
 from schuss.data.source import Cursor
 from schuss.errors import DataError
 
@@ -165,7 +165,7 @@ def _fast(file: _File, wanted: pa.Schema, schema: pa.Schema) -> Iterator[pa.Reco
         if table.num_rows and watched:
             final = table.column(last.name)[-1]
         arrays = [_tidied(table.column(name)) for name in wanted.names]
-        yield _batch(arrays, wanted, table.num_rows)
+        yield assemble(arrays, wanted, table.num_rows)
     if final is not None:
         _refuse_open_quote(file, final.as_py(), rows)
 
@@ -253,7 +253,7 @@ def _converted(file: _File, table: pa.RecordBatch, wanted: pa.Schema, row: int) 
             _refuse_open_quote(file, raw, row + place + 1)
         where = f"{file.text.name}, row {row + place + 1:,}, column {field.name!r}"
         raise DataError(f"{where}: {_complaint(raw, field.type)}")
-    return _batch(arrays, wanted, table.num_rows)
+    return assemble(arrays, wanted, table.num_rows)
 
 
 def _cast(strings: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -334,10 +334,3 @@ def _refuse_open_quote(file: _File, last: str | bytes | None, rows: int) -> None
 def _parsed(kind: pa.DataType) -> bool:
     """Tell numbers, dates and booleans from words."""
     return not (pa.types.is_string(kind) or pa.types.is_dictionary(kind))
-
-
-def _batch(arrays: list[pa.Array], schema: pa.Schema, rows: int) -> pa.RecordBatch:
-    """Put columns together; none at all still have a number of rows."""
-    if arrays:
-        return pa.RecordBatch.from_arrays(arrays, schema=schema)
-    return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))

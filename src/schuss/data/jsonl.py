@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.json as pajson
 
 from schuss.data.files import Content, read_blocks, translated
-from schuss.data.parted import PartedSource, Pieces, projected, unique_columns
+from schuss.data.parted import PartedSource, Pieces, assemble, projected, unique_columns
 from schuss.data.source import Cursor
 from schuss.errors import DataError
 
@@ -51,7 +51,7 @@ def jsonl_source(
         name=name,
         parts=[content.name for content in contents],
         schema=schema,
-        read=lambda part, row, columns: _read(contents[part], projected(schema, columns)),
+        read=lambda part, row, columns: _read(contents[part], projected(schema, columns), schema),
         anchors=[Cursor(part, 0) for part in range(len(contents))],
         rows=rows if complete else None,
         nbytes=nbytes,
@@ -93,18 +93,18 @@ def _final(kind: pa.DataType, complete: bool) -> pa.DataType:
     return pa.float64() if pa.types.is_integer(kind) and not complete else kind
 
 
-def _read(content: Content, schema: pa.Schema) -> Pieces:
-    """Parse one file block by block."""
+def _read(content: Content, wanted: pa.Schema, schema: pa.Schema) -> Pieces:
+    """Parse one file block by block; where no column is wanted, the first one counts the rows."""
+    parsed = wanted if len(wanted) else pa.schema([schema.field(0)])
     row = 0
     with translated(content.name), content.open() as stream:
         for block in read_blocks(stream, _BLOCK_BYTES):
             lines = block.removeprefix(b"\xef\xbb\xbf") if row == 0 else block
             if not lines.strip():
                 continue
-            table = _parse(lines, content.name, row, schema).combine_chunks()
-            for batch in table.to_batches():
-                yield row, batch
-                row += batch.num_rows
+            for table in _parse(lines, content.name, row, parsed).combine_chunks().to_batches():
+                yield row, assemble([table.column(field.name) for field in wanted], wanted, table.num_rows)
+                row += table.num_rows
 
 
 def _parse(lines: bytes, name: str, row: int, schema: pa.Schema | None) -> pa.Table:
@@ -149,12 +149,16 @@ def _first_fault(lines: bytes, name: str, row: int, schema: pa.Schema | None, re
                 continue
             wanted = kinds.setdefault(column, kind) if value is not None else kind
             if kind != wanted and not (wanted == "a date" and isinstance(value, str) and _is_date(value)):
-                return f"{where}, column {column!r}: {json.dumps(value, ensure_ascii=False)[:60]} is not {wanted}"
+                return f"{where}, column {column!r}: {_shown_value(line, column)} is not {wanted}"
     return f"{name}, rows {row:,} and before: {reason.splitlines()[0]}"
 
 
 class _Pairs(list):
     """The keys and values of a JSON object, in which a key may come twice."""
+
+
+def _shown_value(line: bytes, column: str) -> str:
+    return json.dumps(json.loads(line)[column], ensure_ascii=False)[:60]
 
 
 def _shown(line: bytes) -> str:
@@ -184,8 +188,10 @@ def _word(kind: pa.DataType) -> str:
 
 def _word_of(value: object) -> str:
     """Name the type of a parsed JSON value as a person would."""
+    if isinstance(value, _Pairs):
+        return "an object"
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, (int, float)):
         return "a number"
-    return "a string" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"
+    return "a string" if isinstance(value, str) else "a list"

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from schuss.data.files import File, translated
-from schuss.data.parted import BATCH_ROWS, PartedSource, Pieces, projected, stamp, unique_columns
+from schuss.data.parted import BATCH_ROWS, PartedSource, Pieces, assemble, projected, stamp, unique_columns
 from schuss.data.source import Cursor
 from schuss.errors import DataError
 
@@ -146,7 +146,7 @@ def _matrix_source(
                 else slice_of(matrix, start, stop, field.type)
                 for field in wanted
             ]
-            yield start, pa.RecordBatch.from_arrays(arrays, schema=wanted) if arrays else _columnless(stop - start)
+            yield start, assemble(arrays, wanted, stop - start)
 
     held = (matrix.data, matrix.indices, matrix.indptr) if sparse else (matrix,)
     size = nbytes or sum(array.nbytes for array in held)
@@ -262,11 +262,15 @@ def _one_a_row(values: Any, rows: int, what: str) -> pa.Array:
             array = pa.Array.from_pandas(values.squeeze(axis=1) if values.ndim == 2 else values)
         elif hasattr(values, "__arrow_c_stream__"):
             array = pa.chunked_array(values)
+        elif isinstance(values, (list, tuple)):  # NumPy would turn a number among words into a word
+            array = pa.array(values)
         else:
             array = pa.array(_flat(values, what), from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError) as error:
         raise DataError(f"{what} must hold values of one kind, one a row: {_reason(error)}") from None
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    if pa.types.is_nested(array.type):
+        raise DataError(f"{what} must hold one plain value a row, got {array.type}")
     if len(array) != rows:
         raise DataError(f"X has {rows:,} rows but {what} has {len(array):,}")
     return array
@@ -287,10 +291,6 @@ def _free_name(table: pa.Table, wanted: str) -> str:
     while wanted in table.schema.names:
         wanted += "_"
     return wanted
-
-
-def _columnless(rows: int) -> pa.RecordBatch:
-    return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
 
 
 def _reason(error: Exception) -> str:

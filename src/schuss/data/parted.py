@@ -107,6 +107,13 @@ def projected(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
     return pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)
 
 
+def assemble(arrays: Sequence[pa.Array], schema: pa.Schema, rows: int) -> pa.RecordBatch:
+    """Put columns together; a batch of none still has a number of rows."""
+    if arrays:
+        return pa.RecordBatch.from_arrays(list(arrays), schema=schema)
+    return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
+
+
 def same_columns(names: Sequence[str], first: Sequence[str], file: str, first_file: str) -> None:
     """Require two files to have the same columns, in whatever order.
 

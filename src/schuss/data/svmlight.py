@@ -12,7 +12,7 @@ import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from schuss.data.files import Content, read_blocks, translated
-from schuss.data.parted import PartedSource, Pieces, projected
+from schuss.data.parted import PartedSource, Pieces, assemble, projected
 from schuss.data.source import Cursor
 from schuss.errors import DataError, OptionError
 
@@ -89,8 +89,7 @@ def _read(content: Content, base: int, schema: pa.Schema) -> Pieces:
         for block in read_blocks(stream, _BLOCK_BYTES):
             parsed = _parse(block, content.name, row, base)
             arrays = [_pairs(parsed, base) if field.name == "x" else _labels(parsed, field.type) for field in schema]
-            if arrays:
-                yield row, pa.RecordBatch.from_arrays(arrays, schema=schema)
+            yield row, assemble(arrays, schema, len(parsed.labels))
             row += len(parsed.labels)
 
 

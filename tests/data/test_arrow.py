@@ -1,0 +1,172 @@
+"""Parquet and Arrow files: row groups, dictionaries, types that join, and files that are cut or damaged."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+import pytest
+
+from schuss.data.arrow import united_schema
+from schuss.data.open import open_source
+from schuss.data.source import Cursor
+from schuss.errors import DataError
+
+TABLE = pa.table(
+    {
+        "n": np.arange(10_000),
+        "few": [f"w{i % 7}" for i in range(10_000)],
+        "many": [f"text number {i}" for i in range(10_000)],
+        "v": pa.FixedSizeListArray.from_arrays(pa.array(np.arange(20_000.0)), 2),
+    }
+)
+
+
+def read(source: object, **options: object) -> pa.Table:
+    return pa.Table.from_batches([batch.table for batch in source.batches(**options)])
+
+
+def test_words_that_repeat_are_read_as_dictionaries(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "t.parquet", row_group_size=3000)
+    source = open_source(tmp_path / "t.parquet")
+    assert source.schema.field("few").type == pa.dictionary(pa.int32(), pa.string())
+    assert source.schema.field("many").type == pa.string()
+    found = read(source)
+    assert found.schema.equals(source.schema)
+    assert found.to_pydict() == TABLE.to_pydict()
+    assert (source.rows, source.nbytes) == (10_000, (tmp_path / "t.parquet").stat().st_size)
+
+
+def test_reading_begins_at_the_row_group_of_the_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(TABLE, tmp_path / "t.parquet", row_group_size=1000)
+    source = open_source(tmp_path / "t.parquet")
+    seen = []
+    original = source.read
+
+    def watched(part: int, row: int, columns: object) -> object:
+        for first, table in original(part, row, columns):
+            seen.append(first)
+            yield first, table
+
+    monkeypatch.setattr(source, "read", watched)
+    for row in (0, 999, 1000, 7531, 9999):
+        seen.clear()
+        assert read(source, cursor=Cursor(0, row), columns=["n"])["n"].to_pylist() == list(range(row, 10_000))
+        assert seen[0] == row // 1000 * 1000
+
+
+def test_sample_spreads_over_row_groups(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "t.parquet", row_group_size=500)
+    sample = open_source(tmp_path / "t.parquet").sample(200)
+    assert [batch.row for batch in sample] == list(range(0, 10_000, 500))
+    assert {batch.table.num_rows for batch in sample} == {10}
+
+
+@pytest.mark.parametrize("cut", [1, 100, 5000])
+def test_parquet_cut_off(tmp_path: Path, cut: int) -> None:
+    pq.write_table(TABLE, tmp_path / "t.parquet")
+    data = (tmp_path / "t.parquet").read_bytes()
+    (tmp_path / "t.parquet").write_bytes(data[:-cut])
+    with pytest.raises(DataError, match=r"t\.parquet is not a Parquet file or is cut off"):
+        open_source(tmp_path / "t.parquet")
+
+
+def test_parquet_with_a_hole(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "t.parquet", row_group_size=2000, write_page_checksum=True, compression="none")
+    data = bytearray((tmp_path / "t.parquet").read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    (tmp_path / "t.parquet").write_bytes(bytes(data))
+    source = open_source(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet is damaged"):
+        read(source)
+
+
+def test_parquet_without_rows(tmp_path: Path) -> None:
+    pq.write_table(TABLE.slice(0, 0), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet has no rows"):
+        open_source(tmp_path / "t.parquet")
+
+
+def test_duplicate_columns(tmp_path: Path) -> None:
+    pq.write_table(TABLE.select(["n", "few"]).rename_columns(["a", "a"]), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"t\.parquet has two columns named 'a'"):
+        open_source(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("compression", ["uncompressed", "lz4", "zstd"])
+def test_feather(tmp_path: Path, compression: str) -> None:
+    feather.write_feather(TABLE, tmp_path / "t.feather", compression=compression, chunksize=3000)
+    source = open_source(tmp_path / "t.feather")
+    assert read(source).to_pydict() == TABLE.to_pydict()
+    assert (
+        read(source, cursor=Cursor(0, 5000), columns=["many", "n"]).to_pydict()
+        == TABLE.select(["many", "n"]).slice(5000).to_pydict()
+    )
+
+
+def test_feather_cut_off_or_of_the_first_kind(tmp_path: Path) -> None:
+    feather.write_feather(TABLE, tmp_path / "t.feather")
+    data = (tmp_path / "t.feather").read_bytes()
+    (tmp_path / "t.feather").write_bytes(data[:-50])
+    with pytest.raises(DataError, match=r"t\.feather is not an Arrow file or is cut off"):
+        open_source(tmp_path / "t.feather")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        feather.write_feather(TABLE.select(["n"]), tmp_path / "old.feather", version=1)
+    with pytest.raises(DataError, match="first Feather format"):
+        open_source(tmp_path / "old.feather")
+
+
+def stream_bytes(folder: Path) -> bytes:
+    with pa.ipc.new_stream(folder / "t.arrows", TABLE.schema) as writer:
+        writer.write_table(TABLE, max_chunksize=1000)
+    return (folder / "t.arrows").read_bytes()
+
+
+def test_stream_cut_at_a_message_boundary(tmp_path: Path) -> None:
+    data = stream_bytes(tmp_path)
+    source = open_source(tmp_path / "t.arrows")
+    assert read(source).num_rows == 10_000
+    (tmp_path / "t.arrows").write_bytes(data[:-8])
+    with pytest.raises(DataError, match=r"t\.arrows is cut off"):
+        read(open_source(tmp_path / "t.arrows"))
+
+
+@pytest.mark.parametrize("length", [20, 3000, 100_000])
+def test_stream_cut_anywhere(tmp_path: Path, length: int) -> None:
+    data = stream_bytes(tmp_path)
+    (tmp_path / "t.arrows").write_bytes(data[:length])
+    with pytest.raises(DataError, match=r"t\.arrows is .*cut off"):
+        read(open_source(tmp_path / "t.arrows"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "joined"),
+    [
+        (pa.int32(), pa.int64(), pa.int64()),
+        (pa.int64(), pa.float32(), pa.float64()),
+        (pa.float32(), pa.float32(), pa.float32()),
+        (pa.null(), pa.string(), pa.string()),
+        (pa.bool_(), pa.null(), pa.bool_()),
+        (pa.string(), pa.large_string(), pa.large_string()),
+        (pa.dictionary(pa.int8(), pa.string()), pa.string(), pa.string()),
+        (pa.date32(), pa.timestamp("s"), pa.timestamp("us")),
+    ],
+)
+def test_types_that_join(one: pa.DataType, other: pa.DataType, joined: pa.DataType) -> None:
+    schemas = [("1", pa.schema([("a", one)])), ("2", pa.schema([("a", other)]))]
+    assert united_schema(schemas).field("a").type == joined
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(pa.int64(), pa.string()), (pa.bool_(), pa.int64()), (pa.timestamp("s"), pa.timestamp("s", "UTC"))],
+)
+def test_types_that_do_not(one: pa.DataType, other: pa.DataType) -> None:
+    schemas = [("1", pa.schema([("a", one)])), ("2", pa.schema([("a", other)]))]
+    with pytest.raises(DataError, match=r"column 'a' is .* in 1 but .* in 2"):
+        united_schema(schemas)
