@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 
 from schuss.descent.ops import absolute, constant, exp, log, log1p, maximum, where
 
-__all__ = ["LOSSES", "Hinge", "LogLoss", "MulticlassHinge", "Softmax", "SquaredError", "loss_for", "values_and_gradients"]
+__all__ = [
+    "LOSSES",
+    "Hinge",
+    "LogLoss",
+    "MulticlassHinge",
+    "Softmax",
+    "SquaredError",
+    "loss_for",
+    "values_and_gradients",
+]
 
 
 class LogLoss(NamedTuple):
@@ -156,3 +165,22 @@ def probabilities(loss: Loss, scores: NDArray[Any]) -> NDArray[Any]:
         return shifted / shifted.sum(axis=1, keepdims=True)
     positive = LogLoss().evaluate(scores[:, 0], 0)[1]
     return np.column_stack([1 - positive, positive])
+
+
+def constant_scores(loss: Loss, class_weights: NDArray[Any] | None, mean: float) -> NDArray[np.float64]:
+    """Give the scores `(outputs,)` of the best prediction that ignores the features.
+
+    class_weights : `(classes,)` total weight of each class, None for regression; mean : mean target of regression.
+
+    >>> constant_scores(LogLoss(), np.array([1.0, 3.0]), 0.0).round(4)
+    array([1.0986])
+    """
+    if class_weights is None:
+        return np.array([mean])
+    shares = np.maximum(np.asarray(class_weights, np.float64), 1e-12) / max(float(np.sum(class_weights)), 1e-12)
+    if isinstance(loss, LogLoss):
+        return np.array([np.log(shares[1] / shares[0])])
+    if isinstance(loss, Softmax):
+        return np.log(shares)
+    most = int(np.argmax(shares))
+    return np.array([2.0 * most - 1.0]) if isinstance(loss, Hinge) else (np.arange(len(shares)) == most).astype(float)

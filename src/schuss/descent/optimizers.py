@@ -80,6 +80,8 @@ class SGD(NamedTuple):
     def rest(self, s: Any, total: Any, w: Any, slots: Any) -> tuple[Any, Any]:
         """Only the penalty moves an untouched weight."""
         return shrink(w, s[2], total), slots
+
+
 class Momentum(NamedTuple):
     """Heavy-ball momentum: v ← μ v + g; w ← w − η v (Polyak 1964; the form of torch.optim.SGD without dampening).
 
@@ -147,7 +149,17 @@ class Adam(NamedTuple):
     beta2: Any = 0.999
     epsilon: Any = 1e-8
 
-    scalar_names = ("rate", "l2", "beta1", "one_minus_beta1", "beta2", "one_minus_beta2", "unbias1", "unbias2", "epsilon")
+    scalar_names = (
+        "rate",
+        "l2",
+        "beta1",
+        "one_minus_beta1",
+        "beta2",
+        "one_minus_beta2",
+        "unbias1",
+        "unbias2",
+        "epsilon",
+    )
     slot_names = ("mean", "mean_of_squares")
     carry_start = (1.0, 1.0)
     lazy = False
@@ -155,9 +167,7 @@ class Adam(NamedTuple):
     def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
         """Give η, λ₂, the betas, 1/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ) and ε; the carry holds β₁ᵗ and β₂ᵗ."""
         betas = [np.broadcast_to(np.asarray(beta, np.float64), rate.shape) for beta in (self.beta1, self.beta2)]
-        powers = [
-            np.cumprod(np.vstack([start, beta]), axis=0)[1:] for start, beta in zip(carry, betas, strict=True)
-        ]
+        powers = [np.cumprod(np.vstack([start, beta]), axis=0)[1:] for start, beta in zip(carry, betas, strict=True)]
         table = _table(
             rate, l2, betas[0], 1.0 - betas[0], betas[1], 1.0 - betas[1],
             1.0 / (1.0 - powers[0]), 1.0 / np.sqrt(1.0 - powers[1]), np.asarray(self.epsilon, np.float64),

@@ -22,13 +22,18 @@ from schuss.population.population import Run, Tallies, WinnerState
 __all__ = ["LANES", "Linear", "LinearState", "state_bytes"]
 
 LANES = 16
-"""Runs in a block: sixteen float32 weights fill a cache line of 64 bytes."""
+"""Runs in a block: sixteen float32 weights fill a cache line of 64 bytes. A few finalists get narrower blocks."""
+
+
+def _lanes_for(runs: int) -> int:
+    """Give the width of the blocks for so many runs."""
+    return next((lanes for lanes in (4, 8) if runs <= lanes), LANES)
 
 
 class Block(NamedTuple):
     """Up to sixteen runs.
 
-    weights : `(features + 1, outputs · LANES)`; slots : `(slots, features + 1, outputs · LANES)`; carry : `(carries, LANES)`.
+    weights : `(features + 1, outputs · lanes)`; slots : `(slots, features + 1, outputs · lanes)`; carry : `(carries, lanes)`.
     seen, before : what lazy rules need on sparse rows, see `kernels.sparse.advance_lazily`.
     """
 
@@ -48,6 +53,11 @@ class LinearState:
     rows: int = 0
     planned_rows: int = 1
 
+    @property
+    def lanes(self) -> int:
+        """The width of the blocks."""
+        return _lanes_for(len(self.runs))
+
 
 def state_bytes(features: int, outputs: int, runs: int, optimizer: str) -> int:
     """Give the bytes that the weights and slots of a population take."""
@@ -55,10 +65,12 @@ def state_bytes(features: int, outputs: int, runs: int, optimizer: str) -> int:
     return blocks * (features + 1) * outputs * LANES * (1 + len(OPTIMIZERS[optimizer].slot_names)) * 4
 
 
-def _lanes(block: int, runs: tuple[Run, ...], values: list[float]) -> NDArray[np.float64]:
-    """Give one block's share of a value per run, zero in lanes without a run."""
-    share = values[block * LANES : (block + 1) * LANES]
-    return np.array(share + [0.0] * (LANES - len(share)))
+def _l2(runs: tuple[Run, ...], block: int, lanes: int) -> NDArray[np.float64]:
+    """Give the penalty of each lane of a block, zero in lanes without a run."""
+    l2 = np.zeros(lanes)
+    share = runs[block * lanes : (block + 1) * lanes]
+    l2[: len(share)] = [run.l2 for run in share]
+    return l2
 
 
 @dataclass(frozen=True)
@@ -89,17 +101,18 @@ class Linear:
 
     def start(self, runs: tuple[Run, ...]) -> LinearState:
         """Give the state of runs that start at zero."""
-        columns = self.outputs * LANES
+        lanes = _lanes_for(len(runs))
+        columns = self.outputs * lanes
         slots = len(self.rule.slot_names)
         blocks = tuple(
             Block(
                 np.zeros((self.features + 1, columns), np.float32),
                 np.zeros((slots, self.features + 1, columns), np.float32),
-                np.repeat(np.array(self.rule.carry_start, np.float64).reshape(-1, 1), LANES, axis=1),
+                np.repeat(np.array(self.rule.carry_start, np.float64).reshape(-1, 1), lanes, axis=1),
                 np.zeros(self.features if self.lazy else 0, np.int32),
-                np.zeros((1, LANES)),
+                np.zeros((1, lanes)),
             )
-            for _ in range(0, len(runs), LANES)
+            for _ in range(0, len(runs), lanes)
         )
         return LinearState(runs, blocks)
 
@@ -107,19 +120,24 @@ class Linear:
         """Begin the schedules anew, to reach their end after so many rows."""
         return replace(state, rows=0, planned_rows=planned_rows)
 
+    def replan(self, state: LinearState, planned_rows: int) -> LinearState:
+        """Let the schedules reach their end after so many rows of the leg."""
+        return replace(state, planned_rows=planned_rows)
+
     def _rates(self, state: LinearState, block: int, rows: int) -> NDArray[np.float64]:
-        """Give the learning rate of each step of the coming chunk `(steps, LANES)`."""
+        """Give the learning rate of each step of the coming chunk `(steps, lanes)`."""
         starts = state.rows + np.arange(0, rows, self.batch_size)
         progress = np.minimum(starts / state.planned_rows, 1.0)
         factors = {name: SCHEDULES[name](progress) for name in {run.schedule for run in state.runs}}
-        rates = np.zeros((len(starts), LANES))
-        for lane, run in enumerate(state.runs[block * LANES : (block + 1) * LANES]):
+        lanes = state.lanes
+        rates = np.zeros((len(starts), lanes))
+        for lane, run in enumerate(state.runs[block * lanes : (block + 1) * lanes]):
             rates[:, lane] = run.learning_rate * factors[run.schedule]
         return rates
 
     def advance(self, state: LinearState, chunk: Chunk) -> tuple[LinearState, Tallies]:
         """Learn from a chunk; the arrays of `state` are used up."""
-        tally = np.zeros((len(state.blocks), LANES))
+        tally = np.zeros((len(state.blocks), state.lanes))
         blocks = tuple(self._advance_block(state, b, chunk, tally[b]) for b in range(len(state.blocks)))
         rows = len(chunk.targets)
         after = replace(state, blocks=blocks, rows=state.rows + rows)
@@ -129,9 +147,8 @@ class Linear:
         """Learn from a chunk with one block."""
         block = state.blocks[b]
         rates = self._rates(state, b, len(chunk.targets))
-        l2 = _lanes(b, state.runs, [run.l2 for run in state.runs])
-        carry, table = self.rule.scalars(block.carry, rates, l2)
-        free_table = self.rule.scalars(block.carry, rates, np.zeros(LANES))[1]
+        carry, table = self.rule.scalars(block.carry, rates, _l2(state.runs, b, state.lanes))
+        free_table = self.rule.scalars(block.carry, rates, np.zeros(state.lanes))[1]
         tables = table.astype(np.float32), free_table.astype(np.float32)
         rule = type(self.rule)()  # only its type matters to a kernel, and a default one has only numbers in it
         rows = chunk.rows
@@ -144,7 +161,7 @@ class Linear:
                 rule, self.loss, self._like, *rows[:3], *what, block.weights, block.slots, tally
             )  # fmt: skip
             return block._replace(carry=carry)
-        sums = np.zeros((len(rates) + 1, LANES))
+        sums = np.zeros((len(rates) + 1, state.lanes))
         np.cumsum(rates, axis=0, out=sums[1:])
         number = len(block.before) - 1
         sparse.advance_lazily(
@@ -158,13 +175,21 @@ class Linear:
         block = state.blocks[b]
         if not self.lazy or len(block.before) == 1:
             return block
-        l2 = _lanes(b, state.runs, [run.l2 for run in state.runs])
-        table = self.rule.scalars(block.carry, np.zeros((1, LANES)), l2)[1][0].astype(np.float32)
+        lanes = state.lanes
+        l2 = _l2(state.runs, b, lanes)
+        table = self.rule.scalars(block.carry, np.zeros((1, lanes)), l2)[1][0].astype(np.float32)
         sparse.catch_up(
-            type(self.rule)(), self._like, table, block.before, block.seen, len(block.before) - 1, block.weights, block.slots
+            type(self.rule)(),
+            self._like,
+            table,
+            block.before,
+            block.seen,
+            len(block.before) - 1,
+            block.weights,
+            block.slots,
         )
         block.seen[:] = 0
-        return block._replace(before=np.zeros((1, LANES)))
+        return block._replace(before=np.zeros((1, lanes)))
 
     def up_to_date(self, state: LinearState) -> LinearState:
         """Give the state with every weight up to date, before weights are read as a whole."""
@@ -172,12 +197,13 @@ class Linear:
 
     def losses(self, state: LinearState, chunk: Chunk) -> NDArray[np.float32]:
         """Give the loss of every row for every run `(rows, runs)`; `state` must be up to date."""
-        out = np.empty((len(state.blocks), len(chunk.targets), LANES), np.float32)
+        lanes = state.lanes
+        out = np.empty((len(state.blocks), len(chunk.targets), lanes), np.float32)
         for b, block in enumerate(state.blocks):
             if isinstance(chunk.rows, SparseRows):
-                sparse.losses_sparse(self.loss, *chunk.rows[:3], chunk.targets, block.weights, LANES, out[b])
+                sparse.losses_sparse(self.loss, *chunk.rows[:3], chunk.targets, block.weights, lanes, out[b])
             else:
-                dense.losses_dense(self.loss, chunk.rows, chunk.targets, block.weights, LANES, out[b])
+                dense.losses_dense(self.loss, chunk.rows, chunk.targets, block.weights, lanes, out[b])
         return np.concatenate(list(out), axis=1)[:, : len(state.runs)]
 
     def keep(self, state: LinearState, numbers: list[int]) -> LinearState:
@@ -185,16 +211,16 @@ class Linear:
         places = [i for i, run in enumerate(state.runs) if run.number in numbers]
         fresh = self.start(tuple(state.runs[i] for i in places))
         for new, old in enumerate(places):
-            source, target = state.blocks[old // LANES], fresh.blocks[new // LANES]
-            a, z = old % LANES, new % LANES
-            target.weights[:, z::LANES] = source.weights[:, a::LANES]
-            target.slots[:, :, z::LANES] = source.slots[:, :, a::LANES]
+            source, target = state.blocks[old // state.lanes], fresh.blocks[new // fresh.lanes]
+            a, z = old % state.lanes, new % fresh.lanes
+            target.weights[:, z :: fresh.lanes] = source.weights[:, a :: state.lanes]
+            target.slots[:, :, z :: fresh.lanes] = source.slots[:, :, a :: state.lanes]
             target.carry[:, z] = source.carry[:, a]
         return replace(fresh, rows=state.rows, planned_rows=state.planned_rows)
 
     def take(self, state: LinearState, number: int) -> WinnerState:
         """Copy one run out; `state` must be up to date."""
         place = [run.number for run in state.runs].index(number)
-        block, lane = state.blocks[place // LANES], place % LANES
-        slots = {name: block.slots[i, :, lane::LANES].copy() for i, name in enumerate(self.rule.slot_names)}
-        return WinnerState(block.weights[:, lane::LANES].copy(), slots, block.carry[:, lane].copy())
+        block, lane, lanes = state.blocks[place // state.lanes], place % state.lanes, state.lanes
+        slots = {name: block.slots[i, :, lane::lanes].copy() for i, name in enumerate(self.rule.slot_names)}
+        return WinnerState(block.weights[:, lane::lanes].copy(), slots, block.carry[:, lane].copy())

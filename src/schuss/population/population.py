@@ -54,8 +54,16 @@ class Population(Protocol):
         """Begin the schedules anew, to reach their end after so many rows."""
         ...
 
+    def replan(self, state: Any, planned_rows: int) -> Any:
+        """Let the schedules reach their end after so many rows of the leg, without beginning anew."""
+        ...
+
     def advance(self, state: Any, chunk: Chunk) -> tuple[Any, Tallies]:
         """Learn from a chunk; each mini-batch is scored before it is learned from."""
+        ...
+
+    def up_to_date(self, state: Any) -> Any:
+        """Bring every weight up to date; what reads weights as a whole (the three below) asks for it."""
         ...
 
     def losses(self, state: Any, chunk: Chunk) -> NDArray[np.float32]:

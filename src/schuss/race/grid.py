@@ -1,0 +1,61 @@
+"""The settings that race: learning rates over the whole range that can make sense, penalties beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..population.population import Run
+
+__all__ = ["default_runs"]
+
+PENALTIES = (0.0, 10.0, 1.0, 100.0)
+"""λ₂ · N of neighbouring rates: what is right falls as the rows N grow in number, as with any prior."""
+
+
+def _rate_range(optimizer: str, squared_norm: float) -> tuple[float, float]:
+    """Give the lowest and highest rate worth trying.
+
+    Plain steps are stable up to about 2/λ₁ ≤ 2/E‖x‖² for squared error (four times that for log loss), so their
+    rates are counted in 1/E‖x‖². Adaptive rules move each weight by about the rate itself, whatever the scale of the rows.
+    """
+    if optimizer == "adam":
+        return 3e-4, 3.0
+    if optimizer == "adagrad":
+        return 3e-3, 10.0
+    unit = 1.0 / max(squared_norm, 1e-12)
+    return (2.0**-9 * unit, 2.0**5 * unit) if optimizer == "sgd" else (2.0**-12 * unit, 2.0**2 * unit)
+
+
+def default_runs(
+    count: int,
+    *,
+    optimizers: list[str],
+    learning_rate: float | None,
+    l2: float | None,
+    schedule: str,
+    batch_size: int,
+    rows: int,
+    squared_norm: float,
+) -> list[Run]:
+    """Give the runs that race, shared evenly between the optimizers.
+
+    The rates of an optimizer are spaced evenly in their logarithm, and neighbours have different penalties: the best rate is
+    broad (a factor of three costs little), so that a row of rates tries every penalty near each rate.
+
+    count : how many runs; learning_rate, l2 : None to try a range; rows : training rows of an epoch;
+    squared_norm : E‖x‖² over the training rows.
+    """
+    if learning_rate is not None and l2 is not None:
+        count = len(optimizers)
+    elif learning_rate is not None:
+        count = min(count, len(PENALTIES) * len(optimizers))
+    runs: list[Run] = []
+    for place, optimizer in enumerate(optimizers):
+        share = count // len(optimizers) + (place < count % len(optimizers))
+        low, high = _rate_range(optimizer, squared_norm)
+        rates = np.geomspace(low, high, share) if share > 1 else np.array([np.sqrt(low * high)])
+        for i in range(share):
+            rate = float(rates[i]) if learning_rate is None else learning_rate
+            penalty = PENALTIES[i % len(PENALTIES)] / rows if l2 is None else l2
+            runs.append(Run(len(runs), optimizer, rate, penalty, schedule, batch_size))
+    return runs

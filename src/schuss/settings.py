@@ -1,0 +1,184 @@
+"""The options of a training, checked before anything is read."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .data.feed import ORDERS
+from .descent.losses import LOSSES
+from .descent.optimizers import OPTIMIZERS
+from .descent.schedules import SCHEDULES
+from .errors import OptionError
+
+__all__ = ["OUT", "Settings", "parse_bytes", "parse_seconds"]
+
+TASKS = ("auto", "classification", "regression")
+
+OUT = "runs/{name}-{target}"
+"""Where the command line writes a run unless told otherwise."""
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def parse_bytes(text: str | int | None) -> int | None:
+    """Read a size such as `4GB`, `512MiB` or a number of bytes.
+
+    >>> parse_bytes("4GB"), parse_bytes("1.5KiB"), parse_bytes(100)
+    (4000000000, 1536, 100)
+    """
+    if text is None or isinstance(text, int):
+        return text
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?i?)b?\s*", text.lower())
+    if match is None or match[2] not in _UNITS:
+        raise OptionError(f"option '--memory' takes a size such as 4GB or 512MiB, not '{text}'")
+    return int(_number(match[1], "memory", text) * _UNITS[match[2]])
+
+
+def parse_seconds(text: str | float | None) -> float | None:
+    """Read a time such as `60s`, `10m`, `2h` or a number of seconds.
+
+    >>> parse_seconds("2h"), parse_seconds(1.5), parse_seconds(None)
+    (7200.0, 1.5, None)
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*([0-9.]+)\s*(s|m|min|h|)\s*", str(text).lower())
+    if match is None:
+        raise OptionError(f"option '--time-limit' takes a time such as 60s, 10m or 2h, not '{text}'")
+    seconds = _number(match[1], "time-limit", str(text)) * _SECONDS[match[2]]
+    if seconds <= 0:
+        raise OptionError(f"option '--time-limit' takes a time above zero, not '{text}'")
+    return seconds
+
+
+def _number(text: str, name: str, whole: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise OptionError(f"option '--{name}' takes a number with a unit, not '{whole}'") from None
+
+
+def machine_memory() -> int:
+    """Give the bytes of memory of this machine, 4 GB where that cannot be asked."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 4 * 10**9
+
+
+def _names(value: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(value.split(",")) if isinstance(value, str) else tuple(value)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `schuss.train`, in the words of the command line; raises OptionError for a value that cannot be."""
+
+    target: str | None = None
+    task: str = "auto"
+    loss: str | None = None
+    optimizer: str | Sequence[str] = "auto"
+    learning_rate: float | str = "auto"
+    schedule: str = "linear"
+    epochs: int | str = "auto"
+    time_limit: float | str | None = None
+    runs: int = 16
+    batch_size: int | str = "auto"
+    l2: float | str = "auto"
+    holdout: str | float = "0.1"
+    order: str = "shuffle"
+    weight: str | None = None
+    class_weight: str | None = None
+    numeric: Collection[str] = ()
+    categorical: Collection[str] = ()
+    text: Collection[str] = ()
+    ignore: Collection[str] = ()
+    format: str | None = None
+    header: bool = True
+    scan: bool = False
+    memory: str | int | None = None
+    threads: int | None = None
+    seed: int = 0
+    out: str | Path | None = None
+    force: bool = False
+    progress: Callable[[dict[str, Any]], None] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        one_of("task", self.task, TASKS)
+        if self.loss is not None:
+            one_of("loss", self.loss, tuple(LOSSES))
+        for name in self.optimizers:
+            one_of("optimizer", name, ("auto", *OPTIMIZERS))
+        one_of("schedule", self.schedule, tuple(SCHEDULES))
+        one_of("order", self.order, ORDERS)
+        if self.class_weight is not None:
+            one_of("class-weight", self.class_weight, ("balanced",))
+        above("learning-rate", self.learning_rate, 0.0, exclusive=True)
+        above("l2", self.l2, 0.0, exclusive=False)
+        above("epochs", self.epochs, 1, exclusive=False, whole=True)
+        above("batch-size", self.batch_size, 1, exclusive=False, whole=True)
+        above("runs", self.runs, 1, exclusive=False, whole=True)
+        above("seed", self.seed, 0, exclusive=False, whole=True)
+        if self.threads is not None:
+            above("threads", self.threads, 1, exclusive=False, whole=True)
+        if self.runs < len(self.optimizers):
+            raise OptionError(f"option '--runs' must be at least {len(self.optimizers)}, one for each optimizer")
+        self._check_columns()
+        parse_seconds(self.time_limit)
+        parse_bytes(self.memory)
+
+    def _check_columns(self) -> None:
+        """Refuse a column that is asked to be two things."""
+        asked = [("target", [self.target]), ("weight", [self.weight])]
+        asked += [(name, list(getattr(self, name))) for name in ("numeric", "categorical", "text", "ignore")]
+        roles: dict[str, str] = {}
+        for role, columns in asked:
+            for column in columns:
+                if column is not None and roles.setdefault(column, role) != role:
+                    raise OptionError(f"column '{column}' cannot be both --{roles[column]} and --{role}")
+
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """The names of the optimizers."""
+        return _names(self.optimizer)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory that the weights may take: a quarter of the machine unless said otherwise."""
+        chosen = parse_bytes(self.memory)
+        return machine_memory() // 4 if chosen is None else chosen
+
+    def as_given(self) -> dict[str, Any]:
+        """Give the options as plain values, for the record."""
+        left_out = ("progress", "force", "target")
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in left_out}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+
+
+def one_of(option: str, value: Any, valid: Sequence[str]) -> None:
+    """Refuse a value that is none of the valid ones, with the nearest of them."""
+    if value in valid:
+        return
+    close = difflib.get_close_matches(str(value), valid, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    raise OptionError(f"option '--{option}' is one of {', '.join(valid)}, not '{value}'{hint}")
+
+
+def above(option: str, value: Any, least: float, *, exclusive: bool, whole: bool = False) -> None:
+    """Refuse what is neither 'auto' nor a (whole) number from `least` on."""
+    if value == "auto" and option not in ("runs", "seed", "threads"):
+        return
+    kind = "a whole number" if whole else "a number"
+    right_kind = isinstance(value, int) if whole else isinstance(value, int | float)
+    in_range = right_kind and (value > least if exclusive else value >= least) and value < float("inf")
+    if not in_range or isinstance(value, bool):
+        bound = f"above {least:g}" if exclusive else f"of at least {least:g}"
+        raise OptionError(f"option '--{option}' takes {kind} {bound}, not '{value}'")
