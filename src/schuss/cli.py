@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from . import __version__, options, printout, progress
+from . import __version__, options
 from .errors import SchussError
 
 DONE, DEFECT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -98,6 +98,7 @@ def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) ->
     DATA is one or several files (CSV, TSV, JSON lines, Parquet, Arrow, svmlight, .npz; also .gz and .zst), a folder, a
     pattern such as 'part-*.parquet', an address such as s3://bucket/table.parquet, or - for standard input.
     """
+    from . import printout, progress
     from .training import train
 
     with progress.display(quiet=quiet) as show:
@@ -111,9 +112,9 @@ def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) ->
 @commands.command()
 @click.argument("model")
 @options.data
-@options.reading
 @click.option("--proba", is_flag=True, help="Add a column p_CLASS with the probability of each class.")
 @click.option("--out", metavar="FILE", help="Write to this .csv or .parquet file instead of standard output.")
+@options.reading_again
 def predict(model: str, data: tuple[str, ...], proba: bool, out: str | None, **reading: Any) -> None:
     """Predict the rows of DATA: one row out for each row in, in the same order.
 
@@ -123,56 +124,51 @@ def predict(model: str, data: tuple[str, ...], proba: bool, out: str | None, **r
     from .model import Model
 
     write = predictions.writer(out)
-    write(Model.load(model).predict_batches(_source(data, reading), proba=proba))
+    write(Model.load(model).predict_batches(_place(data), proba=proba, **_given(reading)))
 
 
 @commands.command()
 @click.argument("model")
 @options.data
-@options.reading
+@options.reading_again
 @options.as_json
 def evaluate(model: str, data: tuple[str, ...], as_json: bool, **reading: Any) -> None:
-    """Tell how well a model predicts DATA, whose target column is known.
+    """Tell how well a model predicts DATA, which must hold the target.
 
     MODEL is the folder of a run, or its model.safetensors.
     """
+    from . import printout
     from .model import Model
 
-    scores = Model.load(model).evaluate(_source(data, reading))
+    scores = Model.load(model).evaluate(_place(data), **_given(reading))
     click.echo(json.dumps(scores) if as_json else printout.scores(scores))
 
 
 @commands.command()
 @click.argument("model")
-@click.option(
-    "--top", type=click.IntRange(min=1), default=20, show_default=True, help="How many of the largest weights to show."
-)
-@options.as_json
-def explain(model: str, top: int, as_json: bool) -> None:
+@options.option("--top", type=click.IntRange(min=1), default=20, metavar="N", help="How many of the largest weights.")
+def explain(model: str, top: int) -> None:
     """Show the largest weights of a model, in the units of the data.
 
     MODEL is the folder of a run, or its model.safetensors.
     """
+    from . import printout
     from .model import Model
 
-    weights = Model.load(model).explain(top=top)
-    click.echo(json.dumps(weights) if as_json else printout.weights(weights))
+    click.echo(printout.weights(Model.load(model).explain(top=top)))
 
 
 @commands.command()
 def warmup() -> None:
     """Compile the kernels now, so that the first training need not."""
-    from .population import warmup
+    from .population.warmup import warmup
 
-    seconds = warmup()
-    click.echo(f"kernels ready after {seconds:.1f} s")
+    warmup()
 
 
 def _place(data: tuple[str, ...]) -> str | list[str]:
     return data[0] if len(data) == 1 else list(data)
 
 
-def _source(data: tuple[str, ...], reading: dict[str, Any]) -> Any:
-    from .data.open import open_source
-
-    return open_source(_place(data), **reading)
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}

@@ -75,17 +75,24 @@ def group(*decorators: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 data = click.argument("data", nargs=-1, required=True, metavar="DATA...")
 
+_format = option(
+    "--format",
+    metavar="NAME",
+    help="Format of DATA, where the file name does not tell it: csv, tsv, jsonl, parquet, arrow, svmlight or npz.",
+)
+
 reading = group(
-    option(
-        "--format",
-        metavar="NAME",
-        help="Format of DATA, where the file name does not tell it: csv, tsv, jsonl, parquet, arrow, svmlight or npz.",
-    ),
+    _format,
     option(
         "--header/--no-header",
         default=True,
-        help="Whether the first line of a CSV file names the columns; else they are called column_1, column_2 and so on.",
+        help="Whether the first line of a CSV file names the columns; else they are column_1, column_2 and so on.",
     ),
+)
+
+reading_again = group(
+    _format,
+    option("--header/--no-header", default=None, help="The same, where it differs from the data trained on."),
 )
 
 columns = group(
@@ -182,7 +189,7 @@ machine = group(
 )
 
 output = group(
-    option("--out", metavar="DIR", help="Folder of the run; by default runs/NAME-TARGET."),
+    option("--out", metavar="DIR", default="runs/{name}-{target}", help="Folder of the run."),
     option("--force", is_flag=True, show_default=False, help="Write over a finished run in that folder."),
     option("--quiet", "-q", is_flag=True, show_default=False, help="Show no progress and no notices."),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .report.words import bytes_in_words, count, duration, plural
+
 
 def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) -> str:
     """Say what was trained on what, how good it is, and what to type next.
@@ -54,20 +56,6 @@ def number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
-def duration(seconds: float) -> str:
-    """Write a time span with the unit a person would choose.
-
-    >>> duration(4.26), duration(75), duration(7500)
-    ('4.3 s', '1 min 15 s', '2 h 5 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
 def _size(summary: Mapping[str, Any]) -> str:
     size = f"{number(summary['rows'])} rows, {number(summary['features'])} features"
     return f"{size}, {len(summary['classes'])} classes" if summary["classes"] else size
@@ -88,9 +76,11 @@ def _chosen(chosen: Mapping[str, Any]) -> str:
 
 
 def _race(summary: Mapping[str, Any]) -> str:
-    memory = summary["peak_memory_bytes"] / 2**20
-    speed = f"{number(round(summary['rows_per_second']))} rows/s"
-    return f"{summary['runs']} runs in {duration(summary['seconds'])}, {speed}, {memory:,.0f} MiB at most"
+    facts = [f"{plural(summary['runs'], 'run')} in {duration(summary['seconds'])}"]
+    facts.append(f"{count(summary['rows_per_second'])} rows/s")
+    if summary["peak_memory_bytes"] is not None:
+        facts.append(f"{bytes_in_words(summary['peak_memory_bytes'])} at most")
+    return ", ".join(facts)
 
 
 def _labelled(lines: Iterable[tuple[str, str]]) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from .printout import duration, number
+from .printout import number
+from .report.words import count, duration, short_count
 
 Event = Mapping[str, Any]
 LOG_SECONDS = 10.0
@@ -42,7 +43,7 @@ def _in_log(stream: TextIO) -> Callable[[Event], None]:
             print(line, file=stream, flush=True)
         if event["event"] == "progress" and event["seconds"] >= due:
             due = event["seconds"] + LOG_SECONDS
-            print(", ".join(_status(event, _whole)), file=stream, flush=True)
+            print(", ".join(_status(event, count)), file=stream, flush=True)
 
     return show
 
@@ -63,7 +64,7 @@ def _on_terminal(stream: TextIO) -> Iterator[Callable[[Event], None]]:
         for line in _news(event):
             news.append(f"\n{line}" if news else line)
         if event["event"] == "progress":
-            text = "  ".join(_status(event, _short))
+            text = "  ".join(_status(event, short_count))
             bar.update(task, completed=event["rows"], total=event["planned_rows"], description=text)
 
     with Live(Group(news, bar), console=Console(file=stream), transient=True):
@@ -78,9 +79,9 @@ def _news(event: Event) -> Iterator[str]:
             yield f"schuss: {notice}"
 
 
-def _status(event: Event, count: Callable[[float], str]) -> list[str]:
-    """Give the parts of a status line; `count` writes numbers of rows."""
-    status = [f"{count(event['rows'])} rows", f"{count(event['rows_per_second'])} rows/s"]
+def _status(event: Event, write: Callable[[float], str]) -> list[str]:
+    """Give the parts of a status line; `write` says how numbers of rows are written."""
+    status = [f"{write(event['rows'])} rows", f"{write(event['rows_per_second'])} rows/s"]
     if event["planned_rows"] and event["rows_per_second"]:
         left = max(event["planned_rows"] - event["rows"], 0) / event["rows_per_second"]
         status.append(f"{duration(left)} left")
@@ -88,20 +89,3 @@ def _status(event: Event, count: Callable[[float], str]) -> list[str]:
         status.append(f"held-out loss {number(event['best_loss'])}")
     status.append(f"{event['runs_alive']} runs alive")
     return status
-
-
-def _whole(count: float) -> str:
-    return f"{count:,.0f}"
-
-
-def _short(count: float) -> str:
-    """Write a count in at most five characters, so that the line fits into a narrow terminal.
-
-    >>> _short(950), _short(12_345), _short(999_950), _short(1_234_567_890)
-    ('950', '12.3k', '1.0M', '1.2G')
-    """
-    for unit in ("", "k", "M"):
-        if count < 999.95:
-            return f"{count:.1f}{unit}" if unit else f"{count:.0f}"
-        count /= 1000
-    return f"{count:.1f}G"
