@@ -220,15 +220,14 @@ class Model:
         features, outputs = self.encoder.width, self.weights.shape[1]
         largest = np.argsort(-np.abs(self.weights[:-1]), axis=None, kind="stable")[:top]
         intercepts = features * outputs + np.arange(outputs)
-        return [self._entry(*divmod(at, outputs), folded) for at in [*largest.tolist(), *intercepts.tolist()]]
+        places = [divmod(at, outputs) for at in [*largest.tolist(), *intercepts.tolist()]]
+        return [self._entry(index, output, folded) for index, output in places]
 
     def _entry(self, index: int, output: int, folded: NDArray[np.float64]) -> dict[str, Any]:
         """Describe the weight of a feature, or after the last of them an intercept, for an output."""
         feature, unit = self.encoder.feature(index) if index < self.encoder.width else ("(intercept)", "")
-        if self.classes is None:
-            name = self.target
-        else:
-            name = str(self.classes[output if self.weights.shape[1] > 1 else 1])
+        label = output if self.weights.shape[1] > 1 else 1  # the one score of two classes is that of the second
+        name = self.target if self.classes is None else str(self.classes[label])
         weight, value = self.weights[index, output].item(), folded[index, output].item()
         return {"feature": feature, "output": name, "weight": weight, "in_data_units": value, "unit": unit}
 

@@ -26,10 +26,10 @@ class Moments(NamedTuple):
     missing: NDArray[np.float64]
 
 
-def moments(pieces: Callable[[], Iterator[NDArray[np.float64]]], width: int) -> Moments:
+def take_moments(pieces: Callable[[], Iterator[NDArray[np.float64]]], width: int) -> Moments:
     """Take the moments of `(rows, width)` pieces, NaN standing for missing; they are gone through twice.
 
-    >>> m = moments(lambda: iter([np.array([[1.0], [np.nan]]), np.array([[3.0], [5.0]])]), 1)
+    >>> m = take_moments(lambda: iter([np.array([[1.0], [np.nan]]), np.array([[3.0], [5.0]])]), 1)
     >>> m.mean.item(), round(m.deviation.item(), 4), m.missing.item()
     (3.0, 1.633, 0.25)
     """

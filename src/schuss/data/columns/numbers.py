@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .convert import as_numbers, as_vectors
 from .kind import Entries, Scale, blocks, compress, indicator_scale
-from .moments import Moments, moments
+from .moments import Moments, take_moments
 from .place import Place
 
 # Standardised values may always go this far, however narrow the sample.
@@ -33,9 +33,8 @@ class Prepared(NamedTuple):
 class NumberColumn:
     """The encoder of a column of numbers, or of vectors of numbers.
 
-    Features, in this order: every component, standardised; the signed logarithm `sign(x) log(1 + |x|)` of the
-    components `logged`, standardised; an indicator of missing for the components `gaps`. A missing number counts as
-    the centre, so only its indicator speaks.
+    Features, in this order: every component, standardised; an indicator of missing for the components `gaps`. A missing
+    number counts as the centre, so only its indicator speaks.
 
     Values are clipped at the sample's range widened by its own length on either side: nothing inside the sample is
     ever altered, data may drift, and a wild value later on cannot throw the weights off.
@@ -43,9 +42,7 @@ class NumberColumn:
 
     name: str
     vector: bool
-    raw: Moments
-    log: Moments
-    logged: NDArray[np.int64]
+    moments: Moments
     gaps: NDArray[np.int64]
     scale: Scale
     low: NDArray[np.float64]
@@ -55,38 +52,32 @@ class NumberColumn:
     def fit(cls, values: pa.Array, place: Place, vector: bool) -> NumberColumn:
         """Take the statistics of a sample; raises DataError at an infinite value."""
         numbers = _read(values, place, vector, None)
-        width = numbers.values.shape[1]
-        raw = moments(lambda: _pieces(numbers), width)
-        logged = np.flatnonzero(_heavy_tailed(raw))
-        log = moments(lambda: (signed_log(piece[:, logged]) for piece in _pieces(numbers)), len(logged))
+        moments = take_moments(lambda: _pieces(numbers), numbers.values.shape[1])
         unset = np.empty(0)
-        column = cls(
-            place.column, vector, raw, log, logged, np.flatnonzero(raw.missing > 0), Scale(unset, unset), unset, unset
-        )
-        return column.laid_out(sparse=False)
+        gaps = np.flatnonzero(moments.missing > 0)
+        return cls(place.column, vector, moments, gaps, Scale(unset, unset), unset, unset).laid_out(sparse=False)
 
     @property
     def density(self) -> float:
         """Features per row that are not zero."""
-        return float((1 - self.raw.zeros).sum() + (1 - self.log.zeros).sum() + self.raw.missing[self.gaps].sum())
+        return float((1 - self.moments.zeros).sum() + self.moments.missing[self.gaps].sum())
 
     def laid_out(self, sparse: bool) -> NumberColumn:
-        """Centre the numbers, except sparse ones that are mostly zero and shall stay so."""
-        mean, deviation, least, most, zeros, _ = (np.concatenate(pair) for pair in zip(self.raw, self.log, strict=True))
+        """Centre the numbers, except in sparse rows those that are mostly zero and shall stay so."""
+        mean, deviation, least, most, zeros, missing = self.moments
         centre = np.where(zeros > 0.5, 0.0, mean) if sparse else mean
         factor = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
-        reach = most - least
-        gap_scale = indicator_scale(self.raw.missing[self.gaps], sparse)
+        gap_scale = indicator_scale(missing[self.gaps], sparse)
         return replace(
             self,
             scale=Scale(*(np.concatenate(pair) for pair in zip((centre, factor), gap_scale, strict=True))),
-            low=np.minimum((least - reach - centre) * factor, -LEAST_REACH),
-            high=np.maximum((most + reach - centre) * factor, LEAST_REACH),
+            low=np.minimum((2 * least - most - centre) * factor, -LEAST_REACH),
+            high=np.maximum((2 * most - least - centre) * factor, LEAST_REACH),
         )
 
     def prepare(self, values: pa.Array, place: Place) -> Prepared:
         """View the values as numbers; raises DataError at what is not a number."""
-        return _read(values, place, self.vector, len(self.raw.mean))
+        return _read(values, place, self.vector, len(self.low))
 
     def unseen(self, prepared: Prepared) -> int:
         """Numbers are never counted as unseen."""
@@ -94,51 +85,24 @@ class NumberColumn:
 
     def write(self, prepared: Prepared, rows: slice, out: NDArray[np.float32]) -> None:
         """Write standardised numbers; raises DataError at an infinite one."""
-        width, end = len(self.raw.mean), len(self.raw.mean) + len(self.logged)
-        values = prepared.values[rows]
-        missing = None if prepared.missing is None else prepared.missing[rows]
-        plain = self._standardise(values, slice(0, width))
-        if missing is not None:
-            plain[missing] = 0.0
-        nowhere = self._settle(plain, missing, prepared, rows)
-        out[:, :width] = plain
-        if len(self.logged):
-            curved = self._standardise(signed_log(values[:, self.logged].astype(np.float64)), slice(width, end))
-            if nowhere is not None:
-                curved[nowhere[:, self.logged]] = 0.0
-            out[:, width:end] = np.clip(curved, self.low[width:end], self.high[width:end])
+        width = len(self.low)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite values are found, and refused, below
+            scaled = np.subtract(prepared.values[rows], self.scale.centre[:width], dtype=np.float64)
+            scaled *= self.scale.factor[:width]
+        missing = None
+        if prepared.missing is not None:
+            missing = prepared.missing[rows]
+            scaled[missing] = 0.0
+        # The extremes tell in one sweep whether anything is to be done: NaN and infinity show in them too.
+        if not ((scaled.min(axis=0) >= self.low).all() and (scaled.max(axis=0) <= self.high).all()):
+            missing = np.isnan(prepared.values[rows]) if missing is None else missing | np.isnan(prepared.values[rows])
+            _refuse_infinite(prepared, rows, missing)
+            scaled[missing] = 0.0
+            np.clip(scaled, self.low, self.high, out=scaled)
+        out[:, :width] = scaled
         if len(self.gaps):
-            gap = False if nowhere is None else nowhere[:, self.gaps]
-            out[:, end:] = (gap - self.scale.centre[end:]) * self.scale.factor[end:]
-
-    def _standardise(self, values: NDArray[Any], features: slice) -> NDArray[np.float64]:
-        """Give `(values - centre) * factor` in float64, whatever the values' type."""
-        with np.errstate(invalid="ignore", over="ignore"):  # infinite values are found, and refused, afterwards
-            result = np.subtract(values, self.scale.centre[features], dtype=np.float64)
-            result *= self.scale.factor[features]
-        return result
-
-    def _settle(
-        self,
-        scaled: NDArray[np.float64],
-        missing: NDArray[np.bool_] | None,
-        prepared: Prepared,
-        rows: slice,
-    ) -> NDArray[np.bool_] | None:
-        """Clip, zero what is NaN, and say where numbers are missing, where any is.
-
-        The extremes tell in one sweep whether anything is to be done: NaN and infinity come through them.
-        """
-        width = scaled.shape[1]
-        low, high = self.low[:width], self.high[:width]
-        if (scaled.min(axis=0) >= low).all() and (scaled.max(axis=0) <= high).all():
-            return missing
-        gone = np.isnan(prepared.values[rows])
-        missing = gone if missing is None else missing | gone
-        _refuse_infinite(prepared, rows, missing)
-        scaled[missing] = 0.0
-        np.clip(scaled, low, high, out=scaled)
-        return missing
+            gaps = 0.0 if missing is None else missing[:, self.gaps]
+            out[:, width:] = (gaps - self.scale.centre[width:]) * self.scale.factor[width:]
 
     def entries(self, prepared: Prepared) -> Entries:
         """Give the standardised numbers that are not zero."""
@@ -149,39 +113,19 @@ class NumberColumn:
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight is per."""
-        width, end = len(self.raw.mean), len(self.raw.mean) + len(self.logged)
-        if index < width:
-            name = self._component(index)
-            return name, f"per unit of {name}"
-        if index < end:
-            name = f"log(1 + |{self._component(self.logged[index - width])}|)"
-            return name, f"per unit of {name}"
-        return f"{self._component(self.gaps[index - end])} is missing", "when missing"
-
-    def _component(self, index: int | np.integer) -> str:
-        return f"{self.name}[{index}]" if self.vector else self.name
+        width = len(self.low)
+        component = index if index < width else self.gaps[index - width]
+        name = f"{self.name}[{component}]" if self.vector else self.name
+        return (name, f"per unit of {name}") if index < width else (f"{name} is missing", "when missing")
 
     def describe(self) -> dict[str, object]:
         """Say what the sample showed."""
-        facts: dict[str, object] = {"missing": float(self.raw.missing.mean())}
+        missing = float(self.moments.missing.mean())
         if self.vector:
-            return facts | {"components": len(self.raw.mean), "constant": int((self.raw.deviation == 0).sum())}
-        mean, deviation, least, most = (float(moment[0]) for moment in self.raw[:4])
-        facts |= {"mean": mean, "deviation": deviation, "least": least, "most": most}
-        return facts | {"logarithm": bool(len(self.logged))}
-
-
-def signed_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compress magnitudes and keep signs.
-
-    >>> signed_log(np.array([0.0, -np.expm1(2.0)])).tolist()
-    [0.0, -2.0]
-    """
-    return np.copysign(np.log1p(np.abs(values)), values)
-
-
-def _heavy_tailed(raw: Moments) -> NDArray[np.bool_]:
-    return np.zeros(len(raw.mean), bool)
+            constant = int((self.moments.deviation == 0).sum())
+            return {"missing": missing, "components": len(self.low), "constant": constant}
+        mean, deviation, least, most = (float(moment[0]) for moment in self.moments[:4])
+        return {"missing": missing, "mean": mean, "deviation": deviation, "least": least, "most": most}
 
 
 def _read(values: pa.Array, place: Place, vector: bool, width: int | None) -> Prepared:
