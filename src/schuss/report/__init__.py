@@ -1,1 +1,16 @@
-"""."""
+"""The record of a run as one HTML file, and each of its figures as a function."""
+
+from __future__ import annotations
+
+from .figures import confusion_matrix, largest_weights, learning_rate_curves, loss_by_learning_rate, residuals
+from .page import render, write_report
+
+__all__ = [
+    "confusion_matrix",
+    "largest_weights",
+    "learning_rate_curves",
+    "loss_by_learning_rate",
+    "render",
+    "residuals",
+    "write_report",
+]

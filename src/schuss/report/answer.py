@@ -1,0 +1,192 @@
+"""The answer in words: what was trained on what, how good it is, and how the training ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .figures.race import loss_name, loss_unit, settings_in_words
+from .figures.results import confusion_counts
+from .history import History, mapping, number, sequence
+from .words import count, duration, figure, percent, plural, short_count, short_path
+
+__all__ = ["Stat", "heading", "how_it_ended", "lead", "source_in_words", "stats", "warnings"]
+
+_ENDS = {
+    "converged": "The training ended because the held-out loss had stopped falling.",
+    "epochs done": "The training ended after the epochs that were asked for.",
+    "time limit": "The training ended at its time limit; the model is the best one so far.",
+    "interrupted": "The training was interrupted; the model is the best one so far.",
+    "diverged": "Every run diverged, so there is no model.",
+}
+
+
+@dataclass(frozen=True)
+class Stat:
+    """A number worth a large font, and what it is."""
+
+    value: str
+    words: str
+
+
+def source_in_words(history: History) -> str:
+    """The name of the data."""
+    source = mapping(history.start, "source")
+    parts = sequence(source, "parts")
+    name = short_path(source.get("name") or (parts[0] if parts else "")) or "the data"
+    return f"{name} and {plural(len(parts) - 1, 'other file')}" if len(parts) > 1 and not source.get("name") else name
+
+
+def target_in_words(history: History) -> str:
+    """The name of the target, quoted where it stands in a sentence."""
+    return str(history.start.get("target") or "the target")
+
+
+def heading(history: History) -> str:
+    """What the report is about."""
+    return f"{target_in_words(history)} from {source_in_words(history)}"
+
+
+def lead(history: History) -> str:
+    """How good the model is on held-out rows, against the constant predictor, in a few sentences."""
+    holdout = mapping(history.finish, "holdout")
+    if not history.start:
+        return "This record has no beginning, so what was trained on which data is not known."
+    if not math.isfinite(number(holdout.get("loss"))):
+        return f"{_trained(history)} {_so_far(history)}"
+    judged = _accuracy(history, holdout) if history.task == "classification" else _variance(history, holdout)
+    return f"{_trained(history)} {judged} {_compared(history, holdout)}"
+
+
+def _trained(history: History) -> str:
+    features = number(history.start.get("features"))
+    made_of = f" of {plural(features, 'feature')}" if math.isfinite(features) else ""
+    rows = number(history.data.get("training_rows"))
+    seen = f" {plural(rows, 'row')} of" if math.isfinite(rows) else ""
+    classes = len(sequence(history.start, "classes"))
+    kind = f"tells apart the {classes} classes of" if classes > 2 else "predicts"
+    return f"A linear model{made_of}, trained on{seen} {source_in_words(history)}, {kind} {target_in_words(history)}."
+
+
+def _so_far(history: History) -> str:
+    best = history.winner
+    if best is None or not math.isfinite(best.final_loss):
+        if history.runs and all(run.diverged for run in history.runs):
+            return "Every run diverged: no held-out loss stayed finite."
+        return "It was never scored on held-out rows."
+    against = ""
+    if math.isfinite(history.constant_loss):
+        against = f", against {figure(history.constant_loss)} for the constant predictor"
+    return (
+        f"Its final score is not recorded. After {count(float(best.rows[-1]))} rows the best run "
+        f"({settings_in_words(best)}) had a held-out {loss_name(history)} of {figure(best.final_loss)}{against}."
+    )
+
+
+def _accuracy(history: History, holdout: Mapping[str, Any]) -> str:
+    accuracy, rows = number(holdout.get("accuracy")), number(holdout.get("rows"))
+    if not math.isfinite(accuracy):
+        return ""
+    sentence = f"It is right on {percent(accuracy)} of {plural(rows, 'held-out row')}"
+    if rows > 0:
+        low, high = wilson(accuracy, rows)
+        sentence += f" (95% interval {percent(low)} to {percent(high)})"
+    counts = confusion_counts(history)
+    if counts is not None and counts.sum() > 0:
+        most = float(counts.sum(axis=1).max() / counts.sum())
+        sentence += f", where always naming the commonest class is right on {percent(most)}"
+    return sentence + "."
+
+
+def _variance(history: History, holdout: Mapping[str, Any]) -> str:
+    r2, rows = number(holdout.get("r2")), number(holdout.get("rows"))
+    if not math.isfinite(r2):
+        return ""
+    where = f"on {plural(rows, 'held-out row')}" if math.isfinite(rows) else "on held-out rows"
+    if r2 <= 0:
+        return f"It explains none of the variance {where} (R² {figure(r2, 3)})."
+    return f"It explains {percent(r2)} of the variance {where} (R² {figure(r2, 3)})."
+
+
+def _compared(history: History, holdout: Mapping[str, Any]) -> str:
+    loss, constant = number(holdout.get("loss")), history.constant_loss
+    name, unit = loss_name(history), loss_unit(history)
+    if history.start.get("loss") == "squared_error" and loss >= 0:
+        name, loss, constant = "typical error (root mean square)", math.sqrt(loss), math.sqrt(max(constant, 0.0))
+    sentence = f"Its {name} is {figure(loss)}{unit and ' ' + unit}"
+    if not math.isfinite(constant):
+        return f"{sentence}."
+    if constant > 0 and loss < constant:
+        return f"{sentence}, {percent(1 - loss / constant, 0)} below the constant predictor's {figure(constant)}."
+    return f"{sentence}, no better than the constant predictor's {figure(constant)}."
+
+
+def wilson(share: float, rows: float) -> tuple[float, float]:
+    """The 95 % interval of Wilson (1927) for a share measured on so many rows.
+
+    >>> [round(end, 4) for end in wilson(0.9, 100)]
+    [0.8256, 0.9448]
+    """
+    z = 1.959964
+    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z / (1 + z * z / rows) * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def stats(history: History) -> list[Stat]:
+    """The few numbers to see at a glance."""
+    holdout = mapping(history.finish, "holdout")
+    accuracy, r2, loss = (number(holdout.get(key)) for key in ("accuracy", "r2", "loss"))
+    found = []
+    if math.isfinite(accuracy):
+        found.append(Stat(percent(accuracy), "accuracy on held-out rows"))
+    if math.isfinite(r2):
+        found.append(Stat(figure(r2, 3), "R² on held-out rows"))
+    constant = history.constant_loss
+    if math.isfinite(loss):
+        against = f"; constant predictor {figure(constant, 3)}" if math.isfinite(constant) else ""
+        found.append(Stat(figure(loss, 3), f"held-out {loss_name(history)}{against}"))
+    rows, seconds = number((history.finish or {}).get("rows")), history.seconds
+    rows = rows if math.isfinite(rows) else history.rows_seen
+    if math.isfinite(seconds) and math.isfinite(rows):
+        speed = number((history.finish or {}).get("rows_per_second"))
+        pace = f", {short_count(speed)} a second" if math.isfinite(speed) else ""
+        found.append(Stat(duration(seconds), f"for {short_count(rows)} rows{pace}"))
+    if len(history.runs) > 1:
+        dropped = sum(run.drop is not None for run in history.runs)
+        found.append(Stat(count(len(history.runs)), f"runs raced, {count(dropped)} dropped on the way"))
+    return found
+
+
+def how_it_ended(history: History) -> list[str]:
+    """How the training ended and what to do next, a sentence each."""
+    if history.finish is None:
+        error = str(history.error).strip()
+        if error:
+            return [f"The training failed: {error}"]
+        return ["The record has no end: the training was killed, failed, or is still going on."]
+    outcome = str(history.finish.get("outcome") or "")
+    said = [_ENDS.get(outcome, f"The training ended: {outcome}." if outcome else "")]
+    return [sentence for sentence in [*said, str(history.finish.get("advice") or "").strip()] if sentence]
+
+
+def warnings(history: History) -> list[str]:
+    """What should make the reader careful."""
+    said = []
+    twins, skipped = number(history.data.get("twins")), number(history.data.get("skipped_rows"))
+    if twins >= 0.001:
+        said.append(f"{percent(twins)} of the held-out rows have an identical training row, which flatters the score.")
+    if skipped > 0:
+        said.append(f"{plural(skipped, 'row')} {'was' if skipped == 1 else 'were'} skipped.")
+    loss = number(mapping(history.finish, "holdout").get("loss"))
+    if loss >= history.constant_loss:
+        said.append("The model is no better than a constant: nothing useful was learned from these columns.")
+    if history.damaged:
+        said.append(f"{plural(history.damaged, 'line')} of the record could not be read and is left out here.")
+    return said + [str(notice) for notice in _strings(history.start.get("notices"))]
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else []

@@ -1,0 +1,9 @@
+"""Each picture of the report, a function from the record to a matplotlib figure."""
+
+from __future__ import annotations
+
+from .race import learning_rate_curves, loss_by_learning_rate
+from .results import confusion_matrix, residuals
+from .weights import largest_weights
+
+__all__ = ["confusion_matrix", "largest_weights", "learning_rate_curves", "loss_by_learning_rate", "residuals"]

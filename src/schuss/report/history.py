@@ -1,0 +1,240 @@
+"""Read a record into typed, tolerant form: whatever is missing, damaged or not finite never stops the report."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schuss.errors import DataError
+
+from .words import clean
+
+__all__ = ["Drop", "History", "Leg", "RecordLike", "Run", "as_history", "number", "read_history"]
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A run left the race: after how many training rows, and why (`"diverged"` or `"behind"`)."""
+
+    rows: float
+    reason: str
+    loss: float
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A stretch of the training that ends in a decayed learning rate."""
+
+    number: int
+    start: float
+    planned: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One setting of the hyperparameters and its losses; `rows`, `holdout`, `train` have one entry per evaluation."""
+
+    number: int
+    settings: Mapping[str, Any]
+    rows: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    holdout: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    train: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    drop: Drop | None = None
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate, NaN where the record holds none."""
+        return number(self.settings.get("learning_rate"))
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run was dropped because its loss grew beyond bounds."""
+        return self.drop is not None and self.drop.reason == "diverged"
+
+    @property
+    def final_loss(self) -> float:
+        """The last finite held-out loss, NaN if there is none."""
+        finite = self.holdout[np.isfinite(self.holdout)]
+        return float(finite[-1]) if finite.size else math.nan
+
+    @property
+    def best(self) -> tuple[float, float]:
+        """The lowest held-out loss and the rows seen then, NaN if there is none."""
+        if not np.isfinite(self.holdout).any():
+            return math.nan, math.nan
+        at = int(np.nanargmin(np.where(np.isfinite(self.holdout), self.holdout, np.nan)))
+        return float(self.holdout[at]), float(self.rows[at])
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened in a training: the record's events, those of one kind together."""
+
+    start: Mapping[str, Any]
+    data: Mapping[str, Any]
+    runs: tuple[Run, ...]
+    legs: tuple[Leg, ...]
+    finish: Mapping[str, Any] | None
+    error: str
+    damaged: int
+    seconds: float
+
+    @property
+    def task(self) -> str:
+        """`"classification"` or `"regression"`, as far as the record tells."""
+        return str(self.start.get("task") or ("classification" if self.start.get("classes") else "regression"))
+
+    @property
+    def constant_loss(self) -> float:
+        """Held-out loss of the best constant prediction, NaN if unknown."""
+        after = number(mapping(self.finish, "holdout").get("constant_loss"))
+        return after if math.isfinite(after) else number(self.data.get("constant_loss"))
+
+    @property
+    def winner(self) -> Run | None:
+        """The run that was chosen; while none is, the one with the lowest last loss among those still racing."""
+        chosen = number((self.finish or {}).get("winner"))
+        for run in self.runs:
+            if run.number == chosen:
+                return run
+        racing = [run for run in self.runs if run.drop is None and math.isfinite(run.final_loss)]
+        return min(racing, key=lambda run: run.final_loss, default=None)
+
+    @property
+    def rows_seen(self) -> float:
+        """Training rows that the run seen longest has seen, NaN before the first evaluation."""
+        return max((float(run.rows[-1]) for run in self.runs if run.rows.size), default=math.nan)
+
+
+RecordLike = History | Sequence[Mapping[str, Any]] | Path | str
+
+
+def number(value: object) -> float:
+    """A float from anything of a record: null, text, infinities and what is too large to draw become NaN."""
+    if isinstance(value, (bool, str)) or value is None:
+        return math.nan
+    try:
+        found = float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+    return found if abs(found) < 1e100 else math.nan
+
+
+def mapping(holder: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
+    """The mapping under `key`, an empty one where there is none."""
+    value = (holder or {}).get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def sequence(holder: Mapping[str, Any] | None, key: str) -> Sequence[Any]:
+    """The list under `key`, an empty one where there is none."""
+    value = (holder or {}).get(key)
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def as_history(record: RecordLike) -> History:
+    """Take a record in any of its forms: its events, the path of a `record.jsonl`, or a history already read."""
+    if isinstance(record, History):
+        return record
+    if isinstance(record, (str, Path)):
+        events, damaged = _read_lines(Path(record))
+        return read_history(events, damaged=damaged)
+    return read_history(record)
+
+
+def _read_lines(path: Path) -> tuple[list[Mapping[str, Any]], int]:
+    """The events of a file; a kill can leave half a line, so lines that are no JSON object are counted, not fatal."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise DataError(f"{path}: a record of a run was expected, but it cannot be read ({error.strerror}).") from None
+    events: list[Mapping[str, Any]] = []
+    damaged = 0
+    for line in filter(str.strip, lines):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if isinstance(event, dict):
+            events.append(event)
+        else:
+            damaged += 1
+    if not events:
+        raise DataError(f"{path}: a record of a run was expected, but it holds no events.")
+    return events, damaged
+
+
+def read_history(events: Iterable[Mapping[str, Any]], *, damaged: int = 0) -> History:
+    """Sort a record's events by kind; `damaged` counts the lines that could not be read."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for event in map(_printable, events):
+        kinds.setdefault(str(event.get("event")), []).append(event)
+    evaluations = kinds.get("evaluation", [])
+    finish = (kinds.get("finish") or [None])[-1]
+    errors = [str(event.get("message") or event.get("error") or "") for event in kinds.get("error", [])]
+    seconds = [number(event.get("seconds")) for event in [*evaluations, finish or {}]]
+    return History(
+        start=(kinds.get("start") or [{}])[0],
+        data=(kinds.get("data") or [{}])[-1],
+        runs=_runs(kinds, evaluations),
+        legs=_legs(kinds.get("leg", [])),
+        finish=finish,
+        error=next(filter(None, reversed(errors)), ""),
+        damaged=damaged,
+        seconds=max((value for value in seconds if math.isfinite(value)), default=math.nan),
+    )
+
+
+def _printable(value: Any) -> Any:
+    """A part of the record in which every string can be printed, so that nothing after has to care."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {_printable(key): _printable(part) for key, part in value.items()}
+    return [_printable(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _runs(kinds: Mapping[str, list[Mapping[str, Any]]], evaluations: list[Mapping[str, Any]]) -> tuple[Run, ...]:
+    settings: dict[int, Mapping[str, Any]] = {}
+    for event in kinds.get("runs", []):
+        for position, run in enumerate(sequence(event, "runs")):
+            at = number(run.get("run"))
+            settings[int(at) if math.isfinite(at) else position] = run
+    curves: dict[int, list[tuple[float, float, float]]] = {run: [] for run in settings}
+    for event in evaluations:
+        rows = number(event.get("rows"))
+        holdout, train = mapping(event, "holdout_loss"), mapping(event, "train_loss")
+        if not math.isfinite(rows):
+            continue
+        for key, loss in holdout.items():
+            seen = train.get(key, train.get(str(key)))
+            curves.setdefault(int(key), []).append((rows, number(loss), number(seen)))
+    drops = {
+        int(number(event["run"])): Drop(
+            number(event.get("rows")), str(event.get("reason") or "behind"), number(event.get("holdout_loss"))
+        )
+        for event in kinds.get("drop", [])
+        if math.isfinite(number(event.get("run")))
+    }
+    return tuple(
+        Run(run, settings.get(run, {}), *_columns(curves.get(run, [])), drop=drops.get(run))
+        for run in sorted({*curves, *drops})
+    )
+
+
+def _columns(curve: list[tuple[float, float, float]]) -> tuple[NDArray[np.float64], ...]:
+    table = np.array(sorted(curve, key=lambda point: point[0]), dtype=np.float64).reshape(-1, 3)
+    table[~np.isfinite(table)] = np.nan
+    return table[:, 0], table[:, 1], table[:, 2]
+
+
+def _legs(events: list[Mapping[str, Any]]) -> tuple[Leg, ...]:
+    legs = (Leg(i, number(e.get("start_rows")), number(e.get("planned_rows"))) for i, e in enumerate(events))
+    return tuple(leg for leg in legs if math.isfinite(leg.start))

@@ -1,0 +1,114 @@
+"""The page in a real browser: no error on the console, every figure drawn, nothing wider than the window."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from html import unescape
+
+import pytest
+from tests.report import records
+
+from schuss.report import render, write_report
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# Runs after the page's own script and leaves what it saw in the document, which --dump-dom prints.
+PROBE = """
+<script>
+addEventListener("load", () => {
+  const drawn = [...document.querySelectorAll("svg")].filter((svg) => svg.getBoundingClientRect().width > 0);
+  const first = document.querySelector("tr[data-run]");
+  if (first) first.focus();
+  const seen = {
+    figures: drawn.map((svg) => svg.closest("figure").id),
+    heights: drawn.map((svg) => Math.round(svg.getBoundingClientRect().height)),
+    width: document.documentElement.scrollWidth, window: innerWidth,
+    paper: getComputedStyle(document.body).backgroundColor,
+    readout: (document.getElementById("readout") || {}).textContent || "",
+    shown: document.querySelectorAll("svg .run.shown").length,
+    requests: performance.getEntriesByType("resource").length,
+  };
+  document.body.insertAdjacentHTML("beforeend", `<pre id="seen">${JSON.stringify(seen)}</pre>`);
+});
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None and os.environ.get("SCHUSS_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"SCHUSS_REQUIRE_BROWSER is set, but there is none of {', '.join(BROWSERS)}")
+    if found is None:
+        pytest.skip(f"there is none of {', '.join(BROWSERS)}")
+    return found
+
+
+def opened(browser, page, *options):
+    """Open a page and give its document, as the browser made it, and the lines of its console."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
+    flags += ["--no-first-run", "--disable-extensions", "--disable-background-networking", "--enable-logging=stderr"]
+    flags += ["--dump-dom", f"--user-data-dir={page.parent / 'profile'}", *options]
+    done = subprocess.run(
+        [browser, *flags, page.as_uri()], capture_output=True, encoding="utf-8", timeout=120, check=True
+    )
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def look(browser, tmp_path, record, *options):
+    """Open a report and give what the probe saw and what the console said."""
+    html = render(record)
+    policy = re.search(r"script-src '[^']*'", html)[0]
+    # The probe is let in beside the page's own script: only this copy allows it, as a page may say 'unsafe-inline'
+    # or the hash of a script, not both.
+    html = html.replace(policy, "script-src 'unsafe-inline'").replace("</body>", PROBE + "</body>")
+    page = tmp_path / "probed.html"
+    page.write_text(html, encoding="utf-8")
+    document, console = opened(browser, page, *options)
+    seen = re.findall(r'<pre id="seen">(.*?)</pre>', document, flags=re.DOTALL)[-1]
+    return json.loads(unescape(seen)), console
+
+
+FIGURES = {
+    "binary": ["figure-race", "figure-losses", "figure-confusion", "figure-weights"],
+    "regression": ["figure-race", "figure-losses", "figure-residuals", "figure-weights"],
+}
+
+
+@pytest.mark.parametrize("width", [1200, 600])  # a headless window is never narrower than 500
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_drawn_once_and_fits(browser, tmp_path, name, width):
+    seen, console = look(browser, tmp_path, getattr(records, name)(), f"--window-size={width},900")
+    assert console == []
+    assert seen["figures"] == FIGURES[name]
+    assert min(seen["heights"]) > 100
+    assert seen["width"] <= seen["window"] == width
+    assert seen["requests"] == 0
+
+
+def test_a_run_chosen_in_the_table_is_shown_in_the_figures(browser, tmp_path):
+    seen, console = look(browser, tmp_path, records.binary(), "--window-size=1200,900")
+    assert console == []
+    assert seen["readout"].startswith("run ")
+    assert seen["shown"] >= 3  # its curve for desk and phone, its label, its point
+
+
+def test_dark_paper_where_the_reader_prefers_it(browser, tmp_path):
+    seen, console = look(browser, tmp_path, records.binary(), "--blink-settings=preferredColorScheme=0")
+    assert console == []
+    assert seen["paper"] == "rgb(16, 22, 29)"
+
+
+@pytest.mark.parametrize("name", ["binary", "hostile"])
+def test_the_console_is_silent(browser, tmp_path, name):
+    path = write_report(getattr(records, name)(), tmp_path / "report.html")
+    document, console = opened(browser, path)
+    assert console == []
+    assert 'tabindex="0"' in document.split("<tr data-run")[1], "the page's own script ran"
+
+
+def test_hostile_names_widen_nothing(browser, tmp_path):
+    seen, console = look(browser, tmp_path, records.hostile(), "--window-size=1200,900")
+    assert console == []
+    assert seen["width"] <= seen["window"]
