@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
@@ -178,24 +177,32 @@ def _word_columns(footer: pq.FileMetaData) -> set[str]:
 
 
 def _read_parquet(file: File, starts: np.ndarray, row: int, schema: pa.Schema) -> Pieces:
-    """Decode a file from the row group on that holds `row`; Arrow decodes ahead by one batch in its own threads."""
-    group = int(np.searchsorted(starts, row, "right")) - 1
-    if group >= len(starts) - 1:
-        return
+    """Decode a file from the row group on that holds `row`.
+
+    Arrow's dataset scanner would decode ahead by itself, but was seen to hold all of a file of 12 row groups at once;
+    here memory holds one row group, or as many small ones as make a batch, and columns are decoded in parallel.
+    """
     words = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    kind = pads.ParquetFileFormat(
-        read_options=pads.ParquetReadOptions(dictionary_columns=words),
-        default_fragment_scan_options=pads.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True),
-    )
+    columns = list(schema.names)
     try:
-        whole = kind.make_fragment(file.path, file.filesystem)
-        fragment = whole.subset(row_group_ids=list(range(group, len(starts) - 1)))
-        scanner = fragment.scanner(
-            columns=list(schema.names), batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1
-        )
-        yield from _numbered(scanner.to_batches(), schema, int(starts[group]))
+        with (
+            file.filesystem.open_input_file(file.path) as raw,
+            pq.ParquetFile(raw, read_dictionary=words, pre_buffer=True, page_checksum_verification=True) as parquet,
+        ):
+            for groups in _group_runs(starts, row):
+                tables = parquet.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns)
+                yield from _numbered(tables, schema, int(starts[groups[0]]))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.name} is damaged: {str(error).splitlines()[0]}") from error
+
+
+def _group_runs(starts: np.ndarray, row: int) -> Iterator[list[int]]:
+    """Yield neighbouring row groups that together make at least a batch, from the one that holds `row` on."""
+    group = int(np.searchsorted(starts, row, "right")) - 1
+    while group < len(starts) - 1:
+        following = max(group + 1, int(np.searchsorted(starts, starts[group] + BATCH_ROWS, "right")) - 1)
+        yield list(range(group, following))
+        group = following
 
 
 def _numbered(tables: Iterator[pa.RecordBatch], schema: pa.Schema, row: int = 0) -> Pieces:
