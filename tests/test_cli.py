@@ -147,7 +147,7 @@ def test_summary_for_a_person(calls: list[dict[str, Any]], capsys: pytest.Captur
         "optimizer adam, learning rate 0.01, schedule linear, l2 1e-05, batch size 32, epochs 4",
         "16 runs in 1 min 15 s, 17,900 rows/s, 300 MiB at most",
         "runs/flights-delayed/report.html",
-        "schuss predict runs/flights-delayed/model.safetensors DATA",
+        "next      schuss predict runs/flights-delayed DATA",
     ):
         assert part in out
     assert "schuss: classification of 'delayed' from flights" in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from .report.words import bytes_in_words, count, duration, plural
@@ -26,7 +27,7 @@ def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) ->
         ("outcome", summary["outcome"]),
         ("model", summary["model"]),
         ("report", summary["report"]),
-        ("next", f"schuss predict {summary['model']} DATA" if summary["model"] else None),
+        ("next", f"schuss predict {Path(summary['model']).parent} DATA" if summary["model"] else None),
     ]
     return _labelled((label, text) for label, text in lines if text)
 
