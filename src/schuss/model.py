@@ -237,6 +237,7 @@ class Model:
         words = [name for name, role in roles.items() if role in (Role.CATEGORY, Role.TEXT)]
         numbers = [name for name, role in roles.items() if role is Role.NUMBER]
         told = {"svmlight_base": self.svmlight_base, "strings": words, "numbers": numbers}
+        told["header"] = self.settings.get("header", True)
         opened = open_source(source, **(told | dict(reading)))
         _require([column.name for column in self.encoder.features], opened)
         return opened

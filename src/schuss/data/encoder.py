@@ -89,12 +89,12 @@ class Encoder:
             At an infinite value, a word among numbers, or a target that cannot be learned.
         """
         where = f"{name} (sample)"
+        declared = {key: int(value) for key, value in (sample.schema.metadata or {}).items() if key in _DECLARED}
         columns: list[ColumnEncoder] = []
         for column in schema.features():
             values = in_one_piece(sample.column(column.name))
             place = Place(where, 0, column.name)
-            width = _declared_width(sample)
-            columns.append(_fit_column(column.role, values, place, width, hash_bits, rows_expected))
+            columns.append(_fit_column(column.role, values, place, declared, hash_bits, rows_expected))
         if sparse is None:
             sparse = should_be_sparse(columns)
         name_of_target = schema.named(Role.TARGET)
@@ -228,9 +228,12 @@ class Encoder:
 
 _NO_TARGETS = np.empty(0, np.float32)
 
+# What a source of sparse rows says in its schema: how many features there are, and what the first one is called.
+_DECLARED = (b"schuss.width", b"schuss.svmlight_base")
+
 
 def _fit_column(
-    role: Role, values: pa.Array, place: Place, width: int | None, hash_bits: int, rows_expected: int | None
+    role: Role, values: pa.Array, place: Place, declared: Mapping[bytes, int], hash_bits: int, rows_expected: int | None
 ) -> ColumnEncoder:
     """Fit the encoder that the column's role asks for."""
     match role:
@@ -239,16 +242,12 @@ def _fit_column(
         case Role.VECTOR:
             return NumberColumn.fit(values, place, vector=True)
         case Role.SPARSE:
-            return SparseColumn.fit(values, place, width)
+            return SparseColumn.fit(
+                values, place, declared.get(b"schuss.width"), declared.get(b"schuss.svmlight_base", 0)
+            )
         case Role.TEXT:
             return TextColumn.fit(values, place, hash_bits, rows_expected)
         case Role.DATETIME:
             return DateColumn.fit(values, place)
         case _:
             return CategoryColumn.fit(values, place, 1 << hash_bits, rows_expected)
-
-
-def _declared_width(sample: pa.Table) -> int | None:
-    """Give the number of features that a source of sparse rows knows of."""
-    declared = (sample.schema.metadata or {}).get(b"schuss.width")
-    return None if declared is None else int(declared)

@@ -15,6 +15,9 @@ from .place import Place
 
 # Scaled values may always go this far, however narrow the sample.
 LEAST_REACH = 10.0
+# Features whose sizes are within this factor of the common one are scaled alike. Sparse rows often come weighted
+# (tf-idf), and evening all sizes out would undo that: test log loss on the RCV1 slice 0.317 instead of 0.287.
+ALIKE = 10.0
 
 
 class Prepared(NamedTuple):
@@ -29,13 +32,17 @@ class Prepared(NamedTuple):
 class SparseColumn:
     """The encoder of a column of (index, value) pairs; feature j is index j, and what is not there is 0.
 
-    size : root mean square of each feature's values that are not zero.
-    shares : share of the rows in which each feature is not zero; mean, deviation : over all rows.
-    reach : scaled values are clipped at plus and minus this, twice the largest of the sample.
+    first : what the data call the feature with index 0 (svmlight files may count from 1).
+    unit : what each feature's values are divided by in sparse rows: the median magnitude of all values that are not
+        zero, or the root mean square of the feature's own where that is far from it.
+    shares : share of the rows in which each feature is not zero.
+    mean, deviation : over all rows, the latter at least a fifth of that root mean square (see LEAST_DEVIATION).
+    reach : values in units are clipped at plus and minus this, twice the largest of the sample.
     """
 
     name: str
-    size: NDArray[np.float64]
+    first: int
+    unit: NDArray[np.float64]
     shares: NDArray[np.float64]
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
@@ -43,28 +50,25 @@ class SparseColumn:
     scale: Scale
 
     @classmethod
-    def fit(cls, values: pa.Array, place: Place, width: int | None) -> SparseColumn:
+    def fit(cls, values: pa.Array, place: Place, width: int | None, first: int = 0) -> SparseColumn:
         """Take the statistics of a sample; `width` is the number of features where known."""
         lists = as_sparse_lists(values, place)
-        _refuse_bad_pairs(lists, place)
-        indices, numbers = lists.indices, lists.values.astype(np.float64)
-        if width is None:
-            width = int(indices.max(initial=-1)) + 1
-        inside = indices < width
-        if not inside.all():
-            indices, numbers = indices[inside], numbers[inside]
+        _refuse_bad_pairs(lists, place, first)
+        there = (lists.values != 0) & (lists.indices < (np.inf if width is None else width))
+        indices, numbers = lists.indices[there], lists.values[there].astype(np.float64)
+        width = int(indices.max(initial=-1)) + 1 if width is None else width
         rows = max(len(values), 1)
-        counts = np.bincount(indices, numbers != 0, minlength=width)
-        first = np.bincount(indices, numbers, minlength=width) / rows
-        second = np.bincount(indices, numbers**2, minlength=width) / rows
-        # What the sample has never seen is taken to be of the common size.
-        common = np.sqrt(second.sum() * rows / max(counts.sum(), 1)) or 1.0
-        size = np.sqrt(np.divide(second * rows, counts, out=np.full(width, common**2), where=counts > 0))
-        size[size == 0] = common
-        deviation = np.sqrt(np.maximum(second - first**2, 0))
-        reach = 2 * float(np.abs(numbers / size[indices]).max(initial=0.0))
+        counts = np.bincount(indices, minlength=width)
+        sums = np.bincount(indices, numbers, minlength=width)
+        squares = np.bincount(indices, numbers**2, minlength=width)
+        common = float(np.median(np.abs(numbers))) if len(numbers) else 1.0
+        size = np.sqrt(squares / np.maximum(counts, 1))
+        size[counts == 0] = common  # what the sample has never seen is taken to be like the rest
+        unit = np.where((size > common / ALIKE) & (size < common * ALIKE), common, size)
+        deviation = np.sqrt(np.maximum(squares / rows - (sums / rows) ** 2, (LEAST_DEVIATION * size) ** 2))
+        reach = max(2 * float(np.abs(numbers / unit[indices]).max(initial=0.0)), LEAST_REACH)
         unset = Scale(np.empty(0), np.empty(0))
-        column = cls(place.column, size, counts / rows, first, deviation, max(reach, LEAST_REACH), unset)
+        column = cls(place.column, first, unit, counts / rows, sums / rows, deviation, reach, unset)
         return column.laid_out(sparse=False)
 
     @property
@@ -73,16 +77,16 @@ class SparseColumn:
         return float(self.shares.sum())
 
     def laid_out(self, sparse: bool) -> SparseColumn:
-        """Standardise for dense rows; for sparse ones bring the values that are there to the size of an indicator."""
+        """Standardise for dense rows; for sparse ones make the values that are there about as large as indicators."""
         if sparse:
-            return replace(self, scale=Scale(np.zeros_like(self.size), 1 / self.size))
-        return replace(self, scale=Scale(self.mean, 1 / np.maximum(self.deviation, LEAST_DEVIATION * self.size)))
+            return replace(self, scale=Scale(np.zeros_like(self.unit), 1 / self.unit))
+        return replace(self, scale=Scale(self.mean, 1 / self.deviation))
 
     def prepare(self, values: pa.Array, place: Place) -> Prepared:
         """View the pairs; those beyond the width are left out and counted."""
         lists = as_sparse_lists(values, place)
-        _refuse_bad_pairs(lists, place)
-        inside = lists.indices < len(self.size)
+        _refuse_bad_pairs(lists, place, self.first)
+        inside = lists.indices < len(self.unit)
         if inside.all():
             return Prepared(lists, np.diff(lists.indptr), 0)
         indptr = np.concatenate([[0], np.cumsum(inside)])[lists.indptr]
@@ -100,18 +104,20 @@ class SparseColumn:
         begin, end = lists.indptr[rows.start], lists.indptr[rows.stop]
         at = lists.indices[begin:end]
         inside = np.repeat(np.arange(rows.stop - rows.start), prepared.counts[rows])
-        values = np.clip(lists.values[begin:end] / self.size[at], -self.reach, self.reach) * self.size[at]
+        values = np.clip(lists.values[begin:end] / self.unit[at], -self.reach, self.reach) * self.unit[at]
         out[inside, at] = (values - self.scale.centre[at]) * self.scale.factor[at]
 
     def entries(self, prepared: Prepared) -> Entries:
         """Give the scaled pairs."""
         lists = prepared.lists
-        scaled = (lists.values * self.scale.factor.astype(np.float32)[lists.indices]).astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            scaled = lists.values * self.scale.factor.astype(np.float32)[lists.indices]
+        scaled = scaled.astype(np.float32, copy=False)
         return Entries(prepared.counts, lists.indices, np.clip(scaled, -self.reach, self.reach, out=scaled))
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight is per."""
-        name = f"{self.name}[{index}]"
+        name = f"{self.name}[{index + self.first}]"
         return name, f"per unit of {name}"
 
     def describe(self) -> dict[str, object]:
@@ -119,11 +125,11 @@ class SparseColumn:
         return {"missing": 0.0, "pairs_per_row": self.density, "never_seen": int((self.shares == 0).sum())}
 
 
-def _refuse_bad_pairs(lists: SparseLists, place: Place) -> None:
+def _refuse_bad_pairs(lists: SparseLists, place: Place, first: int) -> None:
     """Raise DataError at a negative index or a value that is not finite."""
     for bad, what in ((~np.isfinite(lists.values), "value"), (lists.indices < 0, "index")):
         if bad.any():
             at = int(np.argmax(bad))
             row = int(np.searchsorted(lists.indptr, at, side="right")) - 1
-            offender = (lists.values if what == "value" else lists.indices)[at]
-            raise place.error(row, f"the {what} {offender} of feature {lists.indices[at]} cannot be used")
+            offender = lists.values[at] if what == "value" else lists.indices[at] + first
+            raise place.error(row, f"the {what} {offender} of feature {lists.indices[at] + first} cannot be used")
