@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
+from collections.abc import Iterable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,11 @@ import pytest
 
 from schuss import OptionError, TrainingError, __version__
 from schuss.cli import commands, main
+from schuss.data.feed import ORDERS
+from schuss.descent.losses import LOSSES
+from schuss.descent.optimizers import OPTIMIZERS
+from schuss.descent.schedules import SCHEDULES
+from schuss.settings import OUT, Settings
 
 SUMMARY = {
     "task": "classification",
@@ -85,6 +92,24 @@ def test_every_option_is_explained() -> None:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert (parameter.help or "").endswith("."), f"{command.name} {parameter.name}"
+
+
+def test_options_are_those_of_train() -> None:
+    offered = commands.commands["train"].make_context("train", ["data.csv"]).params
+    for name in ("data", "quiet", "as_json"):
+        del offered[name]
+    known = {each.name: each.default for each in dataclasses.fields(Settings) if each.name != "progress"}
+    known |= {"out": OUT, "optimizer": ("auto",)}
+    assert offered == known
+
+
+@pytest.mark.parametrize(
+    ("option", "valid"), [("loss", LOSSES), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("order", ORDERS)]
+)
+def test_help_names_the_valid_values(option: str, valid: Iterable[str]) -> None:
+    (parameter,) = (each for each in commands.commands["train"].params if each.name == option)
+    assert isinstance(parameter, click.Option)
+    assert [name for name in valid if name not in f"{parameter.metavar} {parameter.help}"] == []
 
 
 @pytest.mark.parametrize(

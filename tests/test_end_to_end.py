@@ -154,6 +154,21 @@ def test_standard_input_and_output(place: Path) -> None:
     assert len(done.stdout.splitlines()) == 151
 
 
+def test_files_without_a_header(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (place / "iris.csv").read_text().splitlines(keepends=True)[1:]
+    (tmp_path / "bare.csv").write_text("".join(lines))
+    train = ["train", str(tmp_path / "bare.csv"), "--no-header", "--target", "column_5", "--epochs", "1", "--quiet"]
+    assert main([*train, "--out", str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 150
+    assert main(["predict", str(tmp_path / "run"), str(tmp_path / "bare.csv")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 151
+
+
+def test_warmup(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["warmup"]) == 0
+    assert capsys.readouterr().out.startswith("the kernels are compiled")
+
+
 @posix
 def test_reader_that_goes_away(place: Path, tmp_path: Path) -> None:
     header, *lines = (place / "iris.csv").read_text().splitlines()

@@ -163,7 +163,7 @@ def warmup() -> None:
     """Compile the kernels now, so that the first training need not."""
     from .population.warmup import warmup
 
-    warmup()
+    click.echo(f"the kernels are compiled ({warmup():.1f} s)")
 
 
 def _place(data: tuple[str, ...]) -> str | list[str]:

@@ -92,7 +92,11 @@ reading = group(
 
 reading_again = group(
     _format,
-    option("--header/--no-header", default=None, help="The same, where it differs from the data trained on."),
+    option(
+        "--header/--no-header",
+        default=None,
+        help="Whether the first line of a CSV file names the columns; by default as in training.",
+    ),
 )
 
 columns = group(
