@@ -80,9 +80,8 @@ def test_parquet_with_a_hole(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "t.parquet").read_bytes())
     data[len(data) // 2] ^= 0xFF
     (tmp_path / "t.parquet").write_bytes(bytes(data))
-    source = open_source(tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r"t\.parquet is damaged"):
-        read(source)
+        read(open_source(tmp_path / "t.parquet"))
 
 
 def test_parquet_without_rows(tmp_path: Path) -> None:

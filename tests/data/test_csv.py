@@ -149,6 +149,19 @@ def test_blank_lines_are_passed_over(tmp_path: Path) -> None:
     assert values(source_of(tmp_path, "\n\r\na,b\n1,x\n\n2,y\n\n\n")) == {"a": [1, 2], "b": ["x", "y"]}
 
 
+def test_blank_lines_do_not_shift_the_row_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"t\.csv, row 3: expected 2 fields, found 1"):
+        values(source_of(tmp_path, "\n\na,b\n1,x\n\n2,y\n3\n"))
+    with pytest.raises(DataError, match=r"row 2: expected 2 fields, found 3"):
+        values(source_of(tmp_path, "\n1,x\n\n2,y,z\n", header=False))
+
+
+def test_ragged_rows_that_are_not_utf8(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DataError, match=r"t\.csv, row 2: expected 2 fields, found 1"):
+        values(source_of(tmp_path, b"a,b\n1,x\ncaf\xe9\n2,y\n"))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_nameless_columns_are_numbered(tmp_path: Path) -> None:
     assert source_of(tmp_path, ",b\n1,2\n").schema.names == ["column_1", "b"]
 

@@ -1,11 +1,15 @@
 """Parquet files and Arrow IPC files and streams (Feather) as a source."""
 
+# pyright: reportAttributeAccessIssue=false
+# pyarrow.compute makes its functions when it is imported, where a type checker does not see them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
@@ -24,8 +28,13 @@ from schuss.data.source import Cursor
 from schuss.errors import DataError
 
 _STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
-# A string column whose pages take less than this many bytes a value holds places in a dictionary, not words.
-_BYTES_A_PLACE = 4
+
+
+class _Footer(NamedTuple):
+    """What the end of a Parquet file says: columns, first row of each row group, and as the last the number of rows."""
+
+    schema: pa.Schema
+    starts: np.ndarray
 
 
 def parquet_source(files: Sequence[File], *, name: str) -> PartedSource:
@@ -34,23 +43,22 @@ def parquet_source(files: Sequence[File], *, name: str) -> PartedSource:
     Raises DataError where a file is not Parquet or is cut off, or where the columns of two files differ.
     """
     footers = [_footer(file) for file in files]
-    words = set.intersection(*(_word_columns(footer) for footer in footers))
-    schemas = [footer.schema.to_arrow_schema() for footer in footers]
-    schema = united_schema([(file.name, one) for file, one in zip(files, schemas, strict=True)])
-    for place, field in enumerate(schema):
-        if field.name in words and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
-            schema = schema.set(place, field.with_type(pa.dictionary(pa.int32(), pa.string())))
-    starts = [_group_starts(footer) for footer in footers]
-    rows = sum(footer.num_rows for footer in footers)
-    if rows == 0:
+    schema = united_schema([(file.name, footer.schema) for file, footer in zip(files, footers, strict=True)])
+    counts = [int(footer.starts[-1]) for footer in footers]
+    if not any(counts):
         raise DataError(f"{files[0].name} has no rows")
+    filled = next(place for place, count in enumerate(counts) if count)
+    for name_of_words in _repeated_words(files[filled], footers[filled], schema):
+        place = schema.get_field_index(name_of_words)
+        schema = schema.set(place, pa.field(name_of_words, pa.dictionary(pa.int32(), pa.string())))
+    starts = [footer.starts for footer in footers]
     return PartedSource(
         name=name,
         parts=[file.name for file in files],
         schema=schema,
         read=lambda part, row, columns: _read_parquet(files[part], starts[part], row, projected(schema, columns)),
         anchors=[Cursor(part, int(row)) for part, groups in enumerate(starts) for row in groups[:-1]],
-        rows=rows,
+        rows=sum(counts),
         nbytes=sum(file.size for file in files),
         stamps=[stamp(file) for file in files],
     )
@@ -148,32 +156,30 @@ def _is_word(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def _footer(file: File) -> pq.FileMetaData:
+def _footer(file: File) -> _Footer:
     """Read the metadata at the end of a Parquet file."""
     try:
         with file.filesystem.open_input_file(file.path) as raw:
-            return pq.read_metadata(raw)
+            footer = pq.read_metadata(raw)
+            counts = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+            return _Footer(footer.schema.to_arrow_schema(), np.cumsum([0, *counts]))
     except pa.ArrowInvalid as error:
         raise DataError(f"{file.name} is not a Parquet file or is cut off: its last bytes are not a footer") from error
-    except OSError as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file.name} is damaged: its Parquet footer cannot be read") from error
 
 
-def _group_starts(footer: pq.FileMetaData) -> np.ndarray:
-    """Give the first row of each row group, and the number of rows as the last."""
-    counts = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
-    return np.cumsum([0, *counts])
+def _repeated_words(file: File, footer: _Footer, schema: pa.Schema) -> list[str]:
+    """Name the columns of words that come again and again, by the first rows of a file.
 
-
-def _word_columns(footer: pq.FileMetaData) -> set[str]:
-    """Name the top-level columns all of whose pages hold places in a dictionary rather than words."""
-    found = {}
-    for group in range(footer.num_row_groups):
-        for place in range(footer.num_columns):
-            chunk = footer.row_group(group).column(place)
-            packed = chunk.has_dictionary_page and chunk.total_uncompressed_size < _BYTES_A_PLACE * chunk.num_values
-            found[chunk.path_in_schema] = found.get(chunk.path_in_schema, True) and packed
-    return {path for path, packed in found.items() if packed}
+    The sizes in the footer would tell as much for free, but asking a damaged footer for them ends the process
+    (Arrow 26 lets an exception of C++ through).
+    """
+    words = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+    if not words:
+        return []
+    _, first = next(_read_parquet(file, footer.starts, 0, projected(schema, words)))
+    return [name for name in words if 2 * pc.count_distinct(first.column(name)).as_py() <= first.num_rows]
 
 
 def _read_parquet(file: File, starts: np.ndarray, row: int, schema: pa.Schema) -> Pieces:

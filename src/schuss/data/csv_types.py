@@ -97,21 +97,26 @@ def raw_rows(head: bytes, names: Sequence[str], dialect: Dialect, *, complete: b
         column_names=names,
         skip_rows=blank_lines(head),
         skip_rows_after_names=int(dialect.header),
-        block_size=len(head) + 1,
+        block_size=3 * len(head) + 1,  # three bytes stand for one that is not UTF-8
     )
-    parse = parse_options(dialect, lambda row: "skip")
-    convert = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), check_utf8=False)
-    table = pacsv.read_csv(io.BytesIO(head), read, parse, convert)
+    parse = parse_options(dialect)
+    parse.invalid_row_handler = lambda row: "skip"
+    convert = pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    # Arrow prints an error of its own where the handler should get a row that is not UTF-8.
+    text = head.decode("utf-8", "replace").encode()
+    try:
+        table = pacsv.read_csv(io.BytesIO(text), read, parse, convert)
+    except pa.ArrowInvalid:  # reading in earnest says what is wrong
+        return pa.table({name: pa.array([], pa.string()) for name in names})
     return table if complete else table.slice(0, max(table.num_rows - 1, 0))
 
 
-def parse_options(dialect: Dialect, on_invalid: object = None) -> pacsv.ParseOptions:
+def parse_options(dialect: Dialect) -> pacsv.ParseOptions:
     """Translate a dialect into the options of Arrow's parser."""
     return pacsv.ParseOptions(
         delimiter=dialect.delimiter,
         quote_char='"' if dialect.quoting else False,
         newlines_in_values=dialect.quoting,
-        invalid_row_handler=on_invalid,
     )
 
 

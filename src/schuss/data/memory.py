@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -295,7 +294,8 @@ def _free_name(table: pa.Table, wanted: str) -> str:
 
 def _reason(error: Exception) -> str:
     """Join what Arrow says, for pandas in several pieces, without the last full stop."""
-    return ", ".join(str(one) for one in error.args).splitlines()[0].rstrip(".")
+    lines = ", ".join(str(one) for one in error.args).splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _is_pandas(data: Any) -> bool:
@@ -315,15 +315,13 @@ def _load_npz(file: File) -> dict[str, np.ndarray]:
         try:
             with np.load(raw, allow_pickle=False) as archive:
                 return {key: archive[key] for key in archive.files}
-        except (zipfile.BadZipFile, EOFError, KeyError, AttributeError) as error:
-            raise DataError(f"{file.name} is not an .npz file or is cut off: {error}") from error
-        except ValueError as error:
+        except Exception as error:  # NumPy and zipfile raise a dozen kinds on damaged files
             if "allow_pickle" in str(error):
                 raise DataError(
                     f"{file.name} holds an array of Python objects, which cannot be loaded safely: "
                     "save numbers or fixed-length strings"
                 ) from error
-            raise DataError(f"{file.name} is damaged: {error}") from error
+            raise DataError(f"{file.name} is damaged or cut off: {_reason(error)}") from error
 
 
 def _saved_csr(arrays: dict[str, np.ndarray], name: str) -> Any:
