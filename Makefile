@@ -34,7 +34,7 @@ lint: $(VENV)/.tests
 	$(BIN)/pyright
 
 docs: $(VENV)/.tests
-	$(BIN)/sphinx-build -W -n --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -E -W -n --keep-going --quiet -b html docs docs/_build/html
 
 clean:
 	rm -rf $(VENV) docs/_build runs/demo

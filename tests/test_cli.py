@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -92,6 +93,11 @@ def test_every_option_is_explained() -> None:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert (parameter.help or "").endswith("."), f"{command.name} {parameter.name}"
+
+
+def test_documentation_shows_every_command() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "command-line.md").read_text(encoding="utf-8")
+    assert f":commands: {', '.join(commands.commands)}\n" in page
 
 
 def test_options_are_those_of_train() -> None:

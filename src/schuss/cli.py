@@ -71,7 +71,7 @@ def _end_quietly() -> int:
 @click.version_option(__version__, message="schuss %(version)s")
 @click.pass_context
 def commands(context: click.Context) -> None:
-    r"""Train models by stochastic gradient descent without guessing the learning rate.
+    """Train models by stochastic gradient descent without guessing the learning rate.
 
     A whole grid of hyperparameters trains at once, in one pass over the data; the runs race, the winner is kept, and a
     report draws what happened.
@@ -79,7 +79,7 @@ def commands(context: click.Context) -> None:
     \b
         schuss train flights.csv --target delayed
         schuss predict runs/flights-delayed new.csv
-    """
+    """  # noqa: D301 - the backspace is how click is told to keep lines
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -96,7 +96,7 @@ def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) ->
     """Train a model on DATA and keep it with its report.
 
     DATA is one or several files (CSV, TSV, JSON lines, Parquet, Arrow, svmlight, .npz; also .gz and .zst), a folder, a
-    pattern such as 'part-*.parquet', an address such as s3://bucket/table.parquet, or - for standard input.
+    pattern such as 'part-?.parquet', an address such as s3://bucket/table.parquet, or - for standard input.
     """
     from . import printout, progress
     from .training import train

@@ -137,7 +137,7 @@ class Model:
 
         Returns
         -------
-        A table with the column `prediction`: labels as they were in the training data, or float64 numbers.
+        A table whose column `prediction` holds labels as they were in the training data, or float64 numbers.
 
         Raises
         ------

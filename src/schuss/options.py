@@ -58,8 +58,8 @@ class Names(click.ParamType):
 
 
 def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
-    """Declare an option whose default is shown in the help."""
-    return click.option(*names, **{"show_default": True, **settings})
+    """Declare an option whose default, if it has one, is shown in the help."""
+    return click.option(*names, show_default=settings.get("default", ()) not in ((), None), **settings)
 
 
 def group(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -103,14 +103,13 @@ columns = group(
     option("--target", metavar="COLUMN", help="Column to learn to predict; svmlight and .npz files carry their own."),
     option("--weight", metavar="COLUMN", help="Column that holds a weight for each row."),
     option("--class-weight", metavar="balanced", help="Weigh the rows so that all classes count the same."),
-    option("--numeric", type=Names(), default=(), show_default=False, help="Columns to read as numbers."),
-    option("--categorical", type=Names(), default=(), show_default=False, help="Columns to read as categories."),
-    option("--text", type=Names(), default=(), show_default=False, help="Columns to read as text, word by word."),
-    option("--ignore", type=Names(), default=(), show_default=False, help="Columns to leave out."),
+    option("--numeric", metavar="COLUMN,…", type=Names(), default=(), help="Columns to read as numbers."),
+    option("--categorical", metavar="COLUMN,…", type=Names(), default=(), help="Columns to read as categories."),
+    option("--text", metavar="COLUMN,…", type=Names(), default=(), help="Columns to read as text, word by word."),
+    option("--ignore", metavar="COLUMN,…", type=Names(), default=(), help="Columns to leave out."),
     option(
         "--scan",
         is_flag=True,
-        show_default=False,
         help="Find roles and statistics from all rows instead of a sample; reads the data once more.",
     ),
 )
@@ -194,11 +193,11 @@ machine = group(
 
 output = group(
     option("--out", metavar="DIR", default="runs/{name}-{target}", help="Folder of the run."),
-    option("--force", is_flag=True, show_default=False, help="Write over a finished run in that folder."),
-    option("--quiet", "-q", is_flag=True, show_default=False, help="Show no progress and no notices."),
+    option("--force", is_flag=True, help="Write over a finished run in that folder."),
+    option("--quiet", "-q", is_flag=True, help="Show no progress and no notices."),
 )
 
-as_json = option("--json", "as_json", is_flag=True, show_default=False, help="Print one JSON object instead of text.")
+as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -51,7 +51,9 @@ DENSE_BATCH = 32
 class Result:
     """What a training gives.
 
-    model : the winner; record : the events of the training; report : the path of the report, None without a folder;
+    model : the winner.
+    record : the events of the training, as in `record.jsonl`.
+    report : the path of the report; None without a folder.
     summary : what `schuss train --json` prints.
     """
 
