@@ -11,9 +11,9 @@ from tests.report import records
 
 from schuss.report import confusion_matrix, largest_weights, learning_rate_curves, loss_by_learning_rate, residuals
 from schuss.report.figures import style
-from schuss.report.figures.race import describe_run
 from schuss.report.history import as_history
 from schuss.report.palette import DARK, HEAT_STEPS, HEAT_SWITCH, LIGHT, RATE_STEPS
+from schuss.report.runs import describe_run
 
 FIGURES = [learning_rate_curves, loss_by_learning_rate, confusion_matrix, residuals, largest_weights]
 DEGENERATE = records.degenerate()
@@ -152,3 +152,50 @@ def test_scales_are_ordered_in_grey(colours):
 def test_every_colour_has_one_name_in_both_themes():
     assert LIGHT.keys() == DARK.keys()
     assert len(set(LIGHT.values())) == len(LIGHT)
+
+
+def late(record, winner, rows):
+    """Let the winner be crowned after so many rows and dropped at the end."""
+    at = next(event for event in record if event["event"] == "evaluation" and event["rows"] >= rows)
+    last = max(event["rows"] for event in record if event["event"] == "evaluation")
+    drop = {"event": "drop", "run": winner, "leg": 1, "rows": last, "reason": "behind", "holdout_loss": 0.4}
+    finish = {**record[-1], "winner": winner}
+    finish["holdout"] = {**finish["holdout"], "select_loss": at["holdout_loss"][str(winner)]}
+    return [*record[:-1], drop, finish], at
+
+
+def test_the_model_is_marked_where_it_was_taken():
+    plain = records.binary()
+    winner = as_history(plain).winner.number
+    record, at = late(plain, winner, 1_000_000)
+    (mark,) = lines(learning_rate_curves(record), "model-")
+    assert mark.get_xydata().tolist() == [[at["rows"], at["holdout_loss"][str(winner)]]]
+
+
+def test_a_winner_that_was_dropped_later_is_still_the_winner():
+    plain = records.binary()
+    winner = as_history(plain).winner.number
+    record, _ = late(plain, winner, 1_000_000)
+    fig = learning_rate_curves(record)
+    (line,) = [line for line in lines(fig, "run-") if line.get_gid() == f"run-{winner}"]
+    assert line.get_linewidth() > 3
+    assert not [mark for mark in lines(fig, "mark-") if mark.get_gid() == f"mark-{winner}"]
+    assert "the winner" in line.get_label()
+
+
+def test_losses_of_a_regression_are_shares_of_the_constant_predictors():
+    record = records.regression()
+    scaled = [dict(event) for event in record]
+    for event in scaled:  # the same race, recorded in other units
+        if event["event"] == "data":
+            event["constant_loss"] *= 1e-3
+        if event["event"] == "evaluation":
+            event["holdout_loss"] = {run: loss and loss * 1e-3 for run, loss in event["holdout_loss"].items()}
+    for one, other in zip(
+        lines(learning_rate_curves(record), "run-"), lines(learning_rate_curves(scaled), "run-"), strict=True
+    ):
+        np.testing.assert_allclose(one.get_ydata(), other.get_ydata(), rtol=1e-12)
+    words = [text.get_text() for text in learning_rate_curves(record).axes[0].texts]
+    assert "held-out mean squared error (share of the constant predictor's)" in words
+    winner = as_history(record).winner
+    assert winner.final_loss < 0.5

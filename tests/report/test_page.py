@@ -287,3 +287,12 @@ def test_writing_replaces_the_file_whole(tmp_path):
 def test_a_missing_folder_is_an_error_in_a_sentence(tmp_path):
     with pytest.raises(OutputError, match="cannot write"):
         write_report(DEGENERATE["lean"], tmp_path / "missing" / "report.html")
+
+
+def test_without_held_out_rows_the_losses_are_called_progressive():
+    record = [{**event} for event in records.binary()]
+    record[1] |= {"select_rows": 0, "score_rows": 0, "constant_loss": None}
+    record[-1] |= {"holdout": None, "confusion": None}
+    words = Page(render(record)).words
+    assert "No rows were held out, so there is no score on rows that it has not learned from." in words
+    assert "Progressive loss against training rows seen" in words

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .figures.race import loss_name, loss_unit, settings_in_words
 from .figures.results import confusion_counts
 from .history import History, mapping, number, sequence
+from .runs import loss_name, loss_unit, settings_in_words
 from .words import count, duration, figure, percent, plural, short_count, short_path
 
 __all__ = ["Stat", "heading", "how_it_ended", "lead", "source_in_words", "stats", "warnings"]
@@ -18,6 +18,7 @@ _ENDS = {
     "converged": "The training ended because the held-out loss had stopped falling.",
     "epochs done": "The training ended after the epochs that were asked for.",
     "time limit": "The training ended at its time limit; the model is the best one so far.",
+    "end of the stream": "The training ended with the stream of rows.",
     "interrupted": "The training was interrupted; the model is the best one so far.",
     "diverged": "Every run diverged, so there is no model.",
 }
@@ -76,13 +77,22 @@ def _so_far(history: History) -> str:
         if history.runs and all(run.diverged for run in history.runs):
             return "Every run diverged: no held-out loss stayed finite."
         return "It was never scored on held-out rows."
-    against = ""
-    if math.isfinite(history.constant_loss):
-        against = f", against {figure(history.constant_loss)} for the constant predictor"
+    opening = "Its final score is not recorded."
+    if history.judged_on == "progressive":
+        opening = "No rows were held out, so there is no score on rows that it has not learned from."
     return (
-        f"Its final score is not recorded. After {count(float(best.rows[-1]))} rows the best run "
-        f"({settings_in_words(best)}) had a held-out {loss_name(history)} of {figure(best.final_loss)}{against}."
+        f"{opening} After {count(float(best.rows[-1]))} rows the best run ({settings_in_words(best)}) had a "
+        f"{history.judged_on} {loss_name(history)} of {loss_of(best.final_loss, history)}."
     )
+
+
+def loss_of(loss: float, history: History) -> str:
+    """A loss of the race, compared with the constant predictor's."""
+    if history.relative:
+        return f"{figure(loss)} of the constant predictor's"
+    if math.isfinite(history.constant_loss):
+        return f"{figure(loss)}; the constant predictor has {figure(history.constant_loss)}"
+    return figure(loss)
 
 
 def _accuracy(history: History, holdout: Mapping[str, Any]) -> str:
@@ -111,7 +121,7 @@ def _variance(history: History, holdout: Mapping[str, Any]) -> str:
 
 
 def _compared(history: History, holdout: Mapping[str, Any]) -> str:
-    loss, constant = number(holdout.get("loss")), history.constant_loss
+    loss, constant = number(holdout.get("loss")), number(holdout.get("constant_loss"))
     name, unit = loss_name(history), loss_unit(history)
     if history.start.get("loss") == "squared_error" and loss >= 0:
         name, loss, constant = "typical error (root mean square)", math.sqrt(loss), math.sqrt(max(constant, 0.0))
@@ -144,8 +154,8 @@ def stats(history: History) -> list[Stat]:
         found.append(Stat(percent(accuracy), "accuracy on held-out rows"))
     if math.isfinite(r2):
         found.append(Stat(figure(r2, 3), "R² on held-out rows"))
-    constant = history.constant_loss
     if math.isfinite(loss):
+        constant = number(holdout.get("constant_loss"))
         against = f"; constant predictor {figure(constant, 3)}" if math.isfinite(constant) else ""
         found.append(Stat(figure(loss, 3), f"held-out {loss_name(history)}{against}"))
     rows, seconds = number((history.finish or {}).get("rows")), history.seconds
@@ -163,13 +173,19 @@ def stats(history: History) -> list[Stat]:
 def how_it_ended(history: History) -> list[str]:
     """How the training ended and what to do next, a sentence each."""
     if history.finish is None:
-        error = str(history.error).strip()
+        error = history.error.strip()
         if error:
             return [f"The training failed: {error}"]
         return ["The record has no end: the training was killed, failed, or is still going on."]
-    outcome = str(history.finish.get("outcome") or "")
-    said = [_ENDS.get(outcome, f"The training ended: {outcome}." if outcome else "")]
-    return [sentence for sentence in [*said, str(history.finish.get("advice") or "").strip()] if sentence]
+    outcome, advice = (str(history.finish.get(key) or "").strip() for key in ("outcome", "advice"))
+    ended = _ENDS.get(outcome, f"the training ended: {outcome}" if outcome else "")
+    if advice and outcome in ("converged", "epochs done"):
+        ended = ""  # the advice begins by saying so
+    return [_sentence(words) for words in (ended, advice) if words]
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) else ".")
 
 
 def warnings(history: History) -> list[str]:
@@ -180,12 +196,12 @@ def warnings(history: History) -> list[str]:
         said.append(f"{percent(twins)} of the held-out rows have an identical training row, which flatters the score.")
     if skipped > 0:
         said.append(f"{plural(skipped, 'row')} {'was' if skipped == 1 else 'were'} skipped.")
-    loss = number(mapping(history.finish, "holdout").get("loss"))
-    if loss >= history.constant_loss:
+    holdout = mapping(history.finish, "holdout")
+    if number(holdout.get("loss")) >= number(holdout.get("constant_loss")):
         said.append("The model is no better than a constant: nothing useful was learned from these columns.")
     if history.damaged:
         said.append(f"{plural(history.damaged, 'line')} of the record could not be read and is left out here.")
-    return said + [str(notice) for notice in _strings(history.start.get("notices"))]
+    return said + [_sentence(notice) for notice in _strings(history.start.get("notices")) if notice]
 
 
 def _strings(value: object) -> list[str]:

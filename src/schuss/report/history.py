@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +92,19 @@ class History:
         return str(self.start.get("task") or ("classification" if self.start.get("classes") else "regression"))
 
     @property
+    def relative(self) -> bool:
+        """Whether the runs' losses are shares of the constant predictor's: of a number, whose units say little."""
+        return self.start.get("task") == "regression" and number(self.data.get("constant_loss")) > 0
+
+    @property
     def constant_loss(self) -> float:
-        """Held-out loss of the best constant prediction, NaN if unknown."""
-        after = number(mapping(self.finish, "holdout").get("constant_loss"))
-        return after if math.isfinite(after) else number(self.data.get("constant_loss"))
+        """Loss of the constant predictor on the rows that the runs are compared on, NaN if unknown."""
+        return 1.0 if self.relative else number(self.data.get("constant_loss"))
+
+    @property
+    def judged_on(self) -> str:
+        """What the runs' losses are: `"held-out"`, or `"progressive"` (each row scored before it is learned from)."""
+        return "progressive" if self.data.get("select_rows") == 0 else "held-out"
 
     @property
     def winner(self) -> Run | None:
@@ -106,6 +115,20 @@ class History:
                 return run
         racing = [run for run in self.runs if run.drop is None and math.isfinite(run.final_loss)]
         return min(racing, key=lambda run: run.final_loss, default=None)
+
+    @property
+    def model_at(self) -> tuple[float, float]:
+        """Where on the winner's curve the model was taken: its rows and its loss, NaN if unknown."""
+        winner = self.winner
+        if winner is None or not winner.rows.size:
+            return math.nan, math.nan
+        taken = number(mapping(self.finish, "holdout").get("select_loss"))
+        taken /= number(self.data.get("constant_loss")) if self.relative else 1.0
+        off = np.abs(winner.holdout - taken)
+        if math.isfinite(taken) and np.nanmin(off, initial=math.inf) <= 1e-9 * abs(taken):
+            at = int(np.nanargmin(off))
+            return float(winner.rows[at]), float(winner.holdout[at])
+        return float(winner.rows[-1]), winner.final_loss
 
     @property
     def rows_seen(self) -> float:
@@ -178,18 +201,21 @@ def read_history(events: Iterable[Mapping[str, Any]], *, damaged: int = 0) -> Hi
         kinds.setdefault(str(event.get("event")), []).append(event)
     evaluations = kinds.get("evaluation", [])
     finish = (kinds.get("finish") or [None])[-1]
+    start, data = (kinds.get("start") or [{}])[0], (kinds.get("data") or [{}])[-1]
     errors = [str(event.get("message") or event.get("error") or "") for event in kinds.get("error", [])]
     seconds = [number(event.get("seconds")) for event in [*evaluations, finish or {}]]
-    return History(
-        start=(kinds.get("start") or [{}])[0],
-        data=(kinds.get("data") or [{}])[-1],
-        runs=_runs(kinds, evaluations),
+    history = History(
+        start=start,
+        data=data,
+        runs=(),
         legs=_legs(kinds.get("leg", [])),
         finish=finish,
         error=next(filter(None, reversed(errors)), ""),
         damaged=damaged,
         seconds=max((value for value in seconds if math.isfinite(value)), default=math.nan),
     )
+    unit = number(data.get("constant_loss")) if history.relative else 1.0
+    return replace(history, runs=_runs(kinds, evaluations, unit))
 
 
 def _printable(value: Any) -> Any:
@@ -201,7 +227,10 @@ def _printable(value: Any) -> Any:
     return [_printable(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
-def _runs(kinds: Mapping[str, list[Mapping[str, Any]]], evaluations: list[Mapping[str, Any]]) -> tuple[Run, ...]:
+def _runs(
+    kinds: Mapping[str, list[Mapping[str, Any]]], evaluations: list[Mapping[str, Any]], unit: float
+) -> tuple[Run, ...]:
+    """The runs with their losses in units of `unit`."""
     settings: dict[int, Mapping[str, Any]] = {}
     for event in kinds.get("runs", []):
         for position, run in enumerate(sequence(event, "runs")):
@@ -215,10 +244,10 @@ def _runs(kinds: Mapping[str, list[Mapping[str, Any]]], evaluations: list[Mappin
             continue
         for key, loss in holdout.items():
             seen = train.get(key, train.get(str(key)))
-            curves.setdefault(int(key), []).append((rows, number(loss), number(seen)))
+            curves.setdefault(int(key), []).append((rows, number(loss) / unit, number(seen) / unit))
     drops = {
         int(number(event["run"])): Drop(
-            number(event.get("rows")), str(event.get("reason") or "behind"), number(event.get("holdout_loss"))
+            number(event.get("rows")), str(event.get("reason") or "behind"), number(event.get("holdout_loss")) / unit
         )
         for event in kinds.get("drop", [])
         if math.isfinite(number(event.get("run")))

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from schuss.files import replacing
 
 from . import answer, figures, tables
-from .figures.race import loss_name, settings_in_words
 from .figures.results import class_names, confusion_counts, residual_points
 from .figures.weights import read_weights
 from .history import History, RecordLike, as_history, mapping, number, sequence
 from .palette import DARK, LIGHT, css_variables
+from .runs import race_loss, settings_in_words
 from .svg import inline_svg
 from .tables import Table
 from .words import bytes_in_words, count, figure, percent, plural, setting
@@ -145,15 +145,15 @@ def _race(history: History) -> dict[str, Any]:
     if drawn:
         best = "winner" if history.finish is not None else "best so far"
         caption = (
-            f"Held-out loss against training rows seen, a curve for each run. The {best} is thick; a dropped run is "
-            "grey up to the mark where it was dropped. Point at a curve for its settings."
+            f"{history.judged_on.capitalize()} loss against training rows seen, a curve for each run. The {best} is "
+            "thick; a dropped run is grey up to the mark where it was dropped. Point at a curve for its settings."
         )
         section["curves"] = _picture(
             "race", figures.learning_rate_curves, history, caption, _race_summary(history), tables.curves_table(history)
         )
     if sum(run.learning_rate > 0 for run in drawn) > 1:
         svg = inline_svg(
-            figures.loss_by_learning_rate(history), "losses", f"Last held-out {loss_name(history)} by learning rate"
+            figures.loss_by_learning_rate(history), "losses", f"Last {race_loss(history)} by learning rate"
         )
         caption = "Where each run ended: too small a learning rate learns too little, too large a one diverges."
         section["losses"] = Picture("losses", svg, "", caption, _losses_summary(history))
@@ -169,10 +169,8 @@ def _race_summary(history: History) -> str:
     said += f": {', '.join(parts)}." if parts else "."
     if winner is not None:
         name = "The winner is" if history.finish is not None else "The best so far is"
-        loss = figure(winner.final_loss)
-        said += f" {name} run {winner.number} ({settings_in_words(winner)}) with a held-out loss of {loss}"
-        constant = f"; the constant predictor has {figure(history.constant_loss)}"
-        said += f"{constant if math.isfinite(history.constant_loss) else ''}."
+        loss = answer.loss_of(history.model_at[1], history)
+        said += f" {name} run {winner.number} ({settings_in_words(winner)}) with a {history.judged_on} loss of {loss}."
     return said
 
 
@@ -181,10 +179,11 @@ def _losses_summary(history: History) -> str:
     winner = history.winner
     lost = sorted({run.learning_rate for run in history.runs if run.diverged and run.learning_rate > 0})
     said = []
-    if winner is not None and math.isfinite(winner.final_loss):
-        gain = abs(history.constant_loss - winner.final_loss)
-        close = winner.final_loss + 0.02 * (gain if math.isfinite(gain) else abs(winner.final_loss))
-        good = sorted(run.learning_rate for run in history.runs if run.final_loss <= close)
+    best = history.model_at[1]
+    if winner is not None and math.isfinite(best):
+        gain = abs(history.constant_loss - best)
+        close = best + 0.02 * (gain if math.isfinite(gain) else abs(best))
+        good = sorted(run.learning_rate for run in history.runs if run is winner or run.final_loss <= close)
         span = setting(good[0]) if good[0] == good[-1] else f"{setting(good[0])} to {setting(good[-1])}"
         said.append(f"Within 2% of what the winner gained: learning rate {span}.")
     if lost:
@@ -194,7 +193,7 @@ def _losses_summary(history: History) -> str:
 
 
 def _results(history: History) -> dict[str, Any]:
-    section: dict[str, Any] = {"picture": None, "classes": None, "why": ""}
+    section: dict[str, Any] = {"picture": None, "classes": None, "why": "", "facts": _scores(history)}
     counts = confusion_counts(history)
     predicted, actual = residual_points(history)
     if counts is not None:
@@ -225,6 +224,27 @@ def _results(history: History) -> dict[str, Any]:
     return section
 
 
+_SCORES = {
+    "rows": "rows",
+    "accuracy": "accuracy",
+    "auc": "area under the ROC curve",
+    "macro_f1": "F1, mean of the classes",
+    "r2": "R²",
+    "rmse": "root mean squared error",
+    "mae": "mean absolute error",
+    "loss": "loss",
+    "constant_loss": "loss of the constant predictor",
+}
+
+
+def _scores(history: History) -> list[tuple[str, str]]:
+    """All that was measured on the held-out rows."""
+    holdout = mapping(history.finish, "holdout")
+    words = {"rows": count, "accuracy": lambda share: percent(share, 2)}
+    found = [(name, _known(words.get(key, figure), holdout.get(key))) for key, name in _SCORES.items()]
+    return [(name, value) for name, value in found if value]
+
+
 def _confused(history: History) -> str:
     counts = confusion_counts(history)
     if counts is None:
@@ -250,7 +270,7 @@ def _learned(history: History) -> dict[str, Any]:
         "left it lowers it."
     )
     first = weights[0]
-    summary = f"{count(len(weights))} weights; the largest is {first.name} with {figure(first.weight, 3)}."
+    summary = f"The largest is {first.name} with {figure(first.weight, 3)}."
     table = tables.weights_table(history)
     return {"picture": _picture("weights", figures.largest_weights, history, caption, summary, table)}
 

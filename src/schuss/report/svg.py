@@ -22,7 +22,7 @@ _COLOUR = re.compile("#[0-9a-f]{6}")
 _DECIMALS = re.compile(r"-?\d+\.\d{2,}")
 _FONT = re.compile(r"font-family:[^;]*;?\s*")
 _UPRIGHT = re.compile(r"\s*rotate\(-?0 [^)]*\)")
-_RUN = re.compile(r"(?:run|mark|label)-(\d+)")
+_RUN = re.compile(r"(?:run|mark|label|model)-(\d+)")
 _NUMBERS = {"d", "x", "y", "width", "height", "transform", "viewBox"}
 
 

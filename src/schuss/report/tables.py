@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .figures.race import fate_in_words
 from .figures.results import class_names, confusion_counts, residual_points
 from .figures.weights import read_weights, signed
 from .history import History, Run, mapping, number, sequence
-from .words import count, figure, percent, plural, setting, shorten
+from .runs import fate_in_words, race_loss
+from .words import amount, count, figure, percent, plural, setting, shorten
 
 __all__ = [
     "Table",
@@ -66,7 +66,14 @@ def runs_table(history: History) -> Table:
     texts = {1 + i for i, key in enumerate(shown) if any(isinstance(run.settings.get(key), str) for run in ordered)}
     states = tuple("dropped" if run.drop else "won" if run is history.winner else "racing" for run in ordered)
     numbers = tuple(run.number for run in ordered)
-    return Table("Every run of the race", head, rows, frozenset({*texts, len(head) - 1}), runs=numbers, states=states)
+    return Table(
+        f"Every run of the race, by {race_loss(history)}",
+        head,
+        rows,
+        frozenset({*texts, len(head) - 1}),
+        runs=numbers,
+        states=states,
+    )
 
 
 def _order(run: Run, history: History) -> tuple[bool, bool, float, float]:
@@ -110,7 +117,7 @@ def curves_table(history: History) -> Table:
         if len(kept) == len(moments) and len(runs) == sum(run.rows.size > 0 for run in history.runs)
         else ("Some evaluations or runs are left out here; record.jsonl has them all.")
     )
-    return Table("Held-out loss of each run", head, rows, frozenset(), rest=rest)
+    return Table(f"{race_loss(history).capitalize()} of each run", head, rows, frozenset(), rest=rest)
 
 
 def confusion_table(history: History) -> Table | None:
@@ -217,9 +224,9 @@ def _values(column: Mapping[str, Any]) -> str:
     known = {key: value for key, value in facts.items() if math.isfinite(value)}
     said = []
     if {"mean", "deviation"} <= known.keys():
-        said.append(f"{figure(known['mean'])} ± {figure(known['deviation'], 3)}")
+        said.append(f"{amount(known['mean'])} ± {figure(known['deviation'], 3)}")
     if {"least", "most"} <= known.keys():
-        said.append(f"from {figure(known['least'])} to {figure(known['most'])}")
+        said.append(f"from {amount(known['least'])} to {amount(known['most'])}")
     if column.get("logarithm") is True:
         said.append("in logarithms")
     said += [f"{count(known[key])} {key}" for key in ("categories", "terms", "components") if key in known]
@@ -243,8 +250,8 @@ def chosen_table(history: History) -> Table | None:
 
 def versions_table(history: History) -> Table | None:
     """The versions of schuss and of what it stands on."""
-    versions = [("schuss", history.start.get("schuss")), *mapping(history.start, "versions").items()]
-    return _pairs("Versions", ("package", "version"), ((name, version) for name, version in versions if version))
+    versions = {"schuss": history.start.get("schuss"), **mapping(history.start, "versions")}
+    return _pairs("Versions", ("package", "version"), versions.items())
 
 
 def _pairs(caption: str, head: tuple[str, str], pairs: Iterable[tuple[str, Any]]) -> Table | None:

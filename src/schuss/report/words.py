@@ -8,6 +8,7 @@ import unicodedata
 from pathlib import PurePath
 
 __all__ = [
+    "amount",
     "bytes_in_words",
     "clean",
     "count",
@@ -84,6 +85,16 @@ def figure(value: float, digits: int = 4) -> str:
         return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
     places = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:,.{places}f}".replace("-", MINUS)
+
+
+def amount(value: float) -> str:
+    """Write a value of the data: four significant digits at most.
+
+    >>> amount(12.0), amount(0.125), amount(1301.0)
+    ('12', '0.125', '1,301')
+    """
+    text = figure(value)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
 def setting(value: object) -> str:
