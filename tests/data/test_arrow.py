@@ -111,7 +111,7 @@ def test_feather_cut_off_or_of_the_first_kind(tmp_path: Path) -> None:
     feather.write_feather(TABLE, tmp_path / "t.feather")
     data = (tmp_path / "t.feather").read_bytes()
     (tmp_path / "t.feather").write_bytes(data[:-50])
-    with pytest.raises(DataError, match=r"t\.feather is not an Arrow file or is cut off"):
+    with pytest.raises(DataError, match=r"t\.feather is not Arrow data, is cut off or is damaged"):
         open_source(tmp_path / "t.feather")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -141,6 +141,19 @@ def test_stream_cut_anywhere(tmp_path: Path, length: int) -> None:
     (tmp_path / "t.arrows").write_bytes(data[:length])
     with pytest.raises(DataError, match=r"t\.arrows is .*cut off"):
         read(open_source(tmp_path / "t.arrows"))
+
+
+def test_damaged_arrow_data_never_raise_anything_else(tmp_path: Path) -> None:
+    data = stream_bytes(tmp_path)[:40_000]
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        changed = bytearray(data)
+        for place in random.integers(0, 3000, 5):
+            changed[place] = random.integers(256)
+        (tmp_path / "t.arrows").write_bytes(bytes(changed))
+        with pytest.raises(DataError) as caught:  # it is cut off at the end, if not damaged before
+            read(open_source(tmp_path / "t.arrows"))
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

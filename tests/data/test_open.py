@@ -139,6 +139,13 @@ def test_folder_in_sorted_order_without_hidden_files_and_markers(tmp_path: Path)
     assert plain(read(source)) == plain(TABLE)
 
 
+def test_folder_with_links_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    write(tmp_path / "data" / "a" / "x.csv", "csv")
+    (tmp_path / "data" / "a" / "up").symlink_to(tmp_path / "data", target_is_directory=True)
+    assert list(open_source(tmp_path / "data").parts) == ["a/x.csv"]
+
+
 def test_folder_of_two_formats(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", "csv")
     write(tmp_path / "b.parquet", "parquet")

@@ -4,6 +4,7 @@
 # pyarrow.compute makes its functions when it is imported, where a type checker does not see them.
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
-from schuss.data.files import Content, File, file_content, translated
+from schuss.data.files import Content, File, file_content
 from schuss.data.parted import (
     BATCH_ROWS,
     PartedSource,
@@ -86,15 +87,15 @@ def ipc_source(files: Sequence[File], *, name: str) -> PartedSource:
 def ipc_stream_source(content: Content, *, name: str) -> PartedSource:
     """Make a source of an Arrow IPC stream that can be read once."""
     head, _ = content.head(1 << 22)
-    with translated(content.name):
-        schema = ipc.read_schema(pa.BufferReader(head))
+    with _intact(content.name):
+        schema = _readable(ipc.read_schema(pa.BufferReader(head)))
     unique_columns(schema.names, content.name)
     schema = schema.remove_metadata()
     return PartedSource(
         name=name,
         parts=[content.name],
         schema=schema,
-        read=lambda part, row, columns: _numbered(_read_stream(content), projected(schema, columns)),
+        read=lambda part, row, columns: _read_stream(content, projected(schema, columns)),
         anchors=[Cursor()],
         rereadable=False,
     )
@@ -162,10 +163,10 @@ def _footer(file: File) -> _Footer:
         with file.filesystem.open_input_file(file.path) as raw:
             footer = pq.read_metadata(raw)
             counts = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
-            return _Footer(footer.schema.to_arrow_schema(), np.cumsum([0, *counts]))
+            return _Footer(_readable(footer.schema.to_arrow_schema()), np.cumsum([0, *counts]))
     except pa.ArrowInvalid as error:
         raise DataError(f"{file.name} is not a Parquet file or is cut off: its last bytes are not a footer") from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file.name} is damaged: its Parquet footer cannot be read") from error
 
 
@@ -228,37 +229,44 @@ def _is_stream(content: Content) -> bool:
 
 def _ipc_schema(file: File, content: Content) -> pa.Schema:
     """Read the schema of an Arrow file or stream."""
-    try:
+    with _intact(file.name):
         if _is_stream(content):
             with content.open() as raw, ipc.open_stream(raw) as reader:
-                return reader.schema
+                return _readable(reader.schema)
         with file.filesystem.open_input_file(file.path) as raw, ipc.open_file(raw) as reader:
-            return reader.schema
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file.name} is not an Arrow file or is cut off: {str(error).splitlines()[0]}") from error
+            return _readable(reader.schema)
+
+
+def _readable(schema: pa.Schema) -> pa.Schema:
+    """Give the schema back; raises UnicodeDecodeError where the name of a column is not UTF-8."""
+    return schema if schema.names else pa.schema([])
 
 
 def _read_ipc(file: File, content: Content, schema: pa.Schema) -> Pieces:
     """Read an Arrow file or stream from its first row on; without mmap, under which a truncation kills the process."""
     if _is_stream(content):
-        yield from _numbered(_read_stream(content), schema)
+        yield from _read_stream(content, schema)
         return
-    try:
-        with file.filesystem.open_input_file(file.path) as raw:
-            with ipc.open_file(raw) as reader:
-                wanted = [reader.schema.get_field_index(name) for name in schema.names]
-            with ipc.open_file(raw, options=ipc.IpcReadOptions(included_fields=wanted)) as reader:
-                yield from _numbered((reader.get_batch(i) for i in range(reader.num_record_batches)), schema)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file.name} is damaged: {str(error).splitlines()[0]}") from error
+    with _intact(file.name), file.filesystem.open_input_file(file.path) as raw:
+        with ipc.open_file(raw) as reader:
+            wanted = [reader.schema.get_field_index(name) for name in schema.names]
+        with ipc.open_file(raw, options=ipc.IpcReadOptions(included_fields=wanted)) as reader:
+            yield from _numbered((reader.get_batch(i) for i in range(reader.num_record_batches)), schema)
 
 
-def _read_stream(content: Content) -> Iterator[pa.RecordBatch]:
+def _read_stream(content: Content, schema: pa.Schema) -> Pieces:
     """Read an Arrow stream, which must close with its end marker: cut between two messages it looks complete."""
-    try:
-        with content.open() as raw, ipc.open_stream(raw) as reader:
-            yield from reader
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{content.name} is cut off or damaged: {str(error).splitlines()[0]}") from error
+    with _intact(content.name), content.open() as raw, ipc.open_stream(raw) as reader:
+        yield from _numbered(reader, schema)
     if not content.tail(8).endswith(_STREAM_END):
         raise DataError(f"{content.name} is cut off: the end marker of an Arrow stream is missing")
+
+
+@contextlib.contextmanager
+def _intact(name: str) -> Iterator[None]:
+    """Turn what Arrow raises at bytes that are no Arrow data into a DataError of one sentence."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{name} is not Arrow data, is cut off or is damaged: {reason}") from error

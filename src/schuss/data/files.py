@@ -240,7 +240,10 @@ def _expand_url(url: str) -> list[File]:
 def _folder(filesystem: fs.FileSystem, path: str, shown: str) -> list[File]:
     """List the data files below a folder, which must be of one format; hidden files and markers are passed over."""
     with translated(shown):
-        listing = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
+        if isinstance(filesystem, fs.LocalFileSystem):
+            listing = filesystem.get_file_info(_walk(path))
+        else:
+            listing = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
     relative = {info.path: info.path[len(path.rstrip("/")) + 1 :] for info in listing if info.is_file}
     infos = sorted((i for i in listing if i.is_file and not _hidden(relative[i.path])), key=lambda i: i.path)
     certain = [info for info in infos if _extension_format(info.path)]
@@ -256,6 +259,20 @@ def _folder(filesystem: fs.FileSystem, path: str, shown: str) -> list[File]:
                 f"({file_format(file)}): give one format, for instance as a glob"
             )
     return files
+
+
+def _walk(path: str) -> list[str]:
+    """List the files below a local folder, each folder once even where links lead round in circles."""
+    found, seen = [], set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        found += [os.path.join(folder, name) for name in names]
+    return found
 
 
 def _file(filesystem: fs.FileSystem, info: fs.FileInfo, name: str) -> File:
