@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .data.columns.compute import pc
 from .errors import OptionError
 from .files import replacing
 
