@@ -7,6 +7,7 @@ Both passes over a mini-batch are matrix products `(rows, features) × (features
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg.cython_blas  # noqa: F401  (the BLAS that `np.dot` calls here, loaded so that its threads can be limited)
 
 from schuss.population.kernels.dispatch import fill, gather, scatter, stack_table, update
 from schuss.population.kernels.options import inlined, kernel
