@@ -42,6 +42,7 @@ try:
     from schuss.population.kernels import (
         dense,  # noqa: F401
         elementary,  # noqa: F401  (registers the formulas)
+        sparse,  # noqa: F401
     )
 finally:
     config.CACHE_DIR = _users_folder

@@ -69,11 +69,10 @@ def exp_float32(x):
     n = np.floor(clipped * _LOG2_E + _HALF)
     r = clipped - n * _LN2_HIGH - n * _LN2_LOW
     p = ((((_E0 * r + _E1) * r + _E2) * r + _E3) * r + _E4) * r + _E5
-    # Two factors: 2^n alone overflows at n = 128, where e^x is still finite.
+    # Two factors, one after the other: 2^n alone overflows at n = 128, where e^x is still finite.
     half = np.int32(n) >> np.int32(1)
-    scale = _float_of_bits((half + _BIAS) << _MANTISSA_BITS)
-    scale *= _float_of_bits((np.int32(n) - half + _BIAS) << _MANTISSA_BITS)
-    result = (p * r * r + r + _ONE) * scale
+    result = (p * r * r + r + _ONE) * _float_of_bits((half + _BIAS) << _MANTISSA_BITS)
+    result *= _float_of_bits((np.int32(n) - half + _BIAS) << _MANTISSA_BITS)
     result = select(x < _EXP_LOWEST, _ZERO, result)
     result = select(x > _EXP_HIGHEST, _INFINITY, result)
     return select(x == x, result, _NAN)
@@ -115,11 +114,12 @@ def _log(x):
 
 @compiled_form_of(ops.log1p)
 def _log1p(x):
-    # The losses call it with x = e^{-|s|} ≤ 1. Kahan's correction keeps small x exact: log(1+x) · x / ((1+x) − 1).
+    # Kahan's correction keeps small x exact: log(1+x) · x / ((1+x) − 1); at infinity the ratio would be NaN.
     def log1p_float32(x):
         y = _ONE + x
         rounded = y - _ONE
-        return select(rounded == _ZERO, x, log_float32(y) * (x / rounded))
+        ratio = select(rounded == x, _ONE, x / rounded)
+        return select(rounded == _ZERO, x, log_float32(y) * ratio)
 
     return log1p_float32 if x is types.float32 else (lambda x: np.log1p(x))
 
