@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -71,6 +72,7 @@ class Encoder:
         sparse: bool | None = None,
         hash_bits: int = 18,
         rows_expected: int | None = None,
+        labels: pa.Array | pa.ChunkedArray | None = None,
     ) -> Encoder:
         """Take the statistics of a sample.
 
@@ -82,6 +84,7 @@ class Encoder:
         sparse : the layout of the rows; None chooses by width and density.
         hash_bits : hashed features of a column number at most 2 to this power.
         rows_expected : rows of the whole where known, which tells how many categories are still to come.
+        labels : values of the target to take the classes from, where the sample may lack rare ones.
 
         Raises
         ------
@@ -90,17 +93,16 @@ class Encoder:
         """
         where = f"{name} (sample)"
         declared = {key: int(value) for key, value in (sample.schema.metadata or {}).items() if key in _DECLARED}
-        columns: list[ColumnEncoder] = []
-        for column in schema.features():
-            values = in_one_piece(sample.column(column.name))
-            place = Place(where, 0, column.name)
-            columns.append(_fit_column(column.role, values, place, declared, hash_bits, rows_expected))
+        columns = [
+            _fit_column(column.role, in_one_piece(sample.column(column.name)), Place(where, 0, column.name), declared,
+                        hash_bits, rows_expected)
+            for column in schema.features()
+        ]  # fmt: skip
         if sparse is None:
             sparse = should_be_sparse(columns)
-        name_of_target = schema.named(Role.TARGET)
-        assert name_of_target is not None
-        target_place = Place(where, 0, name_of_target)
-        target = fit_target(in_one_piece(sample.column(name_of_target)), target_place, schema.task)
+        goal = schema.named(Role.TARGET) or ""
+        values = in_one_piece(sample.column(goal) if labels is None else labels)
+        target = fit_target(values, Place(where, 0, goal), schema.task)
         return cls(schema, sparse, hash_bits, tuple(column.laid_out(sparse) for column in columns), target)
 
     @cached_property
@@ -163,10 +165,7 @@ class Encoder:
         self._require_columns(table, where, target, weight)
         weights = np.ones(len(table), np.float32) if weight is None else self._weights(table, place, weight)
         targets, missing = self._targets(table, place) if target else (_NO_TARGETS, None)
-        prepared = [
-            column.prepare(in_one_piece(table.column(column.name)), place._replace(column=column.name))
-            for column in self.features
-        ]
+        prepared = [_prepare(column, table, place._replace(column=column.name)) for column in self.features]
         whole = sparse_rows(self.features, prepared) if self.sparse else dense_rows(self.features, prepared, len(table))
         counts = {column.name: column.unseen(values) for column, values in zip(self.features, prepared, strict=True)}
         unseen = {name: count for name, count in counts.items() if count}
@@ -232,22 +231,43 @@ _NO_TARGETS = np.empty(0, np.float32)
 _DECLARED = (b"schuss.width", b"schuss.svmlight_base")
 
 
+@contextmanager
+def _complaining(values: pa.Array, place: Place) -> Iterator[None]:
+    """Turn Arrow's refusal of a type into a sentence."""
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise place.refusal(f"values of type {values.type} cannot be used as the column's role requires") from error
+
+
+def _prepare(column: ColumnEncoder, table: pa.RecordBatch, place: Place) -> Any:
+    values = in_one_piece(table.column(column.name))
+    with _complaining(values, place):
+        return column.prepare(values, place)
+
+
 def _fit_column(
-    role: Role, values: pa.Array, place: Place, declared: Mapping[bytes, int], hash_bits: int, rows_expected: int | None
+    role: Role,
+    values: pa.Array,
+    place: Place,
+    declared: Mapping[bytes, int],
+    hash_bits: int,
+    rows_expected: int | None,
 ) -> ColumnEncoder:
     """Fit the encoder that the column's role asks for."""
-    match role:
-        case Role.NUMBER | Role.BOOLEAN:
-            return NumberColumn.fit(values, place, vector=False)
-        case Role.VECTOR:
-            return NumberColumn.fit(values, place, vector=True)
-        case Role.SPARSE:
-            return SparseColumn.fit(
-                values, place, declared.get(b"schuss.width"), declared.get(b"schuss.svmlight_base", 0)
-            )
-        case Role.TEXT:
-            return TextColumn.fit(values, place, hash_bits, rows_expected)
-        case Role.DATETIME:
-            return DateColumn.fit(values, place)
-        case _:
-            return CategoryColumn.fit(values, place, 1 << hash_bits, rows_expected)
+    with _complaining(values, place):
+        match role:
+            case Role.NUMBER | Role.BOOLEAN:
+                return NumberColumn.fit(values, place, vector=False)
+            case Role.VECTOR:
+                return NumberColumn.fit(values, place, vector=True)
+            case Role.SPARSE:
+                return SparseColumn.fit(
+                    values, place, declared.get(b"schuss.width"), declared.get(b"schuss.svmlight_base", 0)
+                )
+            case Role.TEXT:
+                return TextColumn.fit(values, place, hash_bits, rows_expected)
+            case Role.DATETIME:
+                return DateColumn.fit(values, place)
+            case _:
+                return CategoryColumn.fit(values, place, 1 << hash_bits, rows_expected)

@@ -124,6 +124,9 @@ def infer_schema(
     overrides = overrides or {}
     if task not in ("auto", "classification", "regression"):
         raise OptionError(f"task must be auto, classification or regression, not '{task}'")
+    twice = next((column for column in sample.column_names if sample.column_names.count(column) > 1), None)
+    if twice is not None:
+        raise DataError(f"{name} has several columns named '{twice}'")
     if len(sample) == 0:
         raise DataError(f"{name} has no rows")
     if target is None:
@@ -136,7 +139,7 @@ def infer_schema(
     found, notice = _judge_task(in_one_piece(sample.column(target)), Place(name, 0, target), task)
     columns = tuple(_column(sample, column, special, overrides) for column in sample.column_names)
     left_out = [column for column in columns if column.note and column.name not in overrides]
-    notices = ([notice] if notice else []) + [f"column '{c.name}' is left out: {c.note}" for c in left_out]
+    notices = ([notice] if notice else []) + _left_out(left_out)
     schema = Schema(columns, found, target, tuple(notices))
     if not schema.features():
         reasons = ", ".join(f"'{column.name}': {column.note}" for column in columns if column.note)
@@ -151,6 +154,17 @@ def _column(sample: pa.Table, name: str, special: Mapping[str, Role], overrides:
     if name in overrides:
         return Column(name, overrides[name], "as asked" if overrides[name] is Role.IGNORED else "")
     return _judge(name, in_one_piece(sample.column(name)))
+
+
+def _left_out(columns: list[Column]) -> list[str]:
+    """Say which columns are left out: one notice for each reason, however many columns there are."""
+    names: dict[str, list[str]] = {}
+    for column in columns:
+        names.setdefault(column.note, []).append(column.name)
+    return [
+        f"{'column' if len(same) == 1 else 'each of'} {_listed(same)} is left out: {reason}"
+        for reason, same in names.items()
+    ]
 
 
 def _require_column(wanted: str, columns: list[str], name: str) -> None:

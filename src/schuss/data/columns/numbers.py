@@ -149,9 +149,7 @@ def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
 
 def _refuse_infinite(prepared: Prepared, rows: slice, missing: NDArray[np.bool_]) -> None:
     """Raise DataError at the first number that is infinite, or too large to compute with."""
-    values = prepared.values[rows]
-    if not np.issubdtype(values.dtype, np.floating):
-        return
+    values = prepared.values[rows].astype(np.float64)
     bad = ~(np.abs(values) <= LARGEST) & ~missing
     if bad.any():
         row, component = (int(place[0]) for place in np.nonzero(bad))

@@ -19,8 +19,8 @@ from .tokens import Tokens, pair_hashes, tokenize
 # Text that is worked on at once, and text that the weights are taken from: both bound the memory.
 PIECE_BYTES = 1 << 20
 SAMPLE_BYTES = 1 << 24
-# Buckets have this many places for each different term, so that few terms share one.
-ROOM = 4
+# Buckets for each different term: one in ten, or fewer, then shares its bucket with another.
+ROOM = 8
 LEAST_BITS = 10
 # Terms whose words are kept, the most frequent ones, so that weights can be explained.
 NAMED_AT_MOST = 20_000

@@ -48,7 +48,7 @@ def tokenize(strings: pa.Array) -> Tokens:
     """
     characters, bounds = _characters(pc.utf8_lower(strings))
     kinds = np.zeros(len(characters) + 2, np.uint8)  # with a blank before the first and after the last
-    kinds[1:-1] = _kinds()[np.minimum(characters, 0xFFFF)]
+    kinds[1:-1] = _kinds()[np.minimum(characters, np.uint32(0xFFFF))]
     # A new token begins wherever the kind changes, at a lone character, and at the first character of a row.
     change = (kinds[1:] != kinds[:-1]) | (kinds[1:] == LONE)
     change[bounds[:-1]] = True
