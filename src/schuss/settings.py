@@ -35,7 +35,7 @@ def parse_bytes(text: str | int | None) -> int | None:
     """
     if text is None or isinstance(text, int):
         return text
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?i?)b?\s*", text.lower())
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]?i?)b?\s*", str(text).lower())
     if match is None or match[2] not in _UNITS:
         raise OptionError(f"option '--memory' takes a size such as 4GB or 512MiB, not '{text}'")
     return int(_number(match[1], "memory", text) * _UNITS[match[2]])

@@ -236,7 +236,8 @@ def _rows(source: Source, sample: pa.Table) -> int:
 
 def _optimizers(settings: Settings, encoder: Encoder) -> list[str]:
     """Choose the optimizers: adaptive ones need no scale; on sparse rows only those whose untouched weights can rest."""
-    return [("adagrad" if encoder.sparse else "adam") if name == "auto" else name for name in settings.optimizers]
+    names = [("adagrad" if encoder.sparse else "adam") if name == "auto" else name for name in settings.optimizers]
+    return list(dict.fromkeys(names))
 
 
 def _fit_into_memory(

@@ -26,6 +26,8 @@ BUFFER_ROWS = 16 * CHUNK_ROWS
 AHEAD = 4
 """Chunks that are decoded and encoded ahead of training."""
 
+_NO_ROWS = np.empty(0, np.int64)
+
 T = TypeVar("T")
 
 
@@ -279,31 +281,47 @@ class StreamFeed:
         else:
             pieces = self.reader.pieces(Counts(), self._spans(epoch))
         rng = np.random.default_rng([self.reader.seed, 0 if self.order == "once" else epoch])
-        keep_order = self.order == "keep"
-        yield from ahead(_shuffled(self._training(pieces), None if keep_order else rng), AHEAD)
+        for chunk, held_out in ahead(_beside(pieces, None if self.order == "keep" else rng), AHEAD):
+            if not self._first_epoch_over:
+                self._select += [select for select, _ in held_out]
+                self._score += [score for _, score in held_out]
+            if chunk is not None:
+                yield chunk
         if not self._first_epoch_over:
             self._first_epoch_over = True
             self.training_rows = self.counts.training
 
-    def _training(self, pieces: Iterator[Pieces]) -> Iterator[Chunk]:
-        """Yield the training rows, keeping the held-out ones when they come for the first time."""
-        for piece in pieces:
-            if not self._first_epoch_over:
-                self._select.append(piece.select)
-                self._score.append(piece.score)
-            yield piece.training
-
     def _spans(self, epoch: int) -> list[tuple[Cursor, int | None]] | None:
         """Shuffle the places from which a source can be read at no cost (row groups, files)."""
         anchors = list(getattr(self.reader.source, "anchors", ()))
-        if self.order == "keep" or len(anchors) < 2:
-            return None
+        if self.order in ("keep", "once") or self.reader.holdout.kind == "last" or len(anchors) < 2:
+            return None  # the first epoch comes in the order of the source; the last rows are known by counting
         spans = [
             (anchor, following.row - anchor.row if following is not None and following.part == anchor.part else None)
             for anchor, following in zip(anchors, [*anchors[1:], None], strict=True)
         ]
         rng = np.random.default_rng([self.reader.seed, epoch, 1])
         return [spans[i] for i in rng.permutation(len(spans))]
+
+
+def _beside(
+    pieces: Iterator[Pieces], rng: np.random.Generator | None
+) -> Iterator[tuple[Chunk | None, list[tuple[Chunk, Chunk]]]]:
+    """Yield the chunks of training rows, each with the held-out rows (select, score) that were read for it.
+
+    Which held-out rows have been seen must depend on the chunk, not on how far a thread has read ahead.
+    """
+    read: list[tuple[Chunk, Chunk]] = []
+
+    def training() -> Iterator[Chunk]:
+        for piece in pieces:
+            read.append((piece.select, piece.score))
+            yield piece.training
+
+    for chunk in _shuffled(training(), rng):
+        yield chunk, read.copy()
+        read.clear()
+    yield None, read
 
 
 def _shuffled(chunks: Iterator[Chunk], rng: np.random.Generator | None) -> Iterator[Chunk]:
@@ -399,18 +417,21 @@ def open_feed(reader: Reader, *, order: str, memory: int, on_rows: Callable[[int
 
 def _stream(reader: Reader, order: str, counts: Counts, found: list[Pieces], rest: Iterator[Pieces]) -> StreamFeed:
     """Make a feed of what was read already and what is left."""
+    known = [piece.select for piece in found], [piece.score for piece in found]
 
     def begun() -> Iterator[Pieces]:
         while found:
-            yield found.pop(0)
+            piece = found.pop(0)
+            yield piece._replace(select=_take(piece.select, _NO_ROWS), score=_take(piece.score, _NO_ROWS))
         yield from rest
 
     source = reader.source
     share = counts.training / max(counts.read, 1)
     expected = source.rows or reader.expected_rows or counts.read * 4
     return StreamFeed(
-        reader, max(round(expected * share), counts.training), order, begun(), counts, None if source.rereadable else 1
-    )
+        reader, max(round(expected * share), counts.training), order, begun(), counts, None if source.rereadable else 1,
+        *known,
+    )  # fmt: skip
 
 
 def row_hashes(rows: Rows) -> NDArray[np.uint64]:

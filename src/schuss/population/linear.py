@@ -61,8 +61,8 @@ class LinearState:
 
 def state_bytes(features: int, outputs: int, runs: int, optimizer: str) -> int:
     """Give the bytes that the weights and slots of a population take."""
-    blocks = -(-runs // LANES)
-    return blocks * (features + 1) * outputs * LANES * (1 + len(OPTIMIZERS[optimizer].slot_names)) * 4
+    lanes = _lanes_for(runs)
+    return -(-runs // lanes) * (features + 1) * outputs * lanes * (1 + len(OPTIMIZERS[optimizer].slot_names)) * 4
 
 
 def _l2(runs: tuple[Run, ...], block: int, lanes: int) -> NDArray[np.float64]:

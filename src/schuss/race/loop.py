@@ -94,6 +94,7 @@ class _Race:
     leg_start: int = 0
     leg_rows: int = 0
     planned: int = 0
+    shortened: bool = False
     rows: int = 0
     epoch: int = 0
     seconds_before_leg: float = 0.0
@@ -142,11 +143,14 @@ def run_race(
     stream = _stream(race)
     while True:
         _begin_leg(race)
-        cut_short = _run_leg(race, stream)
+        outcome = _run_leg(race, stream)
         before = race.champion
+        if not race.contenders:
+            outcome = "converged"  # every finalist of this leg diverged: the champion of the one before stands
+            break
         now = _judge(race)
         _crown(race, now)
-        outcome = cut_short or _why_stop(race, before)
+        outcome = outcome or _why_stop(race, before)
         if outcome:
             break
         _keep(race, now, survivors(now), "behind")
@@ -180,8 +184,8 @@ def _stream(race: _Race) -> Iterator[_Item]:
 def _begin_leg(race: _Race) -> None:
     """Plan the next leg and begin every schedule anew."""
     race.leg += 1
+    speed = race.leg_rows / max(race.seconds - race.seconds_before_leg, 1e-9) if race.leg else None
     race.leg_start, race.leg_rows = race.rows, 0
-    speed = race.rows / max(race.seconds - race.seconds_before_leg, 1e-9) if race.leg else None
     race.seconds_before_leg = race.seconds
     epochs = _leg_epochs(race)
     race.planned = _affordable(race, epochs * race.feed.training_rows, speed)
@@ -195,7 +199,7 @@ def _begin_leg(race: _Race) -> None:
 def _leg_epochs(race: _Race) -> int:
     """Give the whole epochs of the coming leg."""
     if race.plan.epochs is not None:
-        return race.plan.epochs
+        return min(race.plan.epochs, race.feed.epochs_at_most or race.plan.epochs)
     first = -(-FIRST_LEG_ROWS // max(race.feed.training_rows, 1))
     epochs = first * 2**race.leg
     return min(epochs, race.feed.epochs_at_most or epochs)
@@ -228,6 +232,8 @@ def _run_leg(race: _Race, stream: Iterator[_Item]) -> str | None:
             return None
         _advance(race, item.chunk)
         _tell(race)
+        if not race.contenders:
+            return None
         if race.stop_requested():
             return "interrupted"
         if race.plan.seconds is not None and race.seconds >= race.plan.seconds:
@@ -235,7 +241,9 @@ def _run_leg(race: _Race, stream: Iterator[_Item]) -> str | None:
         if not replanned and race.seconds - begun > 0.1 * (race.plan.seconds or 0.0):
             replanned = True
             _replan(race, begun)
-        if race.leg_rows >= race.planned or (item.ends_epoch and _epoch_completes_leg(race)):
+        if item.ends_epoch and race.epoch == 1:
+            _correct(race)
+        if _leg_is_over(race, item.ends_epoch):
             return None
         if race.leg_rows >= due:
             due = race.leg_rows + interval
@@ -243,9 +251,21 @@ def _run_leg(race: _Race, stream: Iterator[_Item]) -> str | None:
     raise AssertionError("the stream of chunks has no end")
 
 
-def _epoch_completes_leg(race: _Race) -> bool:
-    """Whether a leg planned in whole epochs is over: the rows of an epoch may have been an estimate."""
-    return race.leg_rows > race.planned - race.feed.training_rows // 2
+def _correct(race: _Race) -> None:
+    """Plan epochs that were asked for anew when their rows, which may have been an estimate, are known."""
+    exact = (race.plan.epochs or 0) * race.feed.training_rows
+    if exact and not race.shortened and exact != race.planned:
+        race.planned = exact
+        for contender in race.contenders:
+            contender.state = contender.population.replan(contender.state, exact)
+
+
+def _leg_is_over(race: _Race, ends_epoch: bool) -> bool:
+    """Whether a leg is over: with the last epoch asked for, else by its rows, at the end of an epoch if that is near."""
+    if race.plan.epochs is not None and not race.shortened:
+        return ends_epoch and race.epoch >= _leg_epochs(race)
+    nearly = race.leg_rows > race.planned - race.feed.training_rows // 2
+    return race.leg_rows >= race.planned or (ends_epoch and nearly)
 
 
 def _replan(race: _Race, begun: float) -> None:
@@ -253,7 +273,7 @@ def _replan(race: _Race, begun: float) -> None:
     speed = race.leg_rows / max(race.seconds - begun, 1e-9)
     affordable = race.leg_rows + _affordable(race, race.planned, speed)
     if affordable < race.planned:
-        race.planned = affordable
+        race.planned, race.shortened = affordable, True
         for contender in race.contenders:
             contender.state = contender.population.replan(contender.state, affordable)
         race.record("replan", leg=race.leg, rows=race.rows, planned_rows=affordable)

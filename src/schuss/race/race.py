@@ -65,7 +65,8 @@ def hopeless(now: Standing, constant_loss: float) -> NDArray[np.bool_]:
     A run is hopeless when it is surely behind (four standard errors) and has not gained half of what the best one has over the
     constant prediction. Less would not do: a high rate looks bad until it falls, and often wins then.
     """
-    gained = constant_loss - now.means
+    gained = np.full_like(now.means, -np.inf)
+    np.subtract(constant_loss, now.means, out=gained, where=np.isfinite(now.means))
     order = np.argsort(np.argsort(now.means, kind="stable"), kind="stable")
     sure = now.behind > STANDARD_ERRORS * now.errors
     return sure & (gained < GAIN * max(gained[now.best], 0.0)) & (order >= FINALISTS)
