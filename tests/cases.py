@@ -1,0 +1,183 @@
+"""Tables problem × component × oracle, and small problems that every numerical test draws from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import hinge_loss, log_loss
+
+from schuss.data.chunk import Chunk, SparseRows
+from schuss.descent.losses import Hinge, LogLoss, MulticlassHinge, Softmax, SquaredError
+from schuss.descent.optimizers import SGD, Adagrad, Adam, Momentum
+from schuss.population.linear import Linear
+from schuss.population.population import Run
+
+
+class LossCase(NamedTuple):
+    """A loss, its number of outputs and classes, and other people's implementations of the mean over rows."""
+
+    name: str
+    loss: Any
+    outputs: int
+    classes: int | None
+    torch_values: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    sklearn_mean: Callable[[NDArray[Any], NDArray[Any]], float] | None
+
+
+def _sigmoid_log_loss(scores: NDArray[Any], targets: NDArray[Any]) -> float:
+    return log_loss(targets, 1 / (1 + np.exp(-scores[:, 0])), labels=[0, 1])
+
+
+def _softmax_log_loss(scores: NDArray[Any], targets: NDArray[Any]) -> float:
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return log_loss(targets, powers / powers.sum(axis=1, keepdims=True), labels=range(scores.shape[1]))
+
+
+functional = torch.nn.functional
+
+LOSS_CASES = [
+    LossCase(
+        "log_loss", LogLoss(), 1, 2,
+        lambda s, y: functional.binary_cross_entropy_with_logits(s[:, 0], y.to(s.dtype), reduction="none"),
+        _sigmoid_log_loss,
+    ),
+    LossCase(
+        "softmax", Softmax(), 5, 5,
+        lambda s, y: functional.cross_entropy(s, y.long(), reduction="none"),
+        _softmax_log_loss,
+    ),
+    LossCase(
+        "hinge", Hinge(), 1, 2,
+        # The first of two scores that are 0 and s: PyTorch's multi-margin loss divides by the number of classes.
+        lambda s, y: 2 * functional.multi_margin_loss(
+            torch.cat([torch.zeros_like(s), s], 1), y.long(), reduction="none"),
+        lambda s, y: hinge_loss(y, s[:, 0], labels=[0, 1]),
+    ),
+    LossCase(
+        "multiclass_hinge", MulticlassHinge(), 5, 5,
+        lambda s, y: s.shape[1] * functional.multi_margin_loss(s, y.long(), reduction="none"),
+        None,
+    ),
+    LossCase(
+        "squared_error", SquaredError(), 1, None,
+        lambda s, y: functional.mse_loss(s[:, 0], y, reduction="none") / 2,
+        None,
+    ),
+]  # fmt: skip
+
+
+class RuleCase(NamedTuple):
+    """An optimizer, the same in PyTorch, and rates that suit it."""
+
+    name: str
+    rule: Any
+    torch_rule: Callable[[list[torch.Tensor], float], torch.optim.Optimizer]
+    rates: tuple[float, ...]
+
+
+RULE_CASES = [
+    RuleCase("sgd", SGD(), lambda p, lr: torch.optim.SGD(p, lr=lr), (0.001, 0.03, 0.3)),
+    RuleCase("momentum", Momentum(), lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9), (0.0003, 0.01, 0.05)),
+    RuleCase("adagrad", Adagrad(), lambda p, lr: torch.optim.Adagrad(p, lr=lr, eps=1e-10), (0.003, 0.1, 1.0)),
+    RuleCase("adam", Adam(), lambda p, lr: torch.optim.Adam(p, lr=lr), (0.0003, 0.01, 0.1)),
+]
+
+# A kernel is compiled for each pair of rule and loss; these meet every rule and every loss in both layouts.
+LOSSES_BY_NAME = {case.name: case for case in LOSS_CASES}
+RULES_BY_NAME = {case.name: case for case in RULE_CASES}
+COMPILED_PAIRS = [
+    ("sgd", "log_loss"), ("momentum", "log_loss"), ("adagrad", "log_loss"), ("adam", "log_loss"),
+    ("adam", "softmax"), ("adagrad", "softmax"), ("sgd", "hinge"), ("adagrad", "squared_error"),
+    ("sgd", "multiclass_hinge"), ("momentum", "squared_error"),
+]  # fmt: skip
+
+
+def ids(cases: list[Any]) -> list[str]:
+    """Name parametrised cases."""
+    return [case.name for case in cases]
+
+
+def dense_rows(rows: int, features: int, *, density: float = 1.0, seed: int = 0) -> NDArray[np.float32]:
+    """Normal rows, of whose values a share is not zero."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(rows, features)) * (rng.random((rows, features)) < density)
+    return values.astype(np.float32)
+
+
+def targets_for(case: LossCase, rows: NDArray[Any], *, seed: int = 1) -> NDArray[Any]:
+    """Targets that depend on the rows with some noise."""
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(size=(rows.shape[1], max(case.outputs, 2)))
+    scores = rows @ truth + 0.3 * rng.normal(size=(len(rows), truth.shape[1]))
+    if case.classes is None:
+        return scores[:, 0].astype(np.float32)
+    return (scores.argmax(axis=1) % case.classes).astype(np.int32)
+
+
+def to_sparse(rows: NDArray[np.float32], *, shuffled: bool = False) -> SparseRows:
+    """The same rows in CSR; `shuffled` in no order within a row."""
+    matrix = scipy.sparse.csr_array(rows)
+    indices, values = matrix.indices.astype(np.int32), matrix.data.astype(np.float32)
+    indptr = matrix.indptr.astype(np.int64)
+    if shuffled:
+        rng = np.random.default_rng(7)
+        for start, stop in zip(indptr[:-1], indptr[1:], strict=True):
+            order = start + rng.permutation(stop - start)
+            indices[start:stop], values[start:stop] = indices[order], values[order]
+    return SparseRows(indptr, indices, values, rows.shape[1])
+
+
+def chunk_of(rows: Any, targets: NDArray[Any], weights: NDArray[Any] | None = None) -> Chunk:
+    """A chunk, its rows weighing one unless told otherwise."""
+    weights = np.ones(len(targets)) if weights is None else weights
+    return Chunk(rows, targets, weights.astype(np.float32))
+
+
+def runs_of(rates: Any, *, l2: Any = 0.0, schedule: str = "constant", batch_size: int = 32) -> tuple[Run, ...]:
+    """One run for each rate."""
+    penalties = np.broadcast_to(l2, len(rates))
+    return tuple(
+        Run(i, "", float(rate), float(penalty), schedule, batch_size)
+        for i, (rate, penalty) in enumerate(zip(rates, penalties, strict=True))
+    )
+
+
+def learn(population: Linear, runs: tuple[Run, ...], chunks: list[Chunk], *, planned: int = 1) -> tuple[Any, list[Any]]:
+    """Advance through chunks from the start; give the state, up to date, and the tallies."""
+    state, tallies = population.begin_leg(population.start(runs), planned), []
+    for chunk in chunks:
+        state, tally = population.advance(state, chunk)
+        tallies.append(tally)
+    return population.up_to_date(state), tallies
+
+
+def weights_of(population: Linear, state: Any) -> NDArray[np.float32]:
+    """The weights of all runs `(runs, features + 1, outputs)`."""
+    return np.stack([population.take(state, run.number).weights for run in state.runs])
+
+
+def cut_rows(chunk: Chunk, sizes: list[int]) -> list[Chunk]:
+    """Cut a dense chunk into pieces of these sizes."""
+    edges = np.cumsum([0, *sizes])
+    assert edges[-1] == len(chunk.targets)
+    return [Chunk(*(array[a:z] for array in chunk)) for a, z in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def descend(
+    rule: Any, gradient: Callable[[NDArray[Any]], NDArray[Any]], rates: NDArray[Any], l2: float, w: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Follow a rule by its NumPy form in float64, the last coordinate free of the penalty."""
+    _, table = rule.scalars(np.array(rule.carry_start).reshape(-1, 1), rates[:, None], np.array([l2]))
+    _, free = rule.scalars(np.array(rule.carry_start).reshape(-1, 1), rates[:, None], np.zeros(1))
+    slots = tuple(np.zeros_like(w) for _ in rule.slot_names)
+    place = np.zeros(w.shape, bool)
+    place[-1] = True
+    for step in range(len(rates)):
+        scalars = np.where(place, free[step].reshape(-1, *[1] * w.ndim), table[step].reshape(-1, *[1] * w.ndim))
+        w, slots = rule.update(scalars, w, gradient(w), slots)
+    return w
