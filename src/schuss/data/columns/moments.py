@@ -15,7 +15,7 @@ class Moments(NamedTuple):
     """Of each component, over the values that are there: mean, deviation to scale by, range; shares of all rows.
 
     Where there is no value at all, mean, least and most are 0. `deviation` is 0 where there is at most one distinct
-    value; where there are two, as in an indicator, it is at least a tenth of their distance.
+    value; where there are two, as in an indicator, it is at least LEAST_DEVIATION times their distance.
     """
 
     mean: NDArray[np.float64]

@@ -36,7 +36,7 @@ class SparseColumn:
     unit : what each feature's values are divided by in sparse rows: the median magnitude of all values that are not
         zero, or the root mean square of the feature's own where that is far from it.
     shares : share of the rows in which each feature is not zero.
-    mean, deviation : over all rows, the latter at least a fifth of that root mean square (see LEAST_DEVIATION).
+    mean, deviation : over all rows, the latter at least LEAST_DEVIATION times that root mean square.
     reach : values in units are clipped at plus and minus this, twice the largest of the sample.
     """
 
