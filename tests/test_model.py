@@ -156,6 +156,13 @@ def test_columns_of_a_csv_file_are_read_as_in_training(tmp_path: Path) -> None:
     assert model.predict(path).column("prediction").to_pylist() == [True, False]
 
 
+def test_labels_of_a_csv_file_are_read_as_in_training(tmp_path: Path) -> None:
+    table = pa.table({"a": [1.0, 2.0, 3.0, 4.0], "y": ["01", "02", "01", "x"]})
+    path = tmp_path / "later.csv"
+    path.write_text("a,y\n1,01\n2,02\n")
+    assert fitted(table, "y").evaluate(path)["rows"] == 2
+
+
 class NoRows:
     """A source that has columns and nothing in them."""
 

@@ -236,6 +236,10 @@ class Model:
         roles = {column.name: column.role for column in self.encoder.schema.features()}
         words = [name for name, role in roles.items() if role in (Role.CATEGORY, Role.TEXT)]
         numbers = [name for name, role in roles.items() if role is Role.NUMBER]
+        if self.classes is None:
+            numbers.append(self.target)
+        elif isinstance(self.classes[0], str):
+            words.append(self.target)
         told = {"svmlight_base": self.svmlight_base, "strings": words, "numbers": numbers}
         told["header"] = self.settings.get("header", True)
         opened = open_source(source, **(told | dict(reading)))

@@ -18,7 +18,7 @@ def fit(values: object, buckets: int = 1 << 18, rows: int | None = None) -> Cate
 
 
 def codes(column: CategoryColumn, values: object) -> list[int]:
-    return column.prepare(values if isinstance(values, pa.Array) else pa.array(values), PLACE).codes.tolist()
+    return column.prepare(values if isinstance(values, pa.Array) else pa.array(values), PLACE).tolist()
 
 
 def test_known_missing_and_other() -> None:
@@ -33,7 +33,7 @@ def test_known_missing_and_other() -> None:
 def test_missing_ones_where_the_sample_has_none() -> None:
     column = fit(["b", "a"])
     prepared = column.prepare(pa.array([None, "a", "x"]), PLACE)
-    assert prepared.codes.tolist() == [2, 0, 2]
+    assert prepared.tolist() == [2, 0, 2]
     assert column.unseen(prepared) == 2
 
 
@@ -69,7 +69,9 @@ def test_rare_categories_share_buckets() -> None:
     assert found.max() < KNOWN_AT_MOST + column.buckets
     assert len(np.unique(found)) > 200
     assert codes(column, rare[5:7]) == found[5:7].tolist()
-    assert column.unseen(column.prepare(pa.array(["new"]), PLACE)) == 0
+    new = column.prepare(pa.array([f"new{i}" for i in range(1000)]), PLACE)
+    assert 600 < column.unseen(new) < 900  # those whose bucket is empty in the sample
+    assert column.unseen(column.prepare(pa.array(rare), PLACE)) == 0
     assert column.feature(KNOWN_AT_MOST + 3)[0] == "c in bucket 3"
     assert fit(frequent + rare, buckets=16).buckets == 16
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +16,6 @@ from .place import Place
 
 # Categories beyond this many share hashed buckets; the most frequent ones keep an indicator of their own.
 KNOWN_AT_MOST = 1000
-
-
-class Prepared(NamedTuple):
-    """The feature of each row, and how many rows were unlike any in the sample."""
-
-    codes: NDArray[np.intp]
-    unseen: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +63,7 @@ class CategoryColumn:
     ) -> CategoryColumn:
         empty = np.empty(0)
         column = cls(place.column, known, gap, buckets, empty, distinct, Scale(empty, empty))
-        shares = np.bincount(column.prepare(values, place).codes, minlength=len(known) + gap + buckets)
+        shares = np.bincount(column.prepare(values, place), minlength=len(known) + gap + buckets)
         return replace(column, shares=shares / max(len(values), 1)).laid_out(sparse=False)
 
     @property
@@ -83,35 +75,34 @@ class CategoryColumn:
         """Give the same encoder with the scale of that layout."""
         return replace(self, scale=indicator_scale(self.shares, sparse))
 
-    def prepare(self, values: pa.Array, place: Place) -> Prepared:
-        """Look each distinct value up once."""
+    def prepare(self, values: pa.Array, place: Place) -> NDArray[np.intp]:
+        """Find the feature of each row, looking each distinct value up once."""
         strings = as_strings(values)
         words = strings.dictionary
         found = pc.index_in(words, pa.array(self.known, pa.string()))
-        rest = found.is_null().to_numpy(zero_copy_only=False)
-        first_bucket = len(self.known) + self.gap
+        rest = found.is_null()
         # One place more than there are words, so that the code of a missing value, -1, finds the last.
         features = np.empty(len(words) + 1, np.intp)
         features[:-1] = pc.fill_null(found, 0).to_numpy(zero_copy_only=False)
-        features[:-1][rest] = first_bucket + bucket(words.filter(pa.array(rest)), self.buckets)
+        features[:-1][rest.to_numpy(zero_copy_only=False)] = (
+            len(self.known) + self.gap + bucket(words.filter(rest), self.buckets)
+        )
         features[-1] = len(self.known)
-        codes = string_codes(strings)
-        strange = np.append(rest if self.buckets == 1 else False & rest, not self.gap)
-        return Prepared(features[codes], int(strange[codes].sum()) if strange.any() else 0)
+        return features[string_codes(strings)]
 
-    def unseen(self, prepared: Prepared) -> int:
-        """Count the values unlike any in the sample; past a thousand categories nobody remembers them all."""
-        return prepared.unseen
+    def unseen(self, prepared: NDArray[np.intp]) -> int:
+        """Count the rows whose feature no row of the sample has."""
+        return int(np.count_nonzero(self.shares[prepared] == 0))
 
-    def write(self, prepared: Prepared, rows: slice, out: NDArray[np.float32]) -> None:
+    def write(self, prepared: NDArray[np.intp], rows: slice, out: NDArray[np.float32]) -> None:
         """Write the standardised indicators."""
-        codes = prepared.codes[rows]
+        codes = prepared[rows]
         out[:] = -self.scale.centre * self.scale.factor
         out[np.arange(len(codes)), codes] = ((1 - self.scale.centre) * self.scale.factor)[codes]
 
-    def entries(self, prepared: Prepared) -> Entries:
+    def entries(self, prepared: NDArray[np.intp]) -> Entries:
         """Give the one indicator of each row."""
-        return Entries(np.ones(len(prepared.codes), np.int64), prepared.codes, self.scale.factor[prepared.codes])
+        return Entries(np.ones(len(prepared), np.int64), prepared, self.scale.factor[prepared])
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight is per."""

@@ -9,7 +9,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .categories import CategoryColumn
-from .categories import Prepared as PreparedCategory
 from .compute import pc
 from .convert import in_one_piece, is_stringy
 from .kind import Entries, Scale, merge, width_edges
@@ -69,7 +68,7 @@ class DateColumn:
         """Lay the parts out."""
         return replace(self, parts=tuple(part.laid_out(sparse) for part in self.parts))
 
-    def prepare(self, values: pa.Array, place: Place) -> list[PreparedNumber | PreparedCategory]:
+    def prepare(self, values: pa.Array, place: Place) -> list[PreparedNumber | NDArray[np.intp]]:
         """Take the parts of each time."""
         moments = _as_moments(values, place)
         return [part.prepare(_take(moments, self._kind(part)), place) for part in self.parts]
@@ -77,17 +76,17 @@ class DateColumn:
     def _kind(self, part: Part) -> str:
         return part.name[len(self.name) + 2 : -1]
 
-    def unseen(self, prepared: list[PreparedNumber | PreparedCategory]) -> int:
+    def unseen(self, prepared: list[PreparedNumber | NDArray[np.intp]]) -> int:
         """Count nothing: time goes on."""
         return 0
 
-    def write(self, prepared: list[PreparedNumber | PreparedCategory], rows: slice, out: NDArray[np.float32]) -> None:
+    def write(self, prepared: list[PreparedNumber | NDArray[np.intp]], rows: slice, out: NDArray[np.float32]) -> None:
         """Write the dense features of the parts."""
         edges = width_edges(self.parts)
         for part, values, start, stop in zip(self.parts, prepared, edges[:-1], edges[1:], strict=True):
             part.write(values, rows, out[:, start:stop])  # pyright: ignore[reportArgumentType] — each its own kind
 
-    def entries(self, prepared: list[PreparedNumber | PreparedCategory]) -> Entries:
+    def entries(self, prepared: list[PreparedNumber | NDArray[np.intp]]) -> Entries:
         """Give the features of the parts that are not zero."""
         pieces = [part.entries(values) for part, values in zip(self.parts, prepared, strict=True)]  # pyright: ignore
         return merge(pieces, width_edges(self.parts))
