@@ -51,7 +51,7 @@ def table_source(table: pa.Table, *, name: str, target: str | None = None, weigh
             yield row, batch
             row += batch.num_rows
 
-    return _in_memory(name, table.schema, read, table.num_rows, target, weight, nbytes=table.nbytes)
+    return _in_memory(name, table.schema, read, table.num_rows, target, weight, nbytes=table.get_total_buffer_size())
 
 
 def npz_source(files: Sequence[File], *, name: str) -> PartedSource:
