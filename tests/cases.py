@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -92,8 +93,7 @@ LOSSES_BY_NAME = {case.name: case for case in LOSS_CASES}
 RULES_BY_NAME = {case.name: case for case in RULE_CASES}
 COMPILED_PAIRS = [
     ("sgd", "log_loss"), ("momentum", "log_loss"), ("adagrad", "log_loss"), ("adam", "log_loss"),
-    ("adam", "softmax"), ("adagrad", "softmax"), ("sgd", "hinge"), ("adagrad", "squared_error"),
-    ("sgd", "multiclass_hinge"), ("momentum", "squared_error"),
+    ("adam", "softmax"), ("sgd", "hinge"), ("sgd", "multiclass_hinge"), ("adagrad", "squared_error"),
 ]  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def to_sparse(rows: NDArray[np.float32], *, shuffled: bool = False) -> SparseRow
     indptr = matrix.indptr.astype(np.int64)
     if shuffled:
         rng = np.random.default_rng(7)
-        for start, stop in zip(indptr[:-1], indptr[1:], strict=True):
+        for start, stop in itertools.pairwise(indptr):
             order = start + rng.permutation(stop - start)
             indices[start:stop], values[start:stop] = indices[order], values[order]
     return SparseRows(indptr, indices, values, rows.shape[1])
@@ -165,7 +165,7 @@ def cut_rows(chunk: Chunk, sizes: list[int]) -> list[Chunk]:
     """Cut a dense chunk into pieces of these sizes."""
     edges = np.cumsum([0, *sizes])
     assert edges[-1] == len(chunk.targets)
-    return [Chunk(*(array[a:z] for array in chunk)) for a, z in zip(edges[:-1], edges[1:], strict=True)]
+    return [Chunk(*(array[a:z] for array in chunk)) for a, z in itertools.pairwise(edges)]
 
 
 def descend(

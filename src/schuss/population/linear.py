@@ -73,6 +73,12 @@ def _l2(runs: tuple[Run, ...], block: int, lanes: int) -> NDArray[np.float64]:
     return l2
 
 
+def _single(scalars: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Round to float32; a rate too large for it becomes infinite, and its run diverges."""
+    with np.errstate(over="ignore"):
+        return scalars.astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Linear:
     """A population of linear models that share optimizer, loss and batch size.
@@ -149,10 +155,10 @@ class Linear:
         rates = self._rates(state, b, len(chunk.targets))
         carry, table = self.rule.scalars(block.carry, rates, _l2(state.runs, b, state.lanes))
         free_table = self.rule.scalars(block.carry, rates, np.zeros(state.lanes))[1]
-        tables = table.astype(np.float32), free_table.astype(np.float32)
+        tables = _single(table), _single(free_table)
         rule = type(self.rule)()  # only its type matters to a kernel, and a default one has only numbers in it
         rows = chunk.rows
-        what = (chunk.targets, chunk.weights, self.batch_size, *tables)
+        what = (chunk.targets, chunk.weights, min(self.batch_size, len(chunk.targets)), *tables)
         if not isinstance(rows, SparseRows):
             dense.advance_dense(rule, self.loss, self._like, rows, *what, block.weights, block.slots, tally)
             return block._replace(carry=carry)
@@ -165,7 +171,7 @@ class Linear:
         np.cumsum(rates, axis=0, out=sums[1:])
         number = len(block.before) - 1
         sparse.advance_lazily(
-            rule, self.loss, self._like, *rows[:3], *what, sums.astype(np.float32), block.before, block.seen, number,
+            rule, self.loss, self._like, *rows[:3], *what, _single(sums), block.before, block.seen, number,
             block.weights, block.slots, tally,
         )  # fmt: skip
         return block._replace(carry=carry, before=np.vstack([block.before, block.before[-1:] + sums[-1]]))

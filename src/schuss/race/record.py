@@ -72,14 +72,14 @@ def read_record(path: Path) -> list[Event]:
 
     Raises DataError where the file is not a record.
     """
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_bytes().split(b"\n")  # a line may have been cut off within a character
     try:
         return list(_events(lines[:-1]))
-    except (json.JSONDecodeError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path} is not a record of schuss: {error}") from error
 
 
-def _events(lines: Iterable[str]) -> Iterable[Event]:
+def _events(lines: Iterable[bytes]) -> Iterable[Event]:
     for number, line in enumerate(lines, start=1):
         event = json.loads(line)
         if not isinstance(event, dict) or "event" not in event:
