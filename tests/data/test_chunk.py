@@ -1,0 +1,50 @@
+"""Rows in both layouts against NumPy and SciPy."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.sparse
+from tests.cases import dense_rows, to_sparse
+
+from schuss.data.chunk import Rows, SparseRows, concatenate_rows, row_count, take_rows
+
+DENSE = dense_rows(40, 12, density=0.2)
+DENSE[[0, 7, 39]] = 0
+
+
+def as_dense(rows: Rows) -> np.ndarray:
+    if not isinstance(rows, SparseRows):
+        return rows
+    assert rows.indptr[0] == 0
+    assert rows.indptr[-1] == len(rows.indices) == len(rows.values)
+    return scipy.sparse.csr_array((rows.values, rows.indices, rows.indptr), (row_count(rows), rows.width)).toarray()
+
+
+@pytest.mark.parametrize("rows", [DENSE, to_sparse(DENSE)], ids=["dense", "sparse"])
+@pytest.mark.parametrize("index", [[], [3], [0], [39, 0, 7], [5, 5, 1, 5], list(range(40))[::-1]])
+def test_take(rows: Rows, index: list[int]) -> None:
+    taken = take_rows(rows, np.array(index, np.int64))
+    assert row_count(taken) == len(index)
+    np.testing.assert_array_equal(as_dense(taken), DENSE[index])
+    if isinstance(rows, SparseRows) and isinstance(taken, SparseRows):
+        assert [array.dtype for array in taken[:3]] == [np.int64, np.int32, np.float32]
+        assert taken.width == rows.width
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("edges", [[0, 40], [0, 13, 40], [0, 0, 1, 39, 40, 40]])
+def test_concatenate(sparse: bool, edges: list[int]) -> None:
+    pieces: list[Rows] = [DENSE[a:z] for a, z in itertools.pairwise(edges)]
+    whole = concatenate_rows([to_sparse(piece) for piece in pieces] if sparse else pieces)  # pyright: ignore
+    assert isinstance(whole, SparseRows) == sparse
+    np.testing.assert_array_equal(as_dense(whole), DENSE)
+    if isinstance(whole, SparseRows):
+        assert [array.dtype for array in whole[:3]] == [np.int64, np.int32, np.float32]
+
+
+def test_row_count() -> None:
+    assert row_count(DENSE) == row_count(to_sparse(DENSE)) == 40
+    assert row_count(to_sparse(DENSE[:0])) == 0

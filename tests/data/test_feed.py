@@ -1,0 +1,308 @@
+"""Feeds: every row once, the held-out ones the same ones for ever, in memory and as a stream."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+import scipy.sparse
+
+from schuss.data import feed as feed_module
+from schuss.data.chunk import CHUNK_ROWS, Chunk, SparseRows, row_count
+from schuss.data.encoder import Encoder
+from schuss.data.feed import Feed, MemoryFeed, Reader, StreamFeed, ahead, open_feed
+from schuss.data.holdout import parse_holdout
+from schuss.data.open import open_source
+from schuss.data.schema import Role, infer_schema
+from schuss.errors import DataError
+
+ROWS = 30_000
+FORMS = ["0.1", "last:0.1", "group:shop", "none"]
+
+
+def table(rows: int = ROWS, missing: int = 0) -> pa.Table:
+    """Rows numbered by `id`, sorted by class, some without a target."""
+    numbers = np.arange(rows)
+    label = np.where(numbers * 2 < rows, "a", "b").astype(object)
+    label[:missing] = None
+    return pa.table({"id": numbers.astype(float), "shop": [f"s{i % 97}" for i in numbers], "label": label})
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same rows in several places: a file of many row groups, two files, CSV, memory."""
+    folder = tmp_path_factory.mktemp("rows")
+    whole = table(missing=100)
+    pq.write_table(whole, folder / "one.parquet", row_group_size=2_500)
+    (folder / "two").mkdir()
+    pq.write_table(whole.slice(0, 11_000), folder / "two" / "a.parquet", row_group_size=4_000)
+    pq.write_table(whole.slice(11_000), folder / "two" / "b.parquet", row_group_size=4_000)
+    pyarrow.csv.write_csv(whole, folder / "one.csv")
+    return {"memory": whole, "row groups": folder / "one.parquet", "files": folder / "two", "csv": folder / "one.csv"}
+
+
+def reader_of(place: Any, holdout: str = "0.1", *, seed: int = 0, target: str = "label") -> Reader:
+    source = open_source(place, target=target)
+    sample = pa.Table.from_batches([batch.table for batch in source.sample(100_000)])
+    form = parse_holdout(holdout)
+    overrides = {"id": Role.NUMBER} if "id" in sample.column_names else {}
+    schema = infer_schema(sample, name="t", target=target, group=form.column, overrides=overrides)
+    encoder = Encoder.fit(sample, schema, name="t")
+    return Reader(source, encoder, form, seed, None, ROWS, ROWS)
+
+
+def feed_of(place: Any, holdout: str = "0.1", *, memory: int = 1 << 30, order: str = "shuffle", seed: int = 0) -> Feed:
+    return open_feed(reader_of(place, holdout, seed=seed), order=order, memory=memory)
+
+
+def numbers(chunks: list[Chunk]) -> np.ndarray:
+    """Which rows these are: the first feature is the id, standardised."""
+    if not chunks:
+        return np.zeros(0, int)
+    ids = np.concatenate([np.asarray(chunk.rows)[:, 0] for chunk in chunks]).astype(np.float64)
+    mean, deviation = np.arange(ROWS).mean(), np.arange(ROWS).std()
+    return np.rint(ids * deviation + mean).astype(int)
+
+
+def held(feed: Feed) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(np.sort(numbers([c] if c is not None else [])) for c in (feed.select, feed.score))  # pyright: ignore
+
+
+@pytest.mark.parametrize("holdout", FORMS)
+@pytest.mark.parametrize("place", ["memory", "row groups", "files", "csv"])
+def test_every_feed_gives_the_same_rows_in_every_epoch(places: dict[str, Any], place: str, holdout: str) -> None:
+    resident, streamed = feed_of(places[place], holdout), feed_of(places[place], holdout, memory=1)
+    assert isinstance(resident, MemoryFeed)
+    assert isinstance(streamed, StreamFeed)
+    training = np.sort(numbers(list(resident.chunks(0))))
+    select, score = held(resident)
+    everything = np.sort(np.concatenate([training, select, score]))
+    np.testing.assert_array_equal(everything, np.arange(100, ROWS), "each row with a target once, in one use")
+    for epoch in range(3):
+        for feed in (resident, streamed):
+            chunks = list(feed.chunks(epoch))
+            np.testing.assert_array_equal(np.sort(numbers(chunks)), training)
+            assert all(0 < row_count(chunk.rows) <= CHUNK_ROWS for chunk in chunks)
+            for now, first in zip(held(feed), (select, score), strict=True):
+                np.testing.assert_array_equal(now, first)
+            assert feed.training_rows == len(training)
+            counts = feed.counts
+            assert (counts.read, counts.skipped, counts.training) == (ROWS, 100, len(training))
+            assert (counts.select, counts.score) == (len(select), len(score))
+            assert counts.read == counts.training + counts.select + counts.score + counts.skipped
+    if holdout == "last:0.1":
+        assert min(select.min(), score.min()) == ROWS - ROWS // 10
+    if holdout == "group:shop":
+        assert not {i % 97 for i in training} & {i % 97 for i in [*select, *score]}
+    if holdout == "none":
+        assert resident.select is resident.score is streamed.select is streamed.score is None
+
+
+def test_targets_and_weights_stay_with_their_rows(places: dict[str, Any]) -> None:
+    weights = np.arange(ROWS, dtype=float)
+    source = places["memory"].append_column("w", pa.array(weights))
+    opened = open_source(source, target="label")
+    schema = infer_schema(source, name="t", target="label", weight="w", overrides={"id": Role.NUMBER})
+    encoder = Encoder.fit(source, schema, name="t")
+    reader = Reader(opened, encoder, parse_holdout("0.1"), 0, np.array([1.0, 3.0], np.float32), ROWS, ROWS)
+    for memory in (1 << 30, 1):
+        feed = open_feed(reader, order="shuffle", memory=memory)
+        for epoch in range(2):
+            for chunk in [*feed.chunks(epoch), feed.select, feed.score]:
+                assert chunk is not None
+                which = numbers([chunk])
+                np.testing.assert_array_equal(chunk.targets, which * 2 >= ROWS)
+                np.testing.assert_allclose(chunk.weights, which * np.where(chunk.targets == 1, 3.0, 1.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 1], ids=["memory", "stream"])
+def test_sorted_classes_are_mixed(places: dict[str, Any], memory: int) -> None:
+    feed = feed_of(places["row groups"], memory=memory)
+    orders = [numbers(list(feed.chunks(epoch))) for epoch in range(2)]
+    assert not np.array_equal(*orders), "each epoch has an order of its own"
+    chunks = list(feed.chunks(2))
+    shares = [chunk.targets.mean() for chunk in chunks if len(chunk.targets) == CHUNK_ROWS]
+    assert shares
+    assert max(abs(share - 0.5) for share in shares) < 0.05
+
+
+def test_a_stream_longer_than_its_buffer_is_mixed(places: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "BUFFER_ROWS", 2_000)
+    monkeypatch.setattr(feed_module, "CHUNK_ROWS", 200)
+    feed = feed_of(places["row groups"], memory=1)
+    list(feed.chunks(0))
+    order = numbers(list(feed.chunks(1)))
+    np.testing.assert_array_equal(np.sort(order), np.sort(numbers(list(feed.chunks(0)))))
+    near = np.abs(np.diff(order))
+    assert np.median(near) > 500, "neighbours in the file are not neighbours in training"
+    quarters = np.array_split(order, 4)
+    assert all(quarter.max() - quarter.min() > ROWS / 2 for quarter in quarters), "row groups come in random order"
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 1], ids=["memory", "stream"])
+@pytest.mark.parametrize("order", ["shuffle", "once", "keep", "replace"])
+def test_orders(places: dict[str, Any], order: str, memory: int) -> None:
+    feed = feed_of(places["row groups"], order=order, memory=memory)
+    epochs = [numbers(list(feed.chunks(epoch))) for epoch in range(3)]
+    same = [np.array_equal(a, b) for a, b in ((epochs[0], epochs[1]), (epochs[1], epochs[2]))]
+    assert same == [order in ("once", "keep")] * 2
+    assert (np.diff(epochs[0]) > 0).all() == (order == "keep")
+    if order == "replace" and memory > 1:
+        drawn = Counter(epochs[0].tolist())
+        assert len(drawn) / feed.training_rows == pytest.approx(1 - np.exp(-1), abs=0.02)
+        assert len(epochs[0]) == feed.training_rows
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 1], ids=["memory", "stream"])
+def test_the_seed_gives_the_order(places: dict[str, Any], memory: int) -> None:
+    def order(seed: int) -> list[np.ndarray]:
+        feed = feed_of(places["row groups"], memory=memory, seed=seed, holdout="none")
+        return [numbers(list(feed.chunks(epoch))) for epoch in range(2)]
+
+    first = order(3)
+    for a, b in zip(first, order(3), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first[0], order(4)[0])
+
+
+def test_held_out_rows_seen_do_not_depend_on_how_far_a_thread_reads_ahead(
+    places: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "BUFFER_ROWS", 2_000)
+    monkeypatch.setattr(feed_module, "CHUNK_ROWS", 200)
+
+    def seen(pause: float) -> list[int]:
+        feed = feed_of(places["row groups"], memory=1)
+        found = []
+        for place, _ in enumerate(feed.chunks(0)):
+            if place < 8:
+                time.sleep(pause)
+            found.append(0 if feed.select is None else len(feed.select.targets))
+        return found
+
+    assert seen(0.0) == seen(0.05)
+
+
+def test_a_stream_knows_held_out_rows_from_the_start(places: dict[str, Any]) -> None:
+    feed = feed_of(places["row groups"], memory=1)
+    assert feed.select is not None
+    before = len(feed.select.targets)
+    list(feed.chunks(0))
+    assert len(feed.select.targets) == feed.counts.select >= before
+
+
+def test_sparse_rows_stream(tmp_path: Path) -> None:
+    matrix = scipy.sparse.random_array((3000, 500), density=0.01, rng=np.random.default_rng(0), format="csr")
+    y = np.random.default_rng(1).integers(0, 2, 3000)
+    feeds = [open_feed(reader_of((matrix, y), target="y"), order="shuffle", memory=memory) for memory in (1 << 30, 1)]
+    sums = []
+    for feed in feeds:
+        for epoch in range(2):
+            chunks = list(feed.chunks(epoch))
+            assert all(isinstance(chunk.rows, SparseRows) for chunk in chunks)
+            dense = np.concatenate(
+                [
+                    scipy.sparse.csr_array(
+                        (c.rows.values, c.rows.indices, c.rows.indptr), (row_count(c.rows), 500)
+                    ).toarray()
+                    for c in chunks
+                ]
+            )  # pyright: ignore
+            sums.append(np.sort(dense.astype(np.float64) @ np.arange(500)))
+    for other in sums[1:]:
+        np.testing.assert_array_equal(other, sums[0])
+
+
+def batches(rows: int = ROWS, broken: int | None = None) -> Iterator[pa.RecordBatch]:
+    for place, batch in enumerate(table(rows).to_batches(max_chunksize=3_000)):
+        if place == broken:
+            raise OSError("the disk is gone")
+        yield batch
+
+
+def test_data_that_can_be_read_only_once() -> None:
+    arrow = pa.RecordBatchReader.from_batches(table().schema, batches())
+    feed = feed_of(arrow, memory=1)
+    assert feed.epochs_at_most == 1
+    rows = np.concatenate([numbers(list(feed.chunks(0))), *held(feed)])
+    np.testing.assert_array_equal(np.sort(rows), np.arange(ROWS))
+    resident = feed_of(pa.RecordBatchReader.from_batches(table().schema, batches()))
+    assert resident.epochs_at_most is None, "what fits into memory can be read again"
+
+
+def test_a_bad_value_far_into_a_stream_surfaces(tmp_path: Path) -> None:
+    lines = [f"{i},{'ab' if i % 2 else 'cd'}" for i in range(40_000)]
+    good = tmp_path / "t.csv"
+    good.write_text("id,label\n" + "\n".join(lines) + "\n")
+    reader = reader_of(good)
+    lines[39_000] = "word,ab"
+    good.write_text("id,label\n" + "\n".join(lines) + "\n")
+    bad = replace(reader, source=open_source(good, target="label", numbers=("id",)))
+    with pytest.raises(DataError, match=r"row 39,001.*'id'.*'word'"):
+        list(open_feed(bad, order="shuffle", memory=1).chunks(0))
+
+
+def test_ahead_raises_what_its_thread_met() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise KeyError("lost")
+
+    found = []
+    with pytest.raises(KeyError, match="lost"):
+        found.extend(ahead(items(), 5))
+    assert found == [1, 2]
+
+
+def test_ahead_stops_its_thread_and_reads_no_further_than_asked() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for i in range(1000):
+            taken.append(i)
+            yield i
+
+    before = threading.active_count()
+    stream = ahead(items(), 3)
+    assert [next(stream), next(stream)] == [0, 1]
+    time.sleep(0.3)
+    assert len(taken) <= 2 + 3 + 1
+    stream.close()
+    assert threading.active_count() == before
+    assert list(ahead(iter(range(100)), 1)) == list(range(100))
+
+
+def test_twins() -> None:
+    rng = np.random.default_rng(0)
+    unique = rng.normal(size=(2000, 3))
+    y = rng.integers(0, 2, 2000)
+    feed = open_feed(reader_of((unique, y), target="y"), order="shuffle", memory=1 << 30)
+    assert isinstance(feed, MemoryFeed)
+    assert feed.twins() == 0
+    repeated = open_feed(reader_of((np.repeat(unique[:50], 40, 0), y), target="y"), order="shuffle", memory=1 << 30)
+    assert isinstance(repeated, MemoryFeed)
+    assert repeated.twins() == 1
+    swapped = unique[:, ::-1]
+    both = open_feed(
+        reader_of((np.vstack([unique[:1000], swapped[:1000]]), y), target="y"), order="keep", memory=1 << 30
+    )
+    assert isinstance(both, MemoryFeed)
+    assert both.twins() == 0, "the same numbers in other columns are another row"
+
+
+def test_squared_norm_and_goals(places: dict[str, Any]) -> None:
+    feed = feed_of(places["memory"])
+    rows = np.concatenate([np.asarray(chunk.rows, np.float64) for chunk in feed.chunks(0)])
+    targets = np.concatenate([chunk.targets for chunk in feed.chunks(0)])
+    assert feed.counts.squared_norm == pytest.approx((rows**2).sum(), rel=1e-4)
+    np.testing.assert_array_equal(feed.counts.goals, np.bincount(targets))
