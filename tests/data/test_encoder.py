@@ -268,6 +268,17 @@ def test_bad_values_are_named() -> None:
     refused(f"{where}'y': 'x' is not a number", number, pa.table({"a": [1, 2], "y": ["1", "x"]}))
 
 
+def test_text_that_is_not_utf8() -> None:
+    bad = pa.array([b"a", b"\xff"]).view(pa.string())
+    table = pa.table({"a": ["u", "v"] * 20, "y": ["b", "a"] * 20})
+    assert encode(fit(table), pa.table({"a": bad, "y": ["a", "b"]})).unseen == {"a": 2}
+    with pytest.raises(DataError, match=r"^t.csv, column 'y': its values are not valid UTF-8 text$"):
+        encode(fit(table), pa.table({"a": ["a", "b"], "y": bad}))
+    for columns in ({"a": bad, "y": [1, 2]}, {"a": [1, 2], "y": bad}):
+        with pytest.raises(DataError, match=r"its values are not valid UTF-8 text$"):
+            fit(pa.table(columns))
+
+
 def test_bad_values_in_the_sample_are_named() -> None:
     with pytest.raises(DataError, match=r"^t \(sample\), row 2, column 'a': 'two' is not a number$"):
         fit(pa.table({"a": ["1", "two"], "y": [0, 1]}), roles={"a": Role.NUMBER})
@@ -275,9 +286,7 @@ def test_bad_values_in_the_sample_are_named() -> None:
         fit(pa.table({"a": [1.0, np.inf], "y": [0, 1]}))
     with pytest.raises(DataError, match=r"classes are text, booleans or whole numbers, but 0.5 is none"):
         fit(pa.table({"a": [1, 2], "y": [0.5, 1.0]}), task="classification")
-    with pytest.raises(
-        DataError, match=r"values of type list<item: int64> cannot be used as the column's role requires"
-    ):
+    with pytest.raises(DataError, match=r"values of type list<item: int64> do not fit its role, 'category'"):
         fit(pa.table({"a": [[1], [2]], "y": [0, 1]}), roles={"a": Role.CATEGORY})
 
 

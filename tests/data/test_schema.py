@@ -184,6 +184,8 @@ def test_targets_that_cannot_be_learned() -> None:
     where = "data.csv, column 'y': "
     refused(f"{where}the target is constant ('7') in the 3 rows looked at", pa.table({"a": a, "y": [7, 7, None]}))
     refused(f"{where}the target has no value in the 3 rows looked at", pa.table({"a": a, "y": pa.nulls(3)}))
+    names = pa.table({"a": np.arange(N), "y": [f"name{i}" for i in range(N)]})
+    refused(f"{where}the target is different text in each of the 60 rows looked at, which are no classes", names)
     dates = pa.array([dt.date(2024, 1, 1)] * 3)
     refused(f"{where}values of type date32[day] cannot be the target", pa.table({"a": a, "y": dates}))
 

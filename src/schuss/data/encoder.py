@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from .columns.convert import in_one_piece
 from .columns.dates import DateColumn
 from .columns.kind import ColumnEncoder, width_edges
 from .columns.numbers import NumberColumn
-from .columns.place import Place
+from .columns.place import Place, fitting
 from .columns.sparse import SparseColumn
 from .columns.text import TextColumn
 from .layout import dense_rows, should_be_sparse, sparse_rows
@@ -102,7 +101,8 @@ class Encoder:
             sparse = should_be_sparse(columns)
         goal = schema.named(Role.TARGET) or ""
         values = in_one_piece(sample.column(goal) if labels is None else labels)
-        target = fit_target(values, Place(where, 0, goal), schema.task)
+        with fitting(values, Place(where, 0, goal), Role.TARGET):
+            target = fit_target(values, Place(where, 0, goal), schema.task)
         return cls(schema, sparse, hash_bits, tuple(column.laid_out(sparse) for column in columns), target)
 
     @cached_property
@@ -165,7 +165,10 @@ class Encoder:
         self._require_columns(table, where, target, weight)
         weights = np.ones(len(table), np.float32) if weight is None else self._weights(table, place, weight)
         targets, missing = self._targets(table, place) if target else (_NO_TARGETS, None)
-        prepared = [_prepare(column, table, place._replace(column=column.name)) for column in self.features]
+        prepared = [
+            self._prepare(column, role.role, table, place._replace(column=column.name))
+            for column, role in zip(self.features, self.schema.features(), strict=True)
+        ]
         whole = sparse_rows(self.features, prepared) if self.sparse else dense_rows(self.features, prepared, len(table))
         counts = {column.name: column.unseen(values) for column, values in zip(self.features, prepared, strict=True)}
         unseen = {name: count for name, count in counts.items() if count}
@@ -207,6 +210,12 @@ class Encoder:
         """Build the encoder that `to_state` described; raises KeyError, TypeError or ValueError at anything else."""
         return cls(**{name: unpack(packed, arrays) for name, packed in meta.items()})
 
+    def _prepare(self, column: ColumnEncoder, role: Role, table: pa.RecordBatch, place: Place) -> Any:
+        """Convert and check the values of one column."""
+        values = in_one_piece(table.column(column.name))
+        with fitting(values, place, role):
+            return column.prepare(values, place)
+
     def _require_columns(self, table: pa.RecordBatch, where: str, target: bool, weight: str | None) -> None:
         """Refuse rows that lack a column."""
         wanted = [column.name for column in self.features]
@@ -219,31 +228,20 @@ class Encoder:
     def _targets(self, table: pa.RecordBatch, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Give the targets of all rows, and where they are missing."""
         name = self.schema.named(Role.TARGET) or ""
-        return self.target.encode(in_one_piece(table.column(name)), place._replace(column=name))
+        values, place = in_one_piece(table.column(name)), place._replace(column=name)
+        with fitting(values, place, Role.TARGET):
+            return self.target.encode(values, place)
 
     def _weights(self, table: pa.RecordBatch, place: Place, name: str) -> NDArray[np.float32]:
-        return row_weights(in_one_piece(table.column(name)), place._replace(column=name))
+        values, place = in_one_piece(table.column(name)), place._replace(column=name)
+        with fitting(values, place, Role.WEIGHT):
+            return row_weights(values, place)
 
 
 _NO_TARGETS = np.empty(0, np.float32)
 
 # What a source of sparse rows says in its schema: how many features there are, and what the first one is called.
 _DECLARED = (b"schuss.width", b"schuss.svmlight_base")
-
-
-@contextmanager
-def _complaining(values: pa.Array, place: Place) -> Iterator[None]:
-    """Turn Arrow's refusal of a type into a sentence."""
-    try:
-        yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise place.refusal(f"values of type {values.type} cannot be used as the column's role requires") from error
-
-
-def _prepare(column: ColumnEncoder, table: pa.RecordBatch, place: Place) -> Any:
-    values = in_one_piece(table.column(column.name))
-    with _complaining(values, place):
-        return column.prepare(values, place)
 
 
 def _fit_column(
@@ -255,7 +253,7 @@ def _fit_column(
     rows_expected: int | None,
 ) -> ColumnEncoder:
     """Fit the encoder that the column's role asks for."""
-    with _complaining(values, place):
+    with fitting(values, place, role):
         match role:
             case Role.NUMBER | Role.BOOLEAN:
                 return NumberColumn.fit(values, place, vector=False)

@@ -24,7 +24,7 @@ from .columns.convert import (
     is_stringy,
     string_codes,
 )
-from .columns.place import Place
+from .columns.place import Place, fitting
 from .target import finite_numbers
 
 # Whole numbers with more distinct values than this in the sample are quantities, not classes.
@@ -136,8 +136,10 @@ def infer_schema(
     }
     for wanted in [*special, *overrides]:
         _require_column(wanted, sample.column_names, name)
-    found, notice = _judge_task(in_one_piece(sample.column(target)), Place(name, 0, target), task)
-    columns = tuple(_column(sample, column, special, overrides) for column in sample.column_names)
+    goals, place = in_one_piece(sample.column(target)), Place(name, 0, target)
+    with fitting(goals, place, Role.TARGET):
+        found, notice = _judge_task(goals, place, task)
+    columns = tuple(_column(sample, name, column, special, overrides) for column in sample.column_names)
     left_out = [column for column in columns if column.note and column.name not in overrides]
     notices = ([notice] if notice else []) + _left_out(left_out)
     schema = Schema(columns, found, target, tuple(notices))
@@ -147,13 +149,17 @@ def infer_schema(
     return schema
 
 
-def _column(sample: pa.Table, name: str, special: Mapping[str, Role], overrides: Mapping[str, Role]) -> Column:
+def _column(
+    sample: pa.Table, place: str, name: str, special: Mapping[str, Role], overrides: Mapping[str, Role]
+) -> Column:
     """Give a column the role it must have, the one the user wants, or the one its values suggest."""
     if name in special:
         return Column(name, special[name])
     if name in overrides:
         return Column(name, overrides[name], "as asked" if overrides[name] is Role.IGNORED else "")
-    return _judge(name, in_one_piece(sample.column(name)))
+    values = in_one_piece(sample.column(name))
+    with fitting(values, Place(place, 0, name), "feature"):
+        return _judge(name, values)
 
 
 def _left_out(columns: list[Column]) -> list[str]:
@@ -259,6 +265,10 @@ def _judge_task(values: pa.Array, place: Place, task: str) -> tuple[str, str | N
     if distinct < 2:
         what = "has no value" if distinct == 0 else f"is constant ('{strings.drop_null()[0].as_py()}')"
         raise place.refusal(f"the target {what} in the {len(values):,} rows looked at")
+    if task != "regression" and distinct == len(values) >= ENOUGH_TO_JUDGE and is_stringy(kind):
+        raise place.refusal(
+            f"the target is different text in each of the {distinct:,} rows looked at, which are no classes"
+        )
     if task != "auto":
         return task, None
     found, why = _task_of(values, kind, distinct)

@@ -79,5 +79,8 @@ def test_missing_and_strings() -> None:
     assert present(column, words) == present(column, pa.array(STAMPS))
     with pytest.raises(DataError, match=r"^t, row 2, column 'when': 'soon' is not a date$"):
         column.prepare(pa.array(["2024-01-01", "soon"]), PLACE)
+    assert present(column, pa.array([dt.date(2024, 1, 1)])) == present(column, pa.array([dt.datetime(2024, 1, 1)]))
+    with pytest.raises(DataError, match=r"^t, column 'when': values of type time64\[us\] are not dates$"):
+        column.prepare(pa.array([dt.time(1)]), PLACE)
     with pytest.raises(DataError, match=r"^t, column 'when': values of type int64 are not dates or times$"):
         column.prepare(pa.array([1]), PLACE)

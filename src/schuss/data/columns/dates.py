@@ -33,10 +33,11 @@ class DateColumn:
     Its parts, of which those that are constant in the sample are left out: the time in seconds and the day of the month
     as numbers; the hour, the weekday and the month as indicators, so that a linear model can follow any daily or yearly
     course (a sine and a cosine can only follow one swell). Every hour, weekday and month has its indicator, even those
-    that the sample has not reached.
+    that the sample has not reached. `daily` tells times of the day from dates.
     """
 
     name: str
+    daily: bool
     parts: tuple[Part, ...]
 
     @classmethod
@@ -44,14 +45,14 @@ class DateColumn:
         """Take the statistics of a sample."""
         moments = _as_moments(values, place)
         kept: list[Part] = []
-        for part in _parts(moments.type):
+        for part in _parts(values.type):
             taken = _take(moments, part)
             if len(taken.unique().drop_null()) < 2 and part != "time":
                 continue
             at = place._replace(column=f"{place.column} ({part})")
             known = _CYCLES.get(part)
             kept.append(NumberColumn.fit(taken, at, False) if known is None else CategoryColumn.among(taken, at, known))
-        return cls(place.column, tuple(kept))
+        return cls(place.column, pa.types.is_time(values.type), tuple(kept))
 
     @property
     def scale(self) -> Scale:
@@ -71,6 +72,9 @@ class DateColumn:
     def prepare(self, values: pa.Array, place: Place) -> list[PreparedNumber | NDArray[np.intp]]:
         """Take the parts of each time."""
         moments = _as_moments(values, place)
+        if pa.types.is_time(moments.type) != self.daily and moments.null_count < len(moments):
+            wanted = "times of the day" if self.daily else "dates"
+            raise place.refusal(f"values of type {values.type} are not {wanted}")
         return [part.prepare(_take(moments, self._kind(part)), place) for part in self.parts]
 
     def _kind(self, part: Part) -> str:
@@ -122,6 +126,7 @@ def _as_moments(values: pa.Array, place: Place) -> pa.Array:
     if is_stringy(kind):
         strings = in_one_piece(values).cast(pa.string())
         try:
+            strings.validate(full=True)
             return strings.cast(pa.timestamp("us"))
         except pa.ArrowInvalid:
             first = next(row for row, word in enumerate(strings) if not _is_moment(word))
@@ -130,7 +135,7 @@ def _as_moments(values: pa.Array, place: Place) -> pa.Array:
         return values.cast(pa.timestamp("us"))
     if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_time(kind)):
         raise place.refusal(f"values of type {kind} are not dates or times")
-    return values
+    return values.cast(pa.timestamp("s")) if pa.types.is_date(kind) else values
 
 
 def _is_moment(word: pa.Scalar) -> bool:

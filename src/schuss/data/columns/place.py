@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from ...errors import DataError
 
@@ -27,3 +30,14 @@ class Place(NamedTuple):
     def refusal(self, complaint: str) -> DataError:
         """Make the error for the column as a whole."""
         return DataError(f"{self.where}, column '{self.column}': {complaint}")
+
+
+@contextmanager
+def fitting(values: pa.Array, place: Place, role: str) -> Iterator[None]:
+    """Turn the refusal of Arrow to treat values as their column's role requires into DataError."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise place.refusal("its values are not valid UTF-8 text") from None
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise place.refusal(f"values of type {values.type} do not fit its role, '{role}'") from error
