@@ -136,6 +136,14 @@ def no_model(folder: Path) -> list[str]:
     return ["explain", str(folder / "nothing.safetensors")]
 
 
+def predictions_over_the_data(folder: Path) -> list[str]:
+    return ["predict", str(folder / "model"), str(csv(folder)), "--out", str(folder / "good.csv")]
+
+
+def predictions_in_an_unknown_format(folder: Path) -> list[str]:
+    return ["predict", str(folder / "model"), str(csv(folder)), "--out", str(folder / "out.xlsx")]
+
+
 BAD = {
     "no such file": (no_such_file, ["fligths.csv", "did you mean", "flights.csv"]),
     "empty file": (empty_file, ["empty.csv", "empty"]),
@@ -169,6 +177,8 @@ BAD = {
     "output is a file": (file_in_the_way, ["taken"]),
     "output below a file": (folder_below_a_file, ["taken"]),
     "not a model file": (not_a_model, ["model.safetensors"]),
+    "predictions over the data": (predictions_over_the_data, ["--out", "good.csv"]),
+    "predictions in an unknown format": (predictions_in_an_unknown_format, ["out.xlsx", ".csv", ".parquet"]),
     "no model file": (no_model, ["nothing.safetensors"]),
 }
 

@@ -6,6 +6,7 @@ Exit codes: 0 done; 2 the input or the options are wrong (one sentence on stderr
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A console that cannot show a character of the data shows its code instead.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with commands.make_context("schuss", list(arguments)) as context:
             code = commands.invoke(context) or DONE
@@ -123,7 +127,7 @@ def predict(model: str, data: tuple[str, ...], proba: bool, out: str | None, **r
     from . import predictions
     from .model import Model
 
-    write = predictions.writer(out)
+    write = predictions.writer(out, reads=(model, *data))
     write(Model.load(model).predict_batches(_place(data), proba=proba, **_given(reading)))
 
 

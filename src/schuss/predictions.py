@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,18 +19,19 @@ from .files import replacing
 Batches = Iterable[pa.RecordBatch]
 
 
-def writer(out: str | None) -> Callable[[Batches], None]:
+def writer(out: str | None, *, reads: Sequence[str] = ()) -> Callable[[Batches], None]:
     """Choose how predictions are written, before anything is read.
 
     Parameters
     ----------
     out : a file name ending in .csv or .parquet, which is replaced only when all rows are written; None for standard
         output.
+    reads : files that are read meanwhile, which `out` must not replace.
 
     Raises
     ------
     OptionError
-        When the name ends in something else.
+        When the name ends in something else, or is that of a file that is read.
     """
     if out is None:
         return lambda batches: write_csv(batches, sys.stdout.buffer)
@@ -38,6 +39,8 @@ def writer(out: str | None) -> Callable[[Batches], None]:
     write = formats.get(Path(out).suffix.lower())
     if write is None:
         raise OptionError(f"option '--out': '{out}' does not end in {' or '.join(formats)}")
+    if any(Path(place).exists() and Path(out).exists() and Path(out).samefile(place) for place in reads):
+        raise OptionError(f"option '--out': '{out}' is read, so it cannot be written")
 
     def write_file(batches: Batches) -> None:
         with replacing(out) as file:

@@ -63,6 +63,8 @@ def _on_terminal(stream: TextIO) -> Iterator[Callable[[Event], None]]:
     def show(event: Event) -> None:
         for line in _news(event):
             news.append(f"\n{line}" if news else line)
+        if event["event"] == "runs":
+            bar.update(task, description="starting the runs; the first time, their kernels are compiled")
         if event["event"] == "progress":
             text = "  ".join(_status(event, short_count))
             bar.update(task, completed=event["rows"], total=event["planned_rows"], description=text)
