@@ -33,6 +33,8 @@ CLASSES_AT_MOST = 20
 TEXT_WORDS = 2.5
 # ... and are this diverse: "Married, spouse absent" has three words but comes back all the time.
 TEXT_DISTINCT = 0.2
+# Words are counted in so many different values.
+WORDY_SAMPLE = 10_000
 # A string column whose values are this diverse names the rows instead of describing them.
 IDENTIFIER_DISTINCT = 0.95
 # Fewer values than this say nothing about how diverse a column is.
@@ -247,8 +249,9 @@ def _judge_string(name: str, strings: pa.DictionaryArray) -> Column:
         return Column(name, Role.IGNORED, "it is constant")
     if present < ENOUGH_TO_JUDGE or distinct < TEXT_DISTINCT * present:
         return Column(name, Role.CATEGORY)
-    words = pc.count_substring_regex(strings.dictionary, r"\S+").to_numpy(zero_copy_only=False)
-    if words @ counts >= TEXT_WORDS * present:
+    words = pc.count_substring_regex(strings.dictionary.slice(0, WORDY_SAMPLE), r"\S+").to_numpy(zero_copy_only=False)
+    counts = counts[:WORDY_SAMPLE]
+    if words @ counts >= TEXT_WORDS * counts.sum():
         return Column(name, Role.TEXT)
     if distinct >= IDENTIFIER_DISTINCT * present:
         return Column(name, Role.IGNORED, "nearly all its values are different")
