@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .data.feed import ORDERS
 from .descent.losses import LOSSES
 from .descent.optimizers import OPTIMIZERS
@@ -73,7 +75,10 @@ def machine_memory() -> int:
         return 4 * 10**9
 
 
-def _names(value: str | Sequence[str]) -> tuple[str, ...]:
+_COLUMNS = ("numeric", "categorical", "text", "ignore")
+
+
+def _names(value: str | Collection[str]) -> tuple[str, ...]:
     return tuple(value.split(",")) if isinstance(value, str) else tuple(value)
 
 
@@ -111,7 +116,13 @@ class Settings:
     progress: Callable[[dict[str, Any]], None] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Check every value."""
+        """Check every value; NumPy's numbers become Python's, and a column may be named alone."""
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if name in _COLUMNS:
+                object.__setattr__(self, name, _names(value))
+            elif isinstance(value, np.generic):
+                object.__setattr__(self, name, value.item())
         one_of("task", self.task, TASKS)
         if self.loss is not None:
             one_of("loss", self.loss, tuple(LOSSES))
@@ -138,7 +149,7 @@ class Settings:
     def _check_columns(self) -> None:
         """Refuse a column that is asked to be two things."""
         asked = [("target", [self.target]), ("weight", [self.weight])]
-        asked += [(name, list(getattr(self, name))) for name in ("numeric", "categorical", "text", "ignore")]
+        asked += [(name, list(getattr(self, name))) for name in _COLUMNS]
         roles: dict[str, str] = {}
         for role, columns in asked:
             for column in columns:
