@@ -107,7 +107,7 @@ def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) ->
 
     with progress.display(quiet=quiet) as show:
         result = train(_place(data), progress=show, **settings)
-    click.echo(json.dumps(result.summary) if as_json else printout.training(result.summary, result.record))
+    click.echo(_json(result.summary) if as_json else printout.training(result.summary, result.record))
     if result.summary["outcome"] == "interrupted":
         return _complain(INTERRUPTED, f"interrupted; the best model so far is saved in {result.summary['model']}")
     return DONE
@@ -145,7 +145,7 @@ def evaluate(model: str, data: tuple[str, ...], as_json: bool, **reading: Any) -
     from .model import Model
 
     scores = Model.load(model).evaluate(_place(data), **_given(reading))
-    click.echo(json.dumps(scores) if as_json else printout.scores(scores))
+    click.echo(_json(scores) if as_json else printout.scores(scores))
 
 
 @commands.command()
@@ -172,6 +172,12 @@ def warmup() -> None:
 
 def _place(data: tuple[str, ...]) -> str | list[str]:
     return data[0] if len(data) == 1 else list(data)
+
+
+def _json(value: dict[str, Any]) -> str:
+    from .race.record import plain
+
+    return json.dumps(plain(value))
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
