@@ -379,3 +379,9 @@ def test_kernels_are_compiled_for_one_kind_of_array_alone(tmp_path: Path) -> Non
         for more in ({}, {"order": "keep", "holdout": "none"}):
             quick(source, **options, **more)
     assert len(dense.advance_dense.signatures) == known
+
+
+def test_weights_that_are_all_zero_are_refused() -> None:
+    X, y = BINARY
+    with pytest.raises(DataError, match="weight"):
+        quick((X, y, np.zeros(len(y))))
