@@ -183,13 +183,19 @@ iterations. SGDClassifier's default, the hinge loss, gives no probabilities, hen
 """
 
 
+def keep(path: Path, answers: dict[str, dict[str, Any]]) -> None:
+    """Write all figures so far to a file, with the machine and the versions."""
+    figures = {"machine": results.machine(), "versions": results.versions(), "sets": answers}
+    path.write_text(json.dumps(figures, indent=1) + "\n")
+
+
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [dataset.name for dataset in SETS]
     parser.add_argument("--only", action="append", metavar="NAME", choices=names, help=f"one of {', '.join(names)}")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="train with the seeds 0 to N − 1")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file, after each set")
     parser.add_argument(
         "--peers", type=Path, metavar="FILE", help="take the peers' figures from an earlier --json file"
     )
@@ -220,12 +226,11 @@ def main() -> int:
             answers[dataset.name] = run_set(
                 dataset, Path(os.environ["SCHUSS_DATA"]), folder, arguments.seeds, earlier.get(dataset.name)
             )
+            if arguments.json:
+                keep(arguments.json, answers)
     only = "".join(f" --only {name}" for name in arguments.only or ())
     text = page(answers, f"python benchmarks/real_data.py{only} --seeds {arguments.seeds}")
     print(text)
-    if arguments.json:
-        figures = {"machine": results.machine(), "versions": results.versions(), "sets": answers}
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
     if arguments.write:
         results.write_section(TITLE, text)
     return 0 if all(is_met(dataset, answers[dataset.name]) for dataset in chosen) else 1
