@@ -303,6 +303,9 @@ def _require_rows(feed: Feed, source: Source) -> None:
     """Refuse data that leave nothing to learn from."""
     if feed.training_rows == 0:
         raise DataError(f"{source.parts[0]} has no row with a target to learn from")
+    held_out = feed.select
+    if not feed.counts.goals.any() or (held_out is not None and not held_out.weights.any()):
+        raise DataError(f"{source.parts[0]} has no row with a weight above zero to learn from or to judge by")
 
 
 def _goals(feed: Feed, encoder: Encoder) -> tuple[NDArray[np.float64] | None, float]:
@@ -312,12 +315,21 @@ def _goals(feed: Feed, encoder: Encoder) -> tuple[NDArray[np.float64] | None, fl
 
 
 def _constant_loss(loss: Loss, constant: NDArray[np.float64], feed: Feed) -> float:
-    """Give the held-out loss of the constant prediction."""
+    """Give the loss of the constant prediction on the held-out rows, without such on the training rows."""
     rows = feed.select
     if rows is None:
-        return float("inf")
+        return _constant_training_loss(loss, constant, feed)
     scores = np.repeat(constant[None, :], len(rows.targets), axis=0)
     return float(np.average(values_and_gradients(loss, scores, rows.targets)[0], weights=rows.weights))
+
+
+def _constant_training_loss(loss: Loss, constant: NDArray[np.float64], feed: Feed) -> float:
+    """Give it from the weights of the classes; standardised targets have a variance of about one."""
+    if not loss.classification:
+        return 0.5
+    goals = feed.counts.goals
+    scores = np.repeat(constant[None, :], len(goals), axis=0)
+    return float(np.average(values_and_gradients(loss, scores, np.arange(len(goals)))[0], weights=goals))
 
 
 def _contenders(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> list[Contender]:

@@ -30,8 +30,11 @@ FIRST_LEG_ROWS = 65_536
 ENOUGH_ROWS = 64
 """With `--epochs auto`, training ends at the latest after so many times the rows of the first leg."""
 
-STILL_FALLING = 0.002
-"""A leg was worth its rows if it lowered the best held-out loss by this share."""
+STILL_FALLING = 0.001
+"""A leg was worth its rows if it lowered the best held-out loss by this share of what is gained over the constant prediction.
+
+Counted in the loss itself, a loss near zero would go on falling by a percent of nothing for a hundred epochs.
+"""
 
 EVALUATIONS = 16
 """How often the held-out rows are looked at in a leg, at most."""
@@ -156,7 +159,8 @@ def run_race(
         _keep(race, now, survivors(now), "behind")
     champion = race.champion
     assert champion is not None
-    return Finish(champion, outcome, _advice(outcome, before, champion), race.rows, race.epochs)
+    falling = before is None or _still_falling(race, before)
+    return Finish(champion, outcome, _advice(outcome, falling), race.rows, race.epochs)
 
 
 class _Item(NamedTuple):
@@ -378,9 +382,7 @@ def _why_stop(race: _Race, before: Champion | None) -> str | None:
         return "epochs done"
     if race.feed.epochs_at_most is not None and race.epoch >= race.feed.epochs_at_most:
         return "end of the stream"
-    champion = race.champion
-    assert champion is not None
-    if before is not None and champion.loss > before.loss - STILL_FALLING * abs(before.loss):
+    if before is not None and not _still_falling(race, before):
         return "converged"
     if race.rows >= ENOUGH_ROWS * max(FIRST_LEG_ROWS, race.feed.training_rows):
         return "epochs done"
@@ -391,9 +393,15 @@ def _why_stop(race: _Race, before: Champion | None) -> str | None:
     return None
 
 
-def _advice(outcome: str, before: Champion | None, champion: Champion) -> str:
+def _still_falling(race: _Race, before: Champion) -> bool:
+    """Whether the last leg has lowered the best held-out loss by what counts."""
+    assert race.champion is not None
+    gained = max(race.constant_loss - race.champion.loss, 0.0)
+    return before.loss - race.champion.loss > STILL_FALLING * gained
+
+
+def _advice(outcome: str, falling: bool) -> str:
     """Say in a sentence what the outcome means for the next training."""
-    falling = before is None or champion.loss < before.loss - STILL_FALLING * abs(before.loss)
     if outcome == "converged":
         return "the held-out loss no longer falls: more epochs would not help"
     if outcome in ("time limit", "interrupted") and falling:

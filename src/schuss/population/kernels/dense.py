@@ -27,7 +27,10 @@ def step_feature(rule, like, scalars, lanes, weights, slots, gradient):
 
 @kernel()
 def step_features(rule, like, scalars, weights, slots, gradient, first, last):
-    """Apply the rule to the features from `first` to before `last`; `gradient` `(features, outputs · lanes)`."""
+    """Apply the rule to the features from `first` to before `last`; `gradient` `(features, outputs · lanes)`.
+
+    A kernel of its own: within a larger one LLVM gives up proving that its arrays do not overlap, and vectorises nothing.
+    """
     lanes = np.uint64(scalars.shape[1])
     local = stack_table(like[0])
     fill(local, scalars)

@@ -27,6 +27,7 @@ _L6, _L7, _L8 = F(2.0000714765e-1), F(-2.4999993993e-1), F(3.3333331174e-1)
 _SQRT_HALF = F(0.707106781186547524)
 _ZERO, _HALF, _ONE, _INFINITY, _NAN = F(0), F(0.5), F(1), F(np.inf), F(np.nan)
 _TINY = F(1.1754944e-38)
+_LARGEST_EXPONENT = F(127)
 _BIAS, _MANTISSA_BITS = np.int32(127), np.int32(23)
 _MANTISSA, _HALF_EXPONENT, _BIAS_HALF = np.int32(0x007FFFFF), np.int32(0x3F000000), np.int32(126)
 
@@ -67,12 +68,10 @@ def exp_float32(x):
     clipped = select(x > _EXP_LOWEST, x, _EXP_LOWEST)
     clipped = select(clipped < _EXP_HIGHEST, clipped, _EXP_HIGHEST)
     n = np.floor(clipped * _LOG2_E + _HALF)
+    n = select(n < _LARGEST_EXPONENT, n, _LARGEST_EXPONENT)  # 2^128 overflows where e^x is still finite
     r = clipped - n * _LN2_HIGH - n * _LN2_LOW
     p = ((((_E0 * r + _E1) * r + _E2) * r + _E3) * r + _E4) * r + _E5
-    # Two factors, one after the other: 2^n alone overflows at n = 128, where e^x is still finite.
-    half = np.int32(n) >> np.int32(1)
-    result = (p * r * r + r + _ONE) * _float_of_bits((half + _BIAS) << _MANTISSA_BITS)
-    result *= _float_of_bits((np.int32(n) - half + _BIAS) << _MANTISSA_BITS)
+    result = (p * r * r + r + _ONE) * _float_of_bits((np.int32(n) + _BIAS) << _MANTISSA_BITS)
     result = select(x < _EXP_LOWEST, _ZERO, result)
     result = select(x > _EXP_HIGHEST, _INFINITY, result)
     return select(x == x, result, _NAN)

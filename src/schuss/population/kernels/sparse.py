@@ -23,15 +23,65 @@ def score_row(indices, values, weights, out):
             out[c] += x * line[c]
 
 
+@kernel()
+def step_listed(rule, like, scalars, weights, slots, gradient, features):
+    """Apply the rule to the listed features; line i of `gradient` `(…, outputs · lanes)` belongs to `features[i]`."""
+    lanes = np.uint64(scalars.shape[1])
+    local = stack_table(like[0])
+    fill(local, scalars)
+    for i in range(np.uint64(len(features))):
+        f = np.uint64(features[i])
+        step_feature(rule, like, local, lanes, weights[f], slots[:, f], gradient[i])
+
+
+@kernel()
+def rest_features(rule, like, scalars, totals, weights, slots, features):
+    """Catch the listed features up over steps that did not touch them; `totals` `(…, lanes)` sums the rates of these steps."""
+    lanes = np.uint64(scalars.shape[1])
+    columns = np.uint64(weights.shape[1])
+    local = stack_table(like[0])
+    fill(local, scalars)
+    for i in range(np.uint64(len(features))):
+        f = np.uint64(features[i])
+        w, memory, total = weights[f], slots[:, f], totals[i]
+        for offset in range(np.uint64(0), columns, lanes):
+            for k in range(lanes):
+                c = offset + k
+                new, after = rest(rule, gather(local, k, like[0]), total[k], w[c], gather(memory, c, like[1]))
+                w[c] = new
+                scatter(memory, c, after)
+
+
 @inlined
-def rest_feature(rule, like, scalars, totals, lanes, weights, slots):
-    """Catch one feature up over steps that did not touch it; `totals` `(lanes,)` is the sum of their rates."""
-    for offset in range(np.uint64(0), np.uint64(len(weights)), lanes):
-        for k in range(lanes):
-            c = offset + k
-            w, after = rest(rule, gather(scalars, k, like[0]), totals[k], weights[c], gather(slots, c, like[1]))
-            weights[c] = w
-            scatter(slots, c, after)
+def gather_gradients(indptr, indices, values, start, stop, scores, place, features, gradient):
+    """Add up the gradients of the features of a mini-batch, each in a line of its own; give their number.
+
+    place : `(all features,)`, the line of each feature, -1 for those without one; features : the feature of each line.
+    """
+    count = 0
+    for r in range(start, stop):
+        d = scores[r - start]
+        for n in range(indptr[r], indptr[r + 1]):
+            f = indices[n]
+            if place[f] < 0:
+                place[f] = count
+                features[count] = f
+                gradient[count] = np.float32(0.0)
+                count += 1
+            line = gradient[place[f]]
+            x = values[n]
+            for c in range(np.uint64(len(d))):
+                line[c] += x * d[c]
+    return count
+
+
+@inlined
+def most_entries(indptr, rows, batch):
+    """Count the nonzeros of the fullest mini-batch."""
+    most = 0
+    for start in range(0, rows, batch):
+        most = max(most, indptr[min(start + batch, rows)] - indptr[start])
+    return most
 
 
 @kernel()
@@ -45,96 +95,67 @@ def advance_lazily(
     all earlier steps, summed up to the start of each chunk; `seen` `(features,)`: the chunk up to whose start a feature is
     up to date. With these two tables, what a feature missed is a difference of sums, however long ago it was touched.
     """
-    rows = len(targets)
-    features = len(weights) - 1
-    columns = weights.shape[1]
+    rows, features, columns = len(targets), len(weights) - 1, weights.shape[1]
     lanes = np.uint64(table.shape[2])
-    scores = np.empty((batch, columns), np.float32)
-    missed = np.empty(lanes, np.float32)
-    touched = np.empty(min(features, len(indices)), np.int64)
-    touched_count = 0
+    most = max(min(features, most_entries(indptr, rows, batch)), 1)
+    scores, gradient = np.empty((batch, columns), np.float32), np.empty((most, columns), np.float32)
+    touched, touched_count = np.empty(min(features, len(indices)), np.int64), 0
     last = np.zeros(features, np.int32)  # the step of this chunk up to whose start a touched feature is up to date
-    place = np.full(features, -1, np.int32)  # where a feature's gradient is gathered, within a batch
-    most = 0
-    for start in range(0, rows, batch):
-        most = max(most, indptr[min(start + batch, rows)] - indptr[start])
-    gradient = np.empty((min(features, most) if batch > 1 else 1, columns), np.float32)
-    in_batch = np.empty(len(gradient), np.int64)
-    intercept_gradient = np.empty(columns, np.float32)
-    local, free = stack_table(like[0]), stack_table(like[0])
+    place = np.full(features, -1, np.int32)
+    listed, missed = np.empty(most, np.int64), np.empty((most, lanes), np.float32)
+    intercept, intercept_gradient = np.array([features]), np.empty((1, columns), np.float32)
     for step in range((rows + batch - 1) // batch):
-        start = step * batch
-        stop = min(start + batch, rows)
+        start, stop = step * batch, min(step * batch + batch, rows)
+        late = 0
+        for n in range(indptr[start], indptr[stop]):
+            f = indices[n]
+            if seen[f] <= chunk:  # touched for the first time in this chunk
+                for k in range(lanes):
+                    missed[late, k] = np.float32(before[chunk, k] - before[seen[f], k]) + sums[step, k]
+                seen[f] = chunk + 1
+                touched[touched_count] = f
+                touched_count += 1
+            elif last[f] < step:
+                for k in range(lanes):
+                    missed[late, k] = sums[step, k] - sums[last[f], k]
+            else:
+                continue
+            last[f] = step
+            listed[late] = f
+            late += 1
+        rest_features(rule, like, table[step], missed, weights, slots, listed[:late])
         s = scores[: stop - start]
-        fill(local, table[step])
-        fill(free, free_table[step])
         for r in range(start, stop):
-            for n in range(indptr[r], indptr[r + 1]):
-                f = indices[n]
-                if seen[f] <= chunk:
-                    for k in range(lanes):
-                        missed[k] = np.float32(before[chunk, k] - before[seen[f], k]) + sums[step, k]
-                    seen[f] = chunk + 1
-                    touched[touched_count] = f
-                    touched_count += 1
-                elif last[f] < step:
-                    for k in range(lanes):
-                        missed[k] = sums[step, k] - sums[last[f], k]
-                else:
-                    continue
-                last[f] = step
-                rest_feature(rule, like, local, missed, lanes, weights[f], slots[:, f])
             s[r - start] = weights[features]
             score_row(indices[indptr[r] : indptr[r + 1]], values[indptr[r] : indptr[r + 1]], weights, s[r - start])
         learn_from_scores(loss, s, targets[start:stop], row_weights[start:stop], lanes, tally)
-        intercept_gradient[:] = s.sum(axis=0)
-        if batch == 1:
-            for n in range(indptr[start], indptr[stop]):
-                f = indices[n]
-                gradient[0] = values[n] * s[0]
-                step_feature(rule, like, local, lanes, weights[f], slots[:, f], gradient[0])
-                last[f] = step + 1
-        else:
-            count = 0
-            for r in range(start, stop):
-                for n in range(indptr[r], indptr[r + 1]):
-                    f = indices[n]
-                    if place[f] < 0:
-                        place[f] = count
-                        in_batch[count] = f
-                        gradient[count] = np.float32(0.0)
-                        count += 1
-                    line = gradient[place[f]]
-                    x = values[n]
-                    for c in range(columns):
-                        line[c] += x * s[r - start, c]
-            for i in range(count):
-                f = in_batch[i]
-                step_feature(rule, like, local, lanes, weights[f], slots[:, f], gradient[i])
-                last[f] = step + 1
-                place[f] = -1
-        step_feature(rule, like, free, lanes, weights[features], slots[:, features], intercept_gradient)
+        count = gather_gradients(indptr, indices, values, start, stop, s, place, listed, gradient)
+        step_listed(rule, like, table[step], weights, slots, gradient, listed[:count])
+        for f in listed[:count]:
+            last[f] = step + 1
+            place[f] = -1
+        intercept_gradient[0] = s.sum(axis=0)
+        step_listed(rule, like, free_table[step], weights, slots, intercept_gradient, intercept)
     steps = len(sums) - 1
+    final = np.empty((touched_count, lanes), np.float32)
     for i in range(touched_count):
-        f = touched[i]
-        if last[f] < steps:
-            for k in range(lanes):
-                missed[k] = sums[steps, k] - sums[last[f], k]
-            rest_feature(rule, like, local, missed, lanes, weights[f], slots[:, f])
+        for k in range(lanes):
+            final[i, k] = sums[steps, k] - sums[last[touched[i]], k]
+    rest_features(rule, like, table[steps - 1], final, weights, slots, touched[:touched_count])
 
 
 @kernel()
 def catch_up(rule, like, scalars, before, seen, chunk, weights, slots):
     """Bring every feature up to date at the start of a chunk: before weights are read as a whole."""
     lanes = np.uint64(scalars.shape[1])
-    local = stack_table(like[0])
-    fill(local, scalars)
-    missed = np.empty(lanes, np.float32)
+    missed = np.empty((1, lanes), np.float32)
+    feature = np.empty(1, np.int64)
     for f in range(len(seen)):
         if seen[f] < chunk:
             for k in range(lanes):
-                missed[k] = np.float32(before[chunk, k] - before[seen[f], k])
-            rest_feature(rule, like, local, missed, lanes, weights[f], slots[:, f])
+                missed[0, k] = np.float32(before[chunk, k] - before[seen[f], k])
+            feature[0] = f
+            rest_features(rule, like, scalars, missed, weights, slots, feature)
             seen[f] = chunk
 
 
