@@ -166,7 +166,7 @@ def test_files_without_a_header(place: Path, tmp_path: Path, capsys: pytest.Capt
 
 def test_console_without_greek_letters(tmp_path: Path) -> None:
     (tmp_path / "greek.csv").write_text("λ,y\n" + "0.5,a\n1.5,b\n" * 50, encoding="utf-8")
-    main(["train", str(tmp_path / "greek.csv"), "--target", "y", "--out", str(tmp_path / "run"), "--quiet"])
+    main(["train", str(tmp_path / "greek.csv"), "--target", "y", "--epochs", "1", "--out", str(tmp_path / "run"), "-q"])
     explain = [*SCHUSS, "explain", tmp_path / "run"]
     done = subprocess.run(explain, capture_output=True, check=True, env=os.environ | {"PYTHONIOENCODING": "cp1252"})
     assert rb"\u03bb" in done.stdout
