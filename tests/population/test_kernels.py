@@ -202,6 +202,5 @@ def test_the_update_stays_in_single_precision(case: RuleCase) -> None:
 
 
 @on_x86
-@pytest.mark.xfail(reason="LLVM does not know the strides of slots[:, f]: 137 ns a feature, not 20", strict=True)
 def test_adaptive_updates_are_vectorised() -> None:
     assert re.search(r"v?sqrtps", assembly_of_the_update(RULES_BY_NAME["adam"]))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["absolute", "constant", "exp", "log", "log1p", "maximum", "sqrt", "where"]
+__all__ = ["absolute", "constant", "exp", "expm1", "log", "log1p", "maximum", "sqrt", "where"]
 
 
 def _is_tensor(x: Any) -> bool:
@@ -28,6 +28,11 @@ def constant(value: float, x: Any) -> Any:
 def exp(x: Any) -> Any:
     """Give eˣ."""
     return x.exp() if _is_tensor(x) else np.exp(x)
+
+
+def expm1(x: Any) -> Any:
+    """Give eˣ − 1, exact for small x."""
+    return x.expm1() if _is_tensor(x) else np.expm1(x)
 
 
 def log(x: Any) -> Any:

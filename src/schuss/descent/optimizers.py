@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schuss.descent.ops import sqrt
-from schuss.descent.penalties import shrink
+from schuss.descent.penalties import l2_step
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "Momentum", "Optimizer"]
 
@@ -55,31 +55,31 @@ def _table(*scalars: Array) -> Array:
 
 
 class SGD(NamedTuple):
-    """Plain stochastic gradient descent: w ← shrink(w) − η g (Robbins and Monro 1951).
+    """Plain stochastic gradient descent: w ← w + l2_step(w) − η g (Robbins and Monro 1951).
 
     >>> rule = SGD()
-    >>> w, _ = rule.update((0.5, 1.0), 2.0, 0.1, ())
+    >>> w, _ = rule.update((0.5, 0.0), 2.0, 0.1, ())
     >>> float(w)
     1.95
     """
 
-    scalar_names = ("rate", "keep", "l2")
+    scalar_names = ("rate", "pull", "l2")
     slot_names = ()
     carry_start = ()
     lazy = True
 
     def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
-        """Give η and the factor exp(−λ₂ η) by which the penalty shrinks every weight."""
-        return carry, _table(rate, np.exp(-l2 * rate), l2)
+        """Give η, exp(−λ₂ η) − 1 by which the penalty pulls every weight, and λ₂."""
+        return carry, _table(rate, np.expm1(-l2 * rate), l2)
 
     def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
         """Step along the gradient."""
-        rate, keep = s[0], s[1]
-        return w * keep - rate * g, slots
+        rate, pull = s[0], s[1]
+        return w + (w * pull - rate * g), slots
 
     def rest(self, s: Any, total: Any, w: Any, slots: Any) -> tuple[Any, Any]:
         """Only the penalty moves an untouched weight."""
-        return shrink(w, s[2], total), slots
+        return w + l2_step(w, s[2], total), slots
 
 
 class Momentum(NamedTuple):
@@ -91,21 +91,21 @@ class Momentum(NamedTuple):
 
     momentum: Any = 0.9
 
-    scalar_names = ("rate", "keep", "momentum")
+    scalar_names = ("rate", "pull", "momentum")
     slot_names = ("velocity",)
     carry_start = ()
     lazy = False
 
     def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
-        """Give η, exp(−λ₂ η/(1 − μ)) and μ."""
+        """Give η, exp(−λ₂ η/(1 − μ)) − 1 and μ."""
         mu = np.asarray(self.momentum, np.float64)
-        return carry, _table(rate, np.exp(-l2 * rate / (1.0 - mu)), mu)
+        return carry, _table(rate, np.expm1(-l2 * rate / (1.0 - mu)), mu)
 
     def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
         """Add the gradient to the velocity and move along it."""
-        rate, keep, mu = s[0], s[1], s[2]
+        rate, pull, mu = s[0], s[1], s[2]
         velocity = mu * slots[0] + g
-        return w * keep - rate * velocity, (velocity,)
+        return w + (w * pull - rate * velocity), (velocity,)
 
 
 class Adagrad(NamedTuple):
@@ -130,11 +130,11 @@ class Adagrad(NamedTuple):
         rate, l2, epsilon = s[0], s[1], s[2]
         total = slots[0] + g * g
         own_rate = rate / (sqrt(total) + epsilon)
-        return shrink(w, l2, own_rate) - own_rate * g, (total,)
+        return w + (l2_step(w, l2, own_rate) - own_rate * g), (total,)
 
     def rest(self, s: Any, total: Any, w: Any, slots: Any) -> tuple[Any, Any]:
         """Only the penalty moves an untouched weight, at its own rate."""
-        return shrink(w, s[1], total / (sqrt(slots[0]) + s[2])), slots
+        return w + l2_step(w, s[1], total / (sqrt(slots[0]) + s[2])), slots
 
 
 class Adam(NamedTuple):
@@ -179,7 +179,7 @@ class Adam(NamedTuple):
         mean = s[2] * slots[0] + s[3] * g
         square = s[4] * slots[1] + s[5] * (g * g)
         own_rate = s[0] / (sqrt(square) * s[7] + s[8])
-        return shrink(w, s[1], own_rate) - own_rate * (mean * s[6]), (mean, square)
+        return w + (l2_step(w, s[1], own_rate) - own_rate * (mean * s[6])), (mean, square)
 
 
 OPTIMIZERS: dict[str, type[Any]] = {"sgd": SGD, "momentum": Momentum, "adagrad": Adagrad, "adam": Adam}

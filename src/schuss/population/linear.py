@@ -25,6 +25,10 @@ LANES = 16
 """Runs in a block: sixteen float32 weights fill a cache line of 64 bytes. A few finalists get narrower blocks."""
 
 
+MOST_CHUNKS = 256
+"""Chunks after which a lazy rule catches every weight up, so that the table of what they missed stays short."""
+
+
 def _lanes_for(runs: int) -> int:
     """Give the width of the blocks for so many runs."""
     return next((lanes for lanes in (4, 8) if runs <= lanes), LANES)
@@ -152,6 +156,8 @@ class Linear:
     def _advance_block(self, state: LinearState, b: int, chunk: Chunk, tally: NDArray[np.float64]) -> Block:
         """Learn from a chunk with one block."""
         block = state.blocks[b]
+        if len(block.before) > MOST_CHUNKS:
+            block = self._up_to_date(state, b)
         rates = self._rates(state, b, len(chunk.targets))
         carry, table = self.rule.scalars(block.carry, rates, _l2(state.runs, b, state.lanes))
         free_table = self.rule.scalars(block.carry, rates, np.zeros(state.lanes))[1]

@@ -9,20 +9,21 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  (the BLAS that `np.dot` calls here, loaded so that its threads can be limited)
 
-from schuss.population.kernels.dispatch import fill, gather, scatter, stack_table, update
+from schuss.population.kernels.dispatch import fill, gather, gather_slots, scatter_slots, stack_table, update
 from schuss.population.kernels.options import inlined, kernel
 from schuss.population.kernels.scores import learn_from_scores, losses_of_scores
 
 
 @inlined
-def step_feature(rule, like, scalars, lanes, weights, slots, gradient):
-    """Apply the rule to one feature's weights `(outputs · lanes,)`; `slots` `(S, same)`, `scalars` on the stack."""
-    for offset in range(np.uint64(0), np.uint64(len(weights)), lanes):
+def step_feature(rule, like, scalars, lanes, weights, slots, f, gradient):
+    """Apply the rule to the weights of feature `f`; `gradient` `(outputs · lanes,)`, `scalars` on the stack."""
+    for offset in range(np.uint64(0), np.uint64(weights.shape[1]), lanes):
         for k in range(lanes):
             c = offset + k
-            w, after = update(rule, gather(scalars, k, like[0]), weights[c], gradient[c], gather(slots, c, like[1]))
-            weights[c] = w
-            scatter(slots, c, after)
+            memory = gather_slots(slots, f, c, like[1])
+            w, after = update(rule, gather(scalars, k, like[0]), weights[f, c], gradient[c], memory)
+            weights[f, c] = w
+            scatter_slots(slots, f, c, after)
 
 
 @kernel()
@@ -35,7 +36,7 @@ def step_features(rule, like, scalars, weights, slots, gradient, first, last):
     local = stack_table(like[0])
     fill(local, scalars)
     for f in range(np.uint64(first), np.uint64(last)):
-        step_feature(rule, like, local, lanes, weights[f], slots[:, f], gradient[f])
+        step_feature(rule, like, local, lanes, weights, slots, f, gradient[f])
 
 
 @kernel()

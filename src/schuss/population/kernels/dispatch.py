@@ -20,7 +20,7 @@ from numba.np.arrayobj import make_array, populate_array
 from schuss.descent import penalties
 from schuss.population.kernels.options import compiled_form_of, inlined
 
-inlined(penalties.shrink)
+inlined(penalties.l2_step)
 
 
 def _formula(rule, name):
@@ -111,20 +111,43 @@ def _gather(table, column, like):
     def filled(table, column, like):
         values = like
         for i in range(len(like)):
-            values = tuple_setitem(values, i, table[i, column])
+            values = tuple_setitem(values, i, table[np.uint64(i), column])
         return values
 
     return filled
 
 
-def scatter(table, column, values):
-    """Write a tuple into `table[:, column]`."""
+def gather_slots(slots, feature, column, like):
+    """Give the tuple of `slots[:, feature, column]`; `like` is a tuple of that length.
+
+    Indexed in full: `slots[:, feature]` is an array whose strides LLVM does not know, and the loop over the runs would not
+    be vectorised (Adagrad 16 against 120 ns a feature of sixteen runs, Adam 20 against 137).
+    """
+    return tuple(slots[i, feature, column] for i in range(len(like)))
+
+
+@compiled_form_of(gather_slots)
+def _gather_slots(slots, feature, column, like):
+    if len(like) == 0:
+        return lambda slots, feature, column, like: ()
+
+    def filled(slots, feature, column, like):
+        values = like
+        for i in range(len(like)):
+            values = tuple_setitem(values, i, slots[np.uint64(i), feature, column])
+        return values
+
+    return filled
+
+
+def scatter_slots(slots, feature, column, values):
+    """Write a tuple into `slots[:, feature, column]`."""
     for i in range(len(values)):
-        table[i, column] = values[i]
+        slots[np.uint64(i), feature, column] = values[i]
 
 
-@compiled_form_of(scatter)
-def _scatter(table, column, values):
+@compiled_form_of(scatter_slots)
+def _scatter_slots(slots, feature, column, values):
     if len(values) == 0:  # an empty tuple has no items that could be typed
-        return lambda table, column, values: None
-    return scatter
+        return lambda slots, feature, column, values: None
+    return scatter_slots

@@ -63,17 +63,31 @@ def select(typingctx, condition, x, y):
 
 
 @inlined
-def exp_float32(x):
-    """e^x = 2^n e^r with |r| ≤ ½ ln 2 and a polynomial for e^r; 0 below, inf above the range, NaN for NaN."""
+def _exp_parts(x):
+    """Give q and 2^n with e^x = 2^n (1 + q), |q| ≤ ½, for x clipped to where e^x is a normal float."""
     clipped = select(x > _EXP_LOWEST, x, _EXP_LOWEST)
     clipped = select(clipped < _EXP_HIGHEST, clipped, _EXP_HIGHEST)
     n = np.floor(clipped * _LOG2_E + _HALF)
     n = select(n < _LARGEST_EXPONENT, n, _LARGEST_EXPONENT)  # 2^128 overflows where e^x is still finite
     r = clipped - n * _LN2_HIGH - n * _LN2_LOW
     p = ((((_E0 * r + _E1) * r + _E2) * r + _E3) * r + _E4) * r + _E5
-    result = (p * r * r + r + _ONE) * _float_of_bits((np.int32(n) + _BIAS) << _MANTISSA_BITS)
-    result = select(x < _EXP_LOWEST, _ZERO, result)
+    return p * r * r + r, _float_of_bits((np.int32(n) + _BIAS) << _MANTISSA_BITS)
+
+
+@inlined
+def exp_float32(x):
+    """e^x; 0 below, inf above the range, NaN for NaN."""
+    q, power = _exp_parts(x)
+    result = select(x < _EXP_LOWEST, _ZERO, (q + _ONE) * power)
     result = select(x > _EXP_HIGHEST, _INFINITY, result)
+    return select(x == x, result, _NAN)
+
+
+@inlined
+def expm1_float32(x):
+    """e^x − 1 = 2^n q + (2^n − 1), exact for small x, where n = 0."""
+    q, power = _exp_parts(x)
+    result = select(x > _EXP_HIGHEST, _INFINITY, q * power + (power - _ONE))
     return select(x == x, result, _NAN)
 
 
@@ -104,6 +118,11 @@ def _constant(value, x):
 @compiled_form_of(ops.exp)
 def _exp(x):
     return (lambda x: exp_float32(x)) if x is types.float32 else (lambda x: np.exp(x))
+
+
+@compiled_form_of(ops.expm1)
+def _expm1(x):
+    return (lambda x: expm1_float32(x)) if x is types.float32 else (lambda x: np.expm1(x))
 
 
 @compiled_form_of(ops.log)

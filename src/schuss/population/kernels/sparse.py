@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from schuss.population.kernels.dense import step_feature, step_features
-from schuss.population.kernels.dispatch import fill, gather, rest, scatter, stack_table
+from schuss.population.kernels.dispatch import fill, gather, gather_slots, rest, scatter_slots, stack_table
 from schuss.population.kernels.options import inlined, kernel
 from schuss.population.kernels.scores import learn_from_scores, losses_of_scores
 
@@ -31,7 +31,7 @@ def step_listed(rule, like, scalars, weights, slots, gradient, features):
     fill(local, scalars)
     for i in range(np.uint64(len(features))):
         f = np.uint64(features[i])
-        step_feature(rule, like, local, lanes, weights[f], slots[:, f], gradient[i])
+        step_feature(rule, like, local, lanes, weights, slots, f, gradient[i])
 
 
 @kernel()
@@ -43,13 +43,14 @@ def rest_features(rule, like, scalars, totals, weights, slots, features):
     fill(local, scalars)
     for i in range(np.uint64(len(features))):
         f = np.uint64(features[i])
-        w, memory, total = weights[f], slots[:, f], totals[i]
+        total = totals[i]
         for offset in range(np.uint64(0), columns, lanes):
             for k in range(lanes):
                 c = offset + k
-                new, after = rest(rule, gather(local, k, like[0]), total[k], w[c], gather(memory, c, like[1]))
-                w[c] = new
-                scatter(memory, c, after)
+                memory = gather_slots(slots, f, c, like[1])
+                w, after = rest(rule, gather(local, k, like[0]), total[k], weights[f, c], memory)
+                weights[f, c] = w
+                scatter_slots(slots, f, c, after)
 
 
 @inlined
