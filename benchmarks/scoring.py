@@ -46,7 +46,8 @@ def pool(parts: list[Predictions]) -> Predictions:
 def scores(predictions: Predictions) -> dict[str, float]:
     """Give the accuracy and, with probabilities, the log loss of classes; the R² of numbers.
 
-    Probabilities are clipped to [ε, 1 − ε] with the ε of float64, as scikit-learn's log_loss clips them.
+    Probabilities are clipped to [ε, 1 − ε] with the ε of float64, as scikit-learn's log_loss clips them; `clipped`
+    counts the rows where that made the loss smaller.
     """
     truth, predicted, classes, probabilities = predictions
     if not classes:
@@ -57,5 +58,6 @@ def scores(predictions: Predictions) -> dict[str, float]:
         position = {name: column for column, name in enumerate(classes)}
         of_truth = probabilities[np.arange(len(truth)), [position[name] for name in truth]].astype(np.float64)
         epsilon = np.finfo(np.float64).eps
+        answer["clipped"] = int(np.sum(of_truth < epsilon))
         answer["log_loss"] = float(-np.mean(np.log(np.clip(of_truth, epsilon, 1 - epsilon))))
     return answer
