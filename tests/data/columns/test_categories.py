@@ -98,8 +98,7 @@ def test_layouts(sparse: bool) -> None:
     else:
         out = np.empty((4, 3), np.float32)
         column.write(prepared, slice(0, 4), out)
-        high, low = np.sqrt(3), np.sqrt(1 / 3)
-        np.testing.assert_allclose(out, [[low, -low, 0]] * 3 + [[-high, high, 0]], rtol=1e-6)
+        np.testing.assert_allclose(out, [[0.25, -0.25, 0]] * 3 + [[-0.75, 0.75, 0]], rtol=1e-6)
 
 
 def hashed(text: str) -> int:

@@ -73,7 +73,7 @@ def test_missing_numbers_are_the_mean_with_an_indicator() -> None:
     values = pa.array([1.0, None, 3.0, np.nan])
     column = NumberColumn.fit(values, PLACE, vector=False)
     rows = dense(column, values)
-    np.testing.assert_allclose(rows, [[-1, -1], [0, 1], [1, -1], [0, 1]], atol=1e-6)
+    np.testing.assert_allclose(rows, [[-0.5, -0.5], [0, 0.5], [0.5, -0.5], [0, 0.5]], atol=1e-6)
     assert [column.feature(index) for index in (0, 1)] == [("x", "per unit of x"), ("x is missing", "when missing")]
 
 
