@@ -14,7 +14,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from .data.chunk import Rows, SparseRows
+from .data.chunk import Rows, as_matrix
 from .data.encoder import Encoded, Encoder
 from .data.open import open_source
 from .data.schema import Role
@@ -177,12 +177,7 @@ class Model:
     def scores(self, rows: Rows) -> NDArray[np.float64]:
         """Compute the scores `(n, outputs)` of encoded rows."""
         slopes, intercept = self.weights[:-1], self.weights[-1].astype(np.float64)
-        if not isinstance(rows, SparseRows):
-            return rows @ slopes + intercept
-        from scipy.sparse import csr_array
-
-        matrix = csr_array((rows.values, rows.indices, rows.indptr), shape=(len(rows.indptr) - 1, rows.width))
-        return matrix @ slopes + intercept
+        return as_matrix(rows) @ slopes + intercept
 
     def evaluate(self, source: Any, **reading: Any) -> dict[str, Any]:
         """Compare the predictions for every row of `source` that has a target with the target.
@@ -233,16 +228,8 @@ class Model:
 
     def _open(self, source: Any, reading: Mapping[str, Any]) -> Source:
         """Open a source so that its columns are read as they were for training."""
-        roles = {column.name: column.role for column in self.encoder.schema.features()}
-        words = [name for name, role in roles.items() if role in (Role.CATEGORY, Role.TEXT)]
-        numbers = [name for name, role in roles.items() if role is Role.NUMBER]
-        if self.classes is None:
-            numbers.append(self.target)
-        elif isinstance(self.classes[0], str):
-            words.append(self.target)
-        told = {"svmlight_base": self.svmlight_base, "strings": words, "numbers": numbers}
-        told["header"] = self.settings.get("header", True)
-        opened = open_source(source, **(told | dict(reading)))
+        told = {"svmlight_base": self.svmlight_base, "header": self.settings.get("header", True)}
+        opened = open_source(source, **(told | self.encoder.reading() | dict(reading)))
         _require([column.name for column in self.encoder.features], opened)
         return opened
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ class Chunk(NamedTuple):
     """
 
     rows: Rows
-    targets: NDArray[np.int32] | NDArray[np.float32]
+    targets: NDArray[np.int32 | np.float32]
     weights: NDArray[np.float32]
 
 
@@ -61,7 +62,7 @@ def concatenate_rows(pieces: list[Rows]) -> Rows:
         return pieces[0]
     sparse = [piece for piece in pieces if isinstance(piece, SparseRows)]
     if not sparse:
-        return np.concatenate(pieces)
+        return np.concatenate([piece for piece in pieces if not isinstance(piece, SparseRows)])
     offsets = np.cumsum([0] + [piece.indptr[-1] for piece in sparse])
     indptr = np.concatenate([np.zeros(1, np.int64)] + [p.indptr[1:] + o for p, o in zip(sparse, offsets, strict=False)])
     return SparseRows(
@@ -70,3 +71,55 @@ def concatenate_rows(pieces: list[Rows]) -> Rows:
         np.concatenate([piece.values for piece in sparse]),
         sparse[0].width,
     )
+
+
+def as_matrix(rows: Rows) -> Any:
+    """Give rows as what multiplies with `@`: dense rows as they are, sparse ones as a SciPy matrix."""
+    if not isinstance(rows, SparseRows):
+        return rows
+    from scipy.sparse import csr_array
+
+    return csr_array((rows.values, rows.indices, rows.indptr), shape=(row_count(rows), rows.width))
+
+
+def take(chunk: Chunk, which: NDArray[Any]) -> Chunk:
+    """Take rows by a mask or by places; a mask that takes all copies nothing."""
+    if which.dtype == np.bool_:
+        if which.all():
+            return chunk
+        which = np.flatnonzero(which)
+    return Chunk(take_rows(chunk.rows, which), chunk.targets[which], chunk.weights[which])
+
+
+def join(chunks: list[Chunk]) -> Chunk:
+    """Put chunks one after the other."""
+    if len(chunks) == 1:
+        return chunks[0]
+    return Chunk(
+        concatenate_rows([chunk.rows for chunk in chunks]),
+        np.concatenate([chunk.targets for chunk in chunks]),
+        np.concatenate([chunk.weights for chunk in chunks]),
+    )
+
+
+def cut(chunk: Chunk) -> Iterator[Chunk]:
+    """Cut rows that are in training order into views of at most 8,192."""
+    for start in range(0, len(chunk.targets), CHUNK_ROWS):
+        stop = start + CHUNK_ROWS
+        yield Chunk(_between(chunk.rows, start, stop), chunk.targets[start:stop], chunk.weights[start:stop])
+
+
+def _between(rows: Rows, start: int, stop: int) -> Rows:
+    """View the rows from `start` to before `stop`, or to the last one."""
+    if not isinstance(rows, SparseRows):
+        return rows[start:stop]
+    indptr = rows.indptr[start : stop + 1]
+    entries = slice(indptr[0], indptr[-1])
+    return SparseRows(indptr - indptr[0], rows.indices[entries], rows.values[entries], rows.width)
+
+
+def size_of(chunk: Chunk) -> int:
+    """Give the bytes of a chunk."""
+    rows = chunk.rows
+    size = rows.indices.nbytes + rows.values.nbytes if isinstance(rows, SparseRows) else rows.nbytes
+    return size + chunk.targets.nbytes + chunk.weights.nbytes
