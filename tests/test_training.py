@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import schuss
-from schuss.data import feed as feed_module
+from schuss.data import shuffle
 from schuss.errors import DataError, OptionError, OutputError, TrainingError
 from schuss.race.record import read_record
 from schuss.training import Result, train
@@ -149,7 +149,7 @@ def test_streaming_gives_the_same_bits_each_time(tmp_path: Path, monkeypatch: py
     frame["y"] = np.where(frame.a + 0.3 * rng.normal(size=20_000) > 0, "yes", "no")
     frame.to_parquet(tmp_path / "t.parquet", row_group_size=1500)
     monkeypatch.setattr("schuss.training.ROWS_MEMORY", 1)
-    monkeypatch.setattr(feed_module, "BUFFER_ROWS", 3000)
+    monkeypatch.setattr(shuffle, "BUFFER_ROWS", 3000)
     results = [quick(tmp_path / "t.parquet", target="y", epochs=2, runs=8) for _ in range(2)]
     assert digest(results[0]) == digest(results[1])
     first, second = (events(result, "evaluation") for result in results)

@@ -46,7 +46,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {_reason(error)}") from error
     finally:
@@ -64,7 +64,7 @@ def _umask() -> int:
     return umask
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the rename itself durable; Windows has no such call and needs none."""
     if os.name == "nt":
         return

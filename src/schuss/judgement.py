@@ -20,9 +20,10 @@ BINS = 40
 
 
 def judge(model: Model, rows: Chunk, constant: NDArray[np.float64]) -> dict[str, Any]:
-    """Score held-out rows: `holdout` (rows, loss, metrics, the constant prediction's loss), and `confusion` or `residuals`.
+    """Score held-out rows: `holdout` (rows, losses, metrics), and `confusion` or `residuals`.
 
-    constant : the scores `(outputs,)` of the constant prediction. Losses are plain means, in the units that `evaluate` gives.
+    constant : the scores `(outputs,)` of the constant prediction, whose loss is also given. Losses are plain means, in
+    the units that `evaluate` gives.
     """
     scores = model.scores(rows.rows)
     loss = loss_for(model.loss, scores.shape[1])
@@ -62,6 +63,8 @@ def _residuals(model: Model, predicted: NDArray[Any], targets: NDArray[Any]) -> 
     counts, edges = np.histogram(actual - predicted, BINS)
     shown = np.linspace(0, len(predicted) - 1, min(POINTS_SHOWN, len(predicted))).round().astype(int)
     return {
-        "predicted": predicted[shown].tolist(), "actual": actual[shown].tolist(),
-        "edges": edges.tolist(), "counts": counts.tolist(),
-    }  # fmt: skip
+        "predicted": predicted[shown].tolist(),
+        "actual": actual[shown].tolist(),
+        "edges": edges.tolist(),
+        "counts": counts.tolist(),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -84,7 +85,7 @@ def _names(value: str | Collection[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of `schuss.train`, in the words of the command line; raises OptionError for a value that cannot be."""
+    """The options of `schuss.train`, in the words of the command line; raises OptionError at an impossible value."""
 
     target: str | None = None
     task: str = "auto"
@@ -187,9 +188,8 @@ def above(option: str, value: Any, least: float, *, exclusive: bool, whole: bool
     """Refuse what is neither 'auto' nor a (whole) number from `least` on."""
     if value == "auto" and option not in ("runs", "seed", "threads"):
         return
-    kind = "a whole number" if whole else "a number"
-    right_kind = isinstance(value, int) if whole else isinstance(value, int | float)
-    in_range = right_kind and (value > least if exclusive else value >= least) and value < float("inf")
-    if not in_range or isinstance(value, bool):
+    kind, types = ("a whole number", (int,)) if whole else ("a number", (int, float))
+    above_least = isinstance(value, types) and (value > least if exclusive else value >= least) and value < math.inf
+    if not above_least or isinstance(value, bool):
         bound = f"above {least:g}" if exclusive else f"of at least {least:g}"
         raise OptionError(f"option '--{option}' takes {kind} {bound}, not '{value}'")

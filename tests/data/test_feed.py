@@ -17,13 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
 
-from schuss.data import feed as feed_module
+from schuss.data import shuffle
 from schuss.data.chunk import CHUNK_ROWS, Chunk, SparseRows, row_count
 from schuss.data.encoder import Encoder
-from schuss.data.feed import Feed, MemoryFeed, Reader, StreamFeed, ahead, open_feed
+from schuss.data.feed import Feed, MemoryFeed, StreamFeed, open_feed
 from schuss.data.holdout import parse_holdout
 from schuss.data.open import open_source
+from schuss.data.reader import Reader
 from schuss.data.schema import Role, infer_schema
+from schuss.data.shuffle import ahead
 from schuss.errors import DataError
 
 ROWS = 30_000
@@ -137,8 +139,8 @@ def test_sorted_classes_are_mixed(places: dict[str, Any], memory: int) -> None:
 
 
 def test_a_stream_longer_than_its_buffer_is_mixed(places: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "BUFFER_ROWS", 2_000)
-    monkeypatch.setattr(feed_module, "CHUNK_ROWS", 200)
+    monkeypatch.setattr(shuffle, "BUFFER_ROWS", 2_000)
+    monkeypatch.setattr(shuffle, "CHUNK_ROWS", 200)
     feed = feed_of(places["row groups"], memory=1)
     list(feed.chunks(0))
     order = numbers(list(feed.chunks(1)))
@@ -178,8 +180,8 @@ def test_the_seed_gives_the_order(places: dict[str, Any], memory: int) -> None:
 def test_held_out_rows_seen_do_not_depend_on_how_far_a_thread_reads_ahead(
     places: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "BUFFER_ROWS", 2_000)
-    monkeypatch.setattr(feed_module, "CHUNK_ROWS", 200)
+    monkeypatch.setattr(shuffle, "BUFFER_ROWS", 2_000)
+    monkeypatch.setattr(shuffle, "CHUNK_ROWS", 200)
 
     def seen(pause: float) -> list[int]:
         feed = feed_of(places["row groups"], memory=1)

@@ -14,7 +14,8 @@ import pytest
 from schuss.data.chunk import Chunk
 from schuss.errors import TrainingError
 from schuss.population.population import Run, Tallies, WinnerState
-from schuss.race.loop import FIRST_LEG_ROWS, STILL_FALLING, Contender, Finish, Plan, run_race
+from schuss.race.legs import FIRST_LEG_ROWS, STILL_FALLING
+from schuss.race.loop import Contender, Finish, Plan, run_race
 from schuss.race.record import Recorder
 
 Curve = Callable[[int, int], float]  # run, rows of all legs → loss

@@ -131,6 +131,18 @@ class Encoder:
         extra = [self.schema.named(role) for role in (Role.TARGET, Role.WEIGHT)]
         return [column.name for column in self.features] + [name for name in extra if name is not None]
 
+    def reading(self) -> dict[str, Any]:
+        """Give the options of `open_source` by which text is read as that of the sample was."""
+        roles = {column.name: column.role for column in self.schema.features()}
+        strings = [name for name, role in roles.items() if role in (Role.CATEGORY, Role.TEXT)]
+        numbers = [name for name, role in roles.items() if role is Role.NUMBER]
+        target = [self.schema.named(Role.TARGET) or ""]
+        if self.classes is None:
+            numbers += target
+        elif isinstance(self.classes[0], str):
+            strings += target
+        return {"strings": strings, "numbers": numbers}
+
     @property
     def feature_names(self) -> list[str]:
         """The name of each feature."""

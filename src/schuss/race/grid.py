@@ -16,7 +16,8 @@ def _rate_range(optimizer: str, squared_norm: float) -> tuple[float, float]:
     """Give the lowest and highest rate worth trying.
 
     Plain steps are stable up to about 2/λ₁ ≤ 2/E‖x‖² for squared error (four times that for log loss), so their
-    rates are counted in 1/E‖x‖². Adaptive rules move each weight by about the rate itself, whatever the scale of the rows.
+    rates are counted in 1/E‖x‖². Adaptive rules move each weight by about the rate itself, whatever the scale of the
+    rows.
     """
     if optimizer == "adam":
         return 3e-4, 3.0
@@ -39,8 +40,8 @@ def default_runs(
 ) -> list[Run]:
     """Give the runs that race, shared evenly between the optimizers.
 
-    The rates of an optimizer are spaced evenly in their logarithm, and neighbours have different penalties: the best rate is
-    broad (a factor of three costs little), so that a row of rates tries every penalty near each rate.
+    The rates of an optimizer are spaced evenly in their logarithm, and neighbours have different penalties: the best
+    rate is broad (a factor of three costs little), so that a row of rates tries every penalty near each rate.
 
     count : how many runs; learning_rate, l2 : None to try a range; rows : training rows of an epoch;
     squared_norm : E‖x‖² over the training rows.

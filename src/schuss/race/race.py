@@ -62,8 +62,8 @@ def standing(losses: NDArray[np.float32], weights: NDArray[np.float32]) -> Stand
 def hopeless(now: Standing, constant_loss: float) -> NDArray[np.bool_]:
     """Say which runs can be dropped in the middle of a leg.
 
-    A run is hopeless when it is surely behind (four standard errors) and has not gained half of what the best one has over the
-    constant prediction. Less would not do: a high rate looks bad until it falls, and often wins then.
+    A run is hopeless when it is surely behind (four standard errors) and has not gained half of what the best one has
+    over the constant prediction. Less would not do: a high rate looks bad until it falls, and often wins then.
     """
     gained = np.full_like(now.means, -np.inf)
     np.subtract(constant_loss, now.means, out=gained, where=np.isfinite(now.means))

@@ -1,0 +1,89 @@
+"""The line-up of a race: its contenders, and the constant prediction that they must beat."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .data.encoder import Encoder
+from .data.feed import Feed
+from .descent.losses import Loss, constant_scores, values_and_gradients
+from .descent.optimizers import OPTIMIZERS
+from .model import outputs_of
+from .population.linear import Linear, state_bytes
+from .population.population import Run
+from .race.grid import default_runs
+from .race.loop import Contender
+from .settings import Settings
+
+__all__ = ["Constant", "constant_prediction", "line_up", "weights_bytes"]
+
+DENSE_BATCH = 32
+
+
+class Constant(NamedTuple):
+    """The best prediction that ignores the features: its scores `(outputs,)`, its loss on the rows that choose."""
+
+    scores: NDArray[np.float64]
+    loss: float
+
+
+def constant_prediction(loss: Loss, feed: Feed, encoder: Encoder) -> Constant:
+    """Learn the constant prediction from the training rows and score it, in the units of training."""
+    goals = feed.counts.goals
+    if encoder.classes is None:
+        scores = constant_scores(loss, None, float(goals[1] / max(goals[0], 1e-300)))
+    else:
+        scores = constant_scores(loss, goals, 0.0)
+    rows = feed.select
+    if rows is not None:
+        return Constant(scores, _mean_loss(loss, scores, rows.targets, rows.weights))
+    if encoder.classes is not None:
+        return Constant(scores, _mean_loss(loss, scores, np.arange(len(goals)), goals))
+    return Constant(scores, 0.5)  # standardised targets have a variance of about one
+
+
+def _mean_loss(loss: Loss, scores: NDArray[np.float64], targets: NDArray[np.generic], weights: NDArray) -> float:
+    """Give the mean loss of rows that all have the same scores."""
+    repeated = np.repeat(scores[None, :], len(targets), axis=0)
+    return float(np.average(values_and_gradients(loss, repeated, targets)[0], weights=weights))
+
+
+def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> list[Contender]:
+    """Give the runs that race, one population for each optimizer."""
+    names = _optimizers(settings, encoder)
+    runs = default_runs(
+        settings.runs,
+        optimizers=names,
+        learning_rate=None if settings.learning_rate == "auto" else float(settings.learning_rate),
+        l2=None if settings.l2 == "auto" else float(settings.l2),
+        schedule=settings.schedule,
+        batch_size=1,
+        rows=feed.training_rows,
+        squared_norm=feed.counts.squared_norm / max(feed.counts.training, 1),
+    )
+    return [_contender(name, [run for run in runs if run.optimizer == name], settings, encoder, loss) for name in names]
+
+
+def _contender(name: str, runs: list[Run], settings: Settings, encoder: Encoder, loss: Loss) -> Contender:
+    """Make the population of one optimizer; on sparse rows where weights can rest, one row at a time is natural."""
+    rule = OPTIMIZERS[name]()
+    natural = 1 if encoder.sparse and rule.lazy else DENSE_BATCH
+    batch = natural if settings.batch_size == "auto" else int(settings.batch_size)
+    population = Linear(rule, loss, encoder.width, outputs_of(encoder.classes), batch, encoder.sparse)
+    return Contender(population, population.start(tuple(run._replace(batch_size=batch) for run in runs)))
+
+
+def _optimizers(settings: Settings, encoder: Encoder) -> list[str]:
+    """Choose the optimizers: adaptive ones need no scale; on sparse rows those whose untouched weights can rest."""
+    names = [("adagrad" if encoder.sparse else "adam") if name == "auto" else name for name in settings.optimizers]
+    return list(dict.fromkeys(names))
+
+
+def weights_bytes(settings: Settings, encoder: Encoder) -> int:
+    """Give the bytes that the weights of all runs take, with what their optimizers remember."""
+    names = _optimizers(settings, encoder)
+    share = -(-settings.runs // len(names))
+    return sum(state_bytes(encoder.width, outputs_of(encoder.classes), share, name) for name in names)

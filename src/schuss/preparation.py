@@ -1,0 +1,185 @@
+"""Everything before the race: the source, the roles of its columns, the encoder, and what reads its rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from .data.encoder import Encoder
+from .data.holdout import AT_MOST, Holdout, parse_holdout
+from .data.open import open_source
+from .data.reader import Reader
+from .data.schema import Role, Schema, infer_schema
+from .data.source import Source
+from .descent.losses import LOSSES
+from .errors import DataError, OptionError
+from .folder import RunFolder
+from .lineup import weights_bytes
+from .settings import Settings
+
+__all__ = ["Prepared", "prepare"]
+
+SAMPLE_ROWS = 262_144
+
+
+class Prepared(NamedTuple):
+    """What is settled before the rows are read.
+
+    settings : the options, resolved where the data decide; loss : its name; folder : None if nothing is written;
+    reader : the source with its encoder; notices : what a person should know.
+    """
+
+    settings: Settings
+    source: Source
+    encoder: Encoder
+    loss: str
+    reader: Reader
+    folder: RunFolder | None
+    notices: tuple[str, ...]
+
+
+def prepare(place: Any, settings: Settings) -> Prepared:
+    """Settle everything that a sample of the data decides; writes nothing.
+
+    Raises DataError, OptionError or OutputError when the data, an option or the folder cannot be used.
+    """
+    holdout = parse_holdout(str(settings.holdout))
+    words = (*settings.categorical, *settings.text)
+    source = open_source(
+        place,
+        target=settings.target,
+        format=settings.format,
+        header=settings.header,
+        strings=words,
+        numbers=tuple(settings.numeric),
+    )
+    settings = replace(settings, target=settings.target or source.target)
+    folder = _folder(settings, source)
+    sample = _sample(source, settings.scan)
+    schema = _schema(source, sample, settings, holdout)
+    encoder = Encoder.fit(sample, schema, name=source.parts[0], rows_expected=_rows(source, sample))
+    settings, encoder, notices = _fit_into_memory(settings, sample, encoder, source)
+    reader = _reader(source, encoder, holdout, settings, sample)
+    loss = settings.loss or ("squared_error" if encoder.classes is None else "log_loss")
+    return Prepared(settings, source, encoder, loss, reader, folder, (*schema.notices, *notices))
+
+
+def _folder(settings: Settings, source: Source) -> RunFolder | None:
+    """Name the folder of the run."""
+    if settings.out is None:
+        return None
+    name = str(settings.out).replace("{name}", source.name).replace("{target}", str(settings.target))
+    return RunFolder(Path(name), force=settings.force)
+
+
+def _sample(source: Source, scan: bool) -> pa.Table:
+    """Take the rows from which roles and statistics come: a sample, or all of them."""
+    if scan and not source.rereadable:
+        raise OptionError("option '--scan' reads the data twice, which standard input and streams do not allow")
+    batches = [batch.table for batch in (source.batches() if scan else source.sample(SAMPLE_ROWS))]
+    return pa.Table.from_batches(batches, schema=batches[0].schema if batches else source.schema)
+
+
+def _schema(source: Source, sample: pa.Table, settings: Settings, holdout: Holdout) -> Schema:
+    """Find the roles of the columns; refuse a loss that is not for the task."""
+    asked = {
+        Role.NUMBER: settings.numeric,
+        Role.CATEGORY: settings.categorical,
+        Role.TEXT: settings.text,
+        Role.IGNORED: settings.ignore,
+    }
+    schema = infer_schema(
+        sample,
+        name=source.parts[0],
+        target=settings.target,
+        task=settings.task,
+        weight=settings.weight or getattr(source, "weight", None),
+        group=holdout.column,
+        overrides={column: role for role, columns in asked.items() for column in columns},
+    )
+    if settings.loss is not None:
+        wanted = "classification" if LOSSES[settings.loss][0].classification else "regression"
+        if wanted != schema.task:
+            raise OptionError(f"loss '{settings.loss}' is for {wanted}, and the task is {schema.task}")
+    return schema
+
+
+def _rows(source: Source, sample: pa.Table) -> int:
+    """Give the rows of a source, estimated from its bytes if need be: Arrow takes about what text takes."""
+    if source.rows is not None:
+        return source.rows
+    if source.nbytes is None or len(sample) < SAMPLE_ROWS:
+        return len(sample)
+    return max(int(source.nbytes / (sample.nbytes / len(sample))), len(sample))
+
+
+def _fit_into_memory(
+    settings: Settings, sample: pa.Table, encoder: Encoder, source: Source
+) -> tuple[Settings, Encoder, list[str]]:
+    """Keep the weights within --memory by fewer runs, then by fewer hashed features, and say so."""
+    notices: dict[str, str] = {}
+    while (size := weights_bytes(settings, encoder)) > settings.memory_bytes:
+        if settings.runs > 4:
+            settings = replace(settings, runs=max(settings.runs // 2, 4))
+            notices["runs"] = f"only {settings.runs} runs race, so that the weights fit into --memory"
+        elif encoder.hash_bits > 10:
+            bits = encoder.hash_bits - 1
+            rows = _rows(source, sample)
+            encoder = Encoder.fit(sample, encoder.schema, name=source.parts[0], rows_expected=rows, hash_bits=bits)
+            notices["bits"] = (
+                f"columns have at most {1 << bits:,} hashed features, so that the weights fit into --memory"
+            )
+        else:
+            raise OptionError(f"the weights of {settings.runs} runs take {size:,} bytes, more than --memory allows")
+    return settings, encoder, list(notices.values())
+
+
+def _reader(source: Source, encoder: Encoder, holdout: Holdout, settings: Settings, sample: pa.Table) -> Reader:
+    """Put together what reads the rows; a held-out share is lowered where it would be more than is of use."""
+    rows_known = source.rows if source.rows is not None else (len(sample) if settings.scan else None)
+    if holdout.kind == "last" and rows_known is None:
+        if not source.rereadable:
+            raise OptionError("option '--holdout last:…' needs the number of rows, which a stream does not tell")
+        rows_known = sum(batch.table.num_rows for batch in source.batches(columns=[encoder.columns[-1]]))
+    expected = rows_known or _rows(source, sample)
+    if holdout.share * expected > AT_MOST:
+        holdout = replace(holdout, share=AT_MOST / expected)
+    weights = _class_weights(encoder, sample) if settings.class_weight else None
+    held_out = None if holdout.file is None else _open_held_out(holdout.file, source, encoder, settings)
+    return Reader(source, encoder, holdout, settings.seed, weights, rows_known, expected, held_out)
+
+
+def _open_held_out(file: str, source: Source, encoder: Encoder, settings: Settings) -> Source:
+    """Open a file of held-out rows so that its columns are read as those of the source."""
+    try:
+        held_out = open_source(file, header=settings.header, svmlight_base=svmlight_base(source), **encoder.reading())
+    except DataError as error:
+        raise OptionError(
+            f"option '--holdout' takes a share such as 0.1, last:0.1, group:COLUMN, none or a file: {error}"
+        ) from error
+    lacking = [f"'{name}'" for name in encoder.columns if name not in held_out.schema.names]
+    if lacking:
+        raise DataError(f"{held_out.parts[0]} lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}")
+    return held_out
+
+
+def svmlight_base(source: Source) -> int | None:
+    """Give the index of the first feature in svmlight files, None in others."""
+    base = (source.schema.metadata or {}).get(b"schuss.svmlight_base")
+    return None if base is None else int(base)
+
+
+def _class_weights(encoder: Encoder, sample: pa.Table) -> NDArray[np.float32]:
+    """Weigh classes so that each counts the same: N / (classes · rows of the class)."""
+    if encoder.classes is None:
+        raise OptionError("option '--class-weight' is for classification")
+    counts = np.zeros(len(encoder.classes))
+    for batch in sample.to_batches(max_chunksize=65_536):
+        targets = encoder.encode(batch, where="sample", first_row=0).targets
+        counts += np.bincount(targets.astype(np.intp), minlength=len(counts))
+    return (counts.sum() / (len(counts) * np.maximum(counts, 1))).astype(np.float32)

@@ -1,0 +1,85 @@
+"""What a race is made of, and all that changes while it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..data.feed import Feed
+from ..population.population import Population, Run, WinnerState
+from .record import Recorder
+
+__all__ = ["Champion", "Contender", "Plan", "Race"]
+
+
+class Plan(NamedTuple):
+    """How long to train: so many epochs (None: until it no longer helps), at most so many seconds (None: no limit)."""
+
+    epochs: int | None
+    seconds: float | None
+
+
+@dataclass
+class Contender:
+    """A population and its state."""
+
+    population: Population
+    state: Any
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs that are still in the race."""
+        return self.state.runs
+
+
+class Champion(NamedTuple):
+    """The best finished run so far: what it is, what it learned, and how it was judged."""
+
+    run: Run
+    state: WinnerState
+    loss: float
+    rows: int
+
+
+@dataclass
+class Race:
+    """All that changes while a race goes on; losses are training's, times `unit` they are the record's."""
+
+    feed: Feed
+    contenders: list[Contender]
+    plan: Plan
+    constant_loss: float
+    record: Recorder
+    stop_requested: Callable[[], bool]
+    started: float
+    unit: float = 1.0
+    leg: int = -1
+    leg_start: int = 0
+    leg_rows: int = 0
+    planned: int = 0
+    shortened: bool = False
+    rows: int = 0
+    epoch: int = 0
+    seconds_before_leg: float = 0.0
+    champion: Champion | None = None
+    tallied: dict[int, float] = field(default_factory=dict)
+    tallied_weight: float = 0.0
+    last_told: float = 0.0
+    best_loss: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since training was asked for."""
+        return time.monotonic() - self.started
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs that are still in the race, in the order of their losses' columns."""
+        return [run for contender in self.contenders for run in contender.runs]
+
+    @property
+    def epochs(self) -> float:
+        """Epochs that each finalist has seen."""
+        return self.rows / max(self.feed.training_rows, 1)
