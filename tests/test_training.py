@@ -119,6 +119,22 @@ def test_record_tells_the_story_in_order() -> None:
     assert finish["holdout"]["select_loss"] == last[str(finish["winner"])]
 
 
+def test_losses_of_the_record_are_in_the_units_of_the_data() -> None:
+    X, y = load_diabetes(return_X_y=True)
+    heard: list[dict[str, Any]] = []
+    result = quick((X, 1000 * y), runs=8, epochs=20, progress=heard.append)
+    holdout, data = result.summary["holdout"], events(result, "data")[0]
+    variance = float(np.var(1000 * y))
+    assert data["constant_loss"] == pytest.approx(variance, rel=0.4)
+    assert holdout["constant_loss"] == pytest.approx(variance, rel=0.4)
+    losses = [loss for event in events(result, "evaluation") for loss in event["holdout_loss"].values()]
+    trained = [loss for event in events(result, "evaluation") for loss in event["train_loss"].values()]
+    dropped = [event["holdout_loss"] for event in events(result, "drop")]
+    told = [event["best_loss"] for event in heard if event["event"] == "progress" and event["best_loss"] is not None]
+    for loss in filter(None, [*losses, *trained, *dropped, *told, holdout["select_loss"], holdout["loss"]]):
+        assert 0.1 * variance < loss < 1e3 * variance
+
+
 def test_the_reported_loss_is_that_of_rows_nobody_chose_by() -> None:
     result = quick()
     evaluated = result.model.evaluate(BINARY)

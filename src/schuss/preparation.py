@@ -62,8 +62,9 @@ def prepare(place: Any, settings: Settings) -> Prepared:
     folder = _folder(settings, source)
     sample = _sample(source, settings.scan)
     schema = _schema(source, sample, settings, holdout)
-    encoder = Encoder.fit(sample, schema, name=source.parts[0], rows_expected=_rows(source, sample))
-    settings, encoder, notices = _fit_into_memory(settings, sample, encoder, source)
+    labels = _labels(source, sample, schema, settings.scan)
+    encoder = _fit(source, sample, schema, labels)
+    settings, encoder, notices = _fit_into_memory(settings, source, sample, encoder, labels)
     reader = _reader(source, encoder, holdout, settings, sample)
     loss = settings.loss or ("squared_error" if encoder.classes is None else "log_loss")
     return Prepared(settings, source, encoder, loss, reader, folder, (*schema.notices, *notices))
@@ -109,17 +110,46 @@ def _schema(source: Source, sample: pa.Table, settings: Settings, holdout: Holdo
     return schema
 
 
+def _holds_all(sample: pa.Table, source: Source) -> bool:
+    """Whether a sample is the whole: of several files it takes an equal share each, and of many files not all."""
+    if source.rows is not None:
+        return len(sample) >= source.rows
+    return len(source.parts) <= 16 and len(sample) < SAMPLE_ROWS // len(source.parts)
+
+
+def _labels(source: Source, sample: pa.Table, schema: Schema, scanned: bool) -> pa.ChunkedArray | None:
+    """Read the target alone to its end where the sample may lack rare classes; None where there is no need.
+
+    On 75 MB of CSV (kddcup99, 42 columns) this took a fifth of the time of one epoch's reading and encoding.
+    """
+    if schema.task != "classification" or not source.rereadable or scanned or _holds_all(sample, source):
+        return None
+    target = schema.named(Role.TARGET) or ""
+    found = [batch.table.column(target).unique() for batch in source.batches(columns=[target])]
+    return pa.chunked_array(
+        [labels.dictionary_decode() if hasattr(labels, "dictionary") else labels for labels in found]
+    )
+
+
+def _fit(
+    source: Source, sample: pa.Table, schema: Schema, labels: pa.ChunkedArray | None, hash_bits: int = 18
+) -> Encoder:
+    """Take the statistics of the sample."""
+    rows = _rows(source, sample)
+    return Encoder.fit(sample, schema, name=source.parts[0], rows_expected=rows, hash_bits=hash_bits, labels=labels)
+
+
 def _rows(source: Source, sample: pa.Table) -> int:
     """Give the rows of a source, estimated from its bytes if need be: Arrow takes about what text takes."""
     if source.rows is not None:
         return source.rows
-    if source.nbytes is None or len(sample) < SAMPLE_ROWS:
+    if source.nbytes is None or _holds_all(sample, source):
         return len(sample)
     return max(int(source.nbytes / (sample.nbytes / len(sample))), len(sample))
 
 
 def _fit_into_memory(
-    settings: Settings, sample: pa.Table, encoder: Encoder, source: Source
+    settings: Settings, source: Source, sample: pa.Table, encoder: Encoder, labels: pa.ChunkedArray | None
 ) -> tuple[Settings, Encoder, list[str]]:
     """Keep the weights within --memory by fewer runs, then by fewer hashed features, and say so."""
     notices: dict[str, str] = {}
@@ -129,8 +159,7 @@ def _fit_into_memory(
             notices["runs"] = f"only {settings.runs} runs race, so that the weights fit into --memory"
         elif encoder.hash_bits > 10:
             bits = encoder.hash_bits - 1
-            rows = _rows(source, sample)
-            encoder = Encoder.fit(sample, encoder.schema, name=source.parts[0], rows_expected=rows, hash_bits=bits)
+            encoder = _fit(source, sample, encoder.schema, labels, bits)
             notices["bits"] = (
                 f"columns have at most {1 << bits:,} hashed features, so that the weights fit into --memory"
             )

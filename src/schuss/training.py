@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import shlex
 import signal
@@ -23,6 +24,7 @@ from . import __version__
 from .data.feed import Feed, MemoryFeed, open_feed
 from .descent.losses import loss_for
 from .errors import DataError, OptionError
+from .finish import finish, run_rows
 from .folder import MODEL, RECORD, REPORT, RunFolder
 from .judgement import judge
 from .lineup import Constant, constant_prediction, line_up
@@ -150,7 +152,7 @@ def _recorder(folder: RunFolder | None, listener: Callable[[Event], None] | None
     except BaseException as error:
         # The full disk or the listener may be what failed; the first error is the one to tell.
         with suppress(Exception):
-            record("error", message=str(error) or type(error).__name__)
+            record("error", message="interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
         record.close()
         if folder is not None:
             with suppress(Exception):
@@ -187,17 +189,31 @@ def _train(prepared: Prepared, record: Recorder, started: float, interrupted: Ca
     contenders = line_up(settings, encoder, feed, loss)
     record("data", **_data_event(feed, unit * constant.loss))
     record("runs", runs=[_described(run) for contender in contenders for run in contender.runs])
-    finish = run_race(
+    plan = Plan(None if settings.epochs == "auto" else int(settings.epochs), parse_seconds(settings.time_limit))
+    ended = run_race(
         feed,
         contenders,
-        Plan(None if settings.epochs == "auto" else int(settings.epochs), parse_seconds(settings.time_limit)),
+        plan,
         constant_loss=constant.loss,
         record=record,
         unit=unit,
         stop_requested=interrupted,
         started=started,
     )
-    return _finish(prepared, feed, finish, constant, unit, record, started)
+    if plan.epochs is None:  # whoever asks for epochs gets these and no more
+        champion = finish(
+            ended.champion,
+            feed,
+            loss,
+            l2=None if settings.l2 == "auto" else float(settings.l2),
+            constant_loss=constant.loss,
+            spent_rows=run_rows(record, ended.rows),
+            record=record,
+            unit=unit,
+            stop=lambda: interrupted() or time.monotonic() - started >= (plan.seconds or math.inf),
+        )
+        ended = ended._replace(champion=champion)
+    return _conclude(prepared, feed, ended, constant, unit, record, started)
 
 
 def _require_rows(feed: Feed, name: str) -> None:
@@ -258,11 +274,11 @@ def _described(run: Run) -> dict[str, Any]:
     return {"run": run.number, **{name: value for name, value in run._asdict().items() if name != "number"}}
 
 
-def _finish(
-    prepared: Prepared, feed: Feed, finish: Finish, constant: Constant, unit: float, record: Recorder, started: float
+def _conclude(
+    prepared: Prepared, feed: Feed, ended: Finish, constant: Constant, unit: float, record: Recorder, started: float
 ) -> Result:
     """Make the model of the champion, score it on rows nobody has chosen by, and write everything down."""
-    champion, run = finish.champion, finish.champion.run
+    champion, run = ended.champion, ended.champion.run
     chosen = {
         "optimizer": run.optimizer,
         "learning_rate": run.learning_rate,
@@ -271,7 +287,9 @@ def _finish(
         "batch_size": run.batch_size,
         "epochs": round(champion.rows / max(feed.training_rows, 1), 2),
     }
-    model = _model(prepared, finish, chosen)
+    if champion.passes:
+        chosen |= {"finish": "full-batch", "passes": champion.passes}
+    model = _model(prepared, ended, chosen)
     judged: dict[str, Any] = {"holdout": None}
     if feed.score is not None:
         judged = judge(model, feed.score, constant.scores)
@@ -279,15 +297,15 @@ def _finish(
     seconds = time.monotonic() - started
     record(
         "finish",
-        outcome=finish.outcome,
-        advice=finish.advice,
+        outcome=ended.outcome,
+        advice=ended.advice,
         winner=run.number,
         chosen=chosen,
         **judged,
         weights=model.explain(top=WEIGHTS_SHOWN),
-        rows=finish.rows,
+        rows=ended.rows,
         seconds=seconds,
-        rows_per_second=finish.rows / max(seconds, 1e-9),
+        rows_per_second=ended.rows / max(seconds, 1e-9),
         peak_memory_bytes=_peak_memory(),
     )
     folder = prepared.folder
@@ -297,9 +315,9 @@ def _finish(
     return Result(model, record.events, report, _summary(prepared, feed, record.events))
 
 
-def _model(prepared: Prepared, finish: Finish, chosen: dict[str, Any]) -> Model:
+def _model(prepared: Prepared, ended: Finish, chosen: dict[str, Any]) -> Model:
     """Make the model of the champion."""
-    settings, state = prepared.settings, finish.champion.state
+    settings, state = prepared.settings, ended.champion.state
     return Model(
         prepared.encoder,
         prepared.loss,
