@@ -35,12 +35,16 @@ class Contender:
 
 
 class Champion(NamedTuple):
-    """The best finished run so far: what it is, what it learned, and how it was judged."""
+    """The best finished run so far: what it is, what it learned, and how it was judged.
+
+    rows : training rows that it has seen; passes : full passes over the rows that finished it after the race.
+    """
 
     run: Run
     state: WinnerState
     loss: float
     rows: int
+    passes: int = 0
 
 
 @dataclass
