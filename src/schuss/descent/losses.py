@@ -3,8 +3,8 @@
 A loss works on one row's scores `s`, one per output, and the row's target `y`. Two kinds share one calling form:
 
 - one output: `evaluate(self, s, y)` gives `(value, derivative)` of one score;
-- several outputs: `evaluate_into(self, s, y, d)` takes `s` of shape `(outputs, ...)`, writes ∂loss/∂s into `d` and gives the
-  value.
+- several outputs: `evaluate_into(self, s, y, d)` takes `s` of shape `(outputs, ...)`, writes ∂loss/∂s into `d` and
+  gives the value.
 
 Targets of classification are class indices 0 … C − 1 (two classes need one output, whose score is for class 1);
 those of regression are numbers. Each formula is written once with `ops`: on NumPy arrays it works on all rows at once
@@ -53,7 +53,7 @@ class LogLoss(NamedTuple):
 
 
 class Hinge(NamedTuple):
-    """Hinge loss of two classes: max(0, 1 − t s) with t = 2y − 1 ∈ {−1, 1}; subgradient −t where the margin is short."""
+    """Hinge loss of two classes: max(0, 1 − t s) with t = 2y − 1 ∈ {−1, 1}; subgradient −t at a short margin."""
 
     multiclass = False
     classification = True

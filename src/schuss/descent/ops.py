@@ -1,8 +1,8 @@
 """Elementary functions that every formula is written with, for NumPy arrays, compiled scalars and torch tensors alike.
 
 A formula that calls these runs in three engines from one source: on NumPy arrays (and Python floats) as it stands, on
-torch tensors because each function looks for the tensor's own method, and compiled, because the kernels room registers a
-float32 version of each. torch is never imported here.
+torch tensors because each function looks for the tensor's own method, and compiled, because the kernels room registers
+a float32 version of each. torch is never imported here.
 """
 
 from __future__ import annotations

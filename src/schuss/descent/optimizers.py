@@ -2,19 +2,19 @@
 
 A rule is a named tuple of hyperparameters with two pure functions.
 
-`scalars(carry, rate, l2)` gives what is the same for every weight of a run, once a step, in float64: for T steps of K runs
-`rate` is `(T, K)` and `l2` is `(K,)`; the result is `(carry, table)` with `table` of shape `(T, len(scalar_names), K)`.
-`carry` is `(len(carry_start), K)`: running products such as βᵗ, so that a chunk goes on exactly where the last one ended.
+`scalars(carry, rate, l2)` gives what is the same for every weight of a run, once a step, in float64: for T steps of K
+runs `rate` is `(T, K)` and `l2` is `(K,)`; the result is `(carry, table)`, the table `(T, len(scalar_names), K)`.
+`carry` is `(len(carry_start), K)`: running products such as βᵗ, so that a chunk goes on exactly where the last ended.
 
-`update(self, s, w, g, slots)` is the arithmetic for one weight (or an array of weights): `s` holds the scalars in the order
-of `scalar_names`, `g` is the gradient of the mini-batch's mean loss without the penalty, `slots` is the rule's memory of this
-weight. It returns the new weight and the new slots. It is written with `ops` alone and holds no numeric literal but
-those that come in through `s` (a literal is float64 and would slow a float32 kernel): one source for NumPy, torch
-and the compiled kernels.
+`update(self, s, w, g, slots)` is the arithmetic for one weight (or an array of weights): `s` holds the scalars in the
+order of `scalar_names`, `g` is the gradient of the mini-batch's mean loss without the penalty, `slots` is the rule's
+memory of this weight. It returns the new weight and the new slots. It is written with `ops` alone and holds no numeric
+literal but those that come in through `s` (a literal is float64 and would slow a float32 kernel): one source for NumPy,
+torch and the compiled kernels.
 
 A rule with `lazy = True` also has `rest(self, s, total, w, slots)`: what happens to a weight over steps in which its
-gradient is zero, where `total` is the sum of the rates of those steps. On sparse rows only touched weights then cost time.
-Rules without it move every weight at every step.
+gradient is zero, where `total` is the sum of the rates of those steps. On sparse rows only touched weights then cost
+time. Rules without it move every weight at every step.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Optimizer(Protocol):
         ...
 
 
-def _table(*scalars: Array) -> Array:
+def _table(*scalars: NDArray[np.floating[Any]]) -> Array:
     """Stack scalars `(T, K)`, `(K,)` or single numbers to `(T, len(scalars), K)`."""
     return np.stack(np.broadcast_arrays(*scalars), axis=1)
 
@@ -85,8 +85,8 @@ class SGD(NamedTuple):
 class Momentum(NamedTuple):
     """Heavy-ball momentum: v ← μ v + g; w ← w − η v (Polyak 1964; the form of torch.optim.SGD without dampening).
 
-    μ: momentum, 0 ≤ μ < 1, one number or one a run. A constant gradient moves the weight by η/(1 − μ) a step in the long
-    run, which is therefore the rate at which the penalty acts.
+    μ: momentum, 0 ≤ μ < 1, one number or one a run. A constant gradient moves the weight by η/(1 − μ) a step in the
+    long run, which is therefore the rate at which the penalty acts.
     """
 
     momentum: Any = 0.9
@@ -109,7 +109,7 @@ class Momentum(NamedTuple):
 
 
 class Adagrad(NamedTuple):
-    """Rates that fall with each weight's own gradients: G ← G + g²; w ← w − η g/(√G + ε) (Duchi, Hazan and Singer 2011).
+    """Rates that fall with each weight's own gradients: G ← G + g²; w ← w − η g/(√G + ε) (Duchi et al. 2011).
 
     ε: keeps the first steps finite. Rare features keep large rates, which suits sparse rows.
     """

@@ -37,8 +37,8 @@ def _lanes_for(runs: int) -> int:
 class Block(NamedTuple):
     """Up to sixteen runs.
 
-    weights : `(features + 1, outputs · lanes)`; slots : `(slots, features + 1, outputs · lanes)`; carry : `(carries, lanes)`.
-    seen, before : what lazy rules need on sparse rows, see `kernels.sparse.advance_lazily`.
+    weights : `(features + 1, outputs · lanes)`; slots : `(slots, features + 1, outputs · lanes)`; carry :
+    `(carries, lanes)`; seen, before : what lazy rules need on sparse rows, see `kernels.sparse.advance_lazily`.
     """
 
     weights: NDArray[np.float32]
@@ -87,8 +87,8 @@ def _single(scalars: NDArray[np.float64]) -> NDArray[np.float32]:
 class Linear:
     """A population of linear models that share optimizer, loss and batch size.
 
-    rule : the optimizer with its hyperparameters; loss : of `outputs` scores; lazy : whether rows are sparse and the rule lets
-    untouched weights rest.
+    rule : the optimizer with its hyperparameters; loss : of `outputs` scores; lazy : whether rows are sparse and the
+    rule lets untouched weights rest.
     """
 
     rule: Any
