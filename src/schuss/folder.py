@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import OutputError
@@ -50,6 +51,8 @@ class RunFolder:
         sync_folder(self.path)
 
     def discard(self) -> None:
-        """Remove what was being written."""
+        """Remove what was being written, and the folder if nothing else is in it."""
         for name in (RECORD, REPORT, MODEL):
             self.draft(name).unlink(missing_ok=True)
+        with suppress(OSError):  # it is not empty
+            self.path.rmdir()

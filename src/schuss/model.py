@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .data.chunk import Rows, as_matrix
 from .data.encoder import Encoded, Encoder
 from .data.open import open_source
-from .data.schema import Role
+from .data.schema import Role, listed
 from .descent.losses import LOSSES, loss_for, probabilities, values_and_gradients
 from .errors import DataError, ModelFileError, OptionError
 from .files import replacing
@@ -262,10 +262,10 @@ def loss_in_data_units(name: str, mean: float, target_scale: float) -> float:
 
 def _require(names: list[str], source: Source) -> None:
     """Refuse a source that lacks columns."""
-    lacking = [f"'{name}'" for name in names if name not in source.schema.names]
+    lacking = [name for name in names if name not in source.schema.names]
     if lacking:
         plural = "s" if len(lacking) > 1 else ""
-        raise DataError(f"{source.name} lacks the column{plural} {', '.join(lacking)} that the model needs")
+        raise DataError(f"{source.name} lacks the column{plural} {listed(lacking)} that the model needs")
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -163,8 +163,8 @@ def _recorder(folder: RunFolder | None, listener: Callable[[Event], None] | None
 
 
 def _leave(folder: RunFolder, events: list[Event]) -> None:
-    """Show in the folder what went wrong, unless it holds a finished run."""
-    if folder.finished:
+    """Show in the folder what went wrong, unless it holds a finished run or the race had not begun."""
+    if folder.finished or not any(event["event"] == "runs" for event in events):
         folder.discard()
         return
     _write_report(events, folder)

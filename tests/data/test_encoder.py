@@ -283,12 +283,19 @@ def test_text_that_is_not_utf8() -> None:
 def test_bad_values_in_the_sample_are_named() -> None:
     with pytest.raises(DataError, match=r"^t \(sample\), row 2, column 'a': 'two' is not a number$"):
         fit(pa.table({"a": ["1", "two"], "y": [0, 1]}), roles={"a": Role.NUMBER})
-    with pytest.raises(DataError, match=r"^t \(sample\), row 2, column 'a': inf is not a finite number$"):
-        fit(pa.table({"a": [1.0, np.inf], "y": [0, 1]}))
     with pytest.raises(DataError, match=r"classes are text, booleans or whole numbers, but 0.5 is none"):
         fit(pa.table({"a": [1, 2], "y": [0.5, 1.0]}), task="classification")
     with pytest.raises(DataError, match=r"values of type list<item: int64> do not fit its role, 'category'"):
         fit(pa.table({"a": [[1], [2]], "y": [0, 1]}), roles={"a": Role.CATEGORY})
+
+
+def test_infinite_values_in_the_sample_are_left_to_the_rows() -> None:
+    table = pa.table({"a": [1.0, np.inf, 3.0], "y": [0.5, 1.5, 2.5]})
+    encoder = fit(table)
+    with pytest.raises(DataError, match=r"row 2, column 'a': inf is not a finite number$"):
+        encode(encoder, table)
+    with pytest.raises(DataError, match=r"^t.*row 2, column 'y': inf is not a finite number$"):
+        fit(pa.table({"a": [1.0, 2.0], "y": [0.5, np.inf]}))
 
 
 def made(kind: str, rng: np.random.Generator, rows: int) -> pa.Array:

@@ -22,7 +22,7 @@ from .columns.place import Place, fitting
 from .columns.sparse import SparseColumn
 from .columns.text import TextColumn
 from .layout import dense_rows, should_be_sparse, sparse_rows
-from .schema import Role, Schema
+from .schema import Role, Schema, listed
 from .state import pack, unpack
 from .target import TargetEncoder, fit_target, row_weights
 
@@ -233,9 +233,9 @@ class Encoder:
         wanted = [column.name for column in self.features]
         wanted += [self.schema.named(Role.TARGET) or ""] if target else []
         wanted += [weight] if weight is not None else []
-        lacking = [f"'{name}'" for name in wanted if name not in table.schema.names]
+        lacking = [name for name in wanted if name not in table.schema.names]
         if lacking:
-            raise DataError(f"{where} lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}")
+            raise DataError(f"{where} lacks the column{'s' if len(lacking) > 1 else ''} {listed(lacking)}")
 
     def _targets(self, table: pa.RecordBatch, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Give the targets of all rows, and where they are missing."""

@@ -132,7 +132,7 @@ def infer_schema(
     if len(sample) == 0:
         raise DataError(f"{name} has no rows")
     if target is None:
-        raise OptionError(f"{name} needs a target: name one of its columns ({_listed(sample.column_names)})")
+        raise OptionError(f"{name} needs a target: name one of its columns ({listed(sample.column_names)})")
     special = {
         column: role for column, role in ((target, Role.TARGET), (weight, Role.WEIGHT), (group, Role.GROUP)) if column
     }
@@ -170,7 +170,7 @@ def _left_out(columns: list[Column]) -> list[str]:
     for column in columns:
         names.setdefault(column.note, []).append(column.name)
     return [
-        f"{'column' if len(same) == 1 else 'each of'} {_listed(same)} is left out: {reason}"
+        f"{'column' if len(same) == 1 else 'each of'} {listed(same)} is left out: {reason}"
         for reason, same in names.items()
     ]
 
@@ -181,11 +181,11 @@ def _require_column(wanted: str, columns: list[str], name: str) -> None:
         return
     lower = {column.lower(): column for column in columns}
     nearest = [lower[match] for match in difflib.get_close_matches(wanted.lower(), lower, n=3)]
-    hint = f"did you mean {_listed(nearest)}?" if nearest else f"its columns are {_listed(columns)}"
+    hint = f"did you mean {listed(nearest)}?" if nearest else f"its columns are {listed(columns)}"
     raise DataError(f"{name} has no column '{wanted}'; {hint}")
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
     """List names, cut after twenty."""
     more = f" and {len(names) - 20:,} more" if len(names) > 20 else ""
     return ", ".join(f"'{name}'" for name in names[:20]) + more
@@ -274,16 +274,16 @@ def _judge_task(values: pa.Array, place: Place, task: str) -> tuple[str, str | N
         )
     if task != "auto":
         return task, None
-    found, why = _task_of(values, kind, distinct)
+    found, why = _task_of(values, kind, distinct, place)
     other = "regression" if found == "classification" else "classification"
     return found, f"the task is {found} since the target '{place.column}' holds {why}; --task {other} overrides this"
 
 
-def _task_of(values: pa.Array, kind: pa.DataType, distinct: int) -> tuple[str, str]:
+def _task_of(values: pa.Array, kind: pa.DataType, distinct: int, place: Place) -> tuple[str, str]:
     """Give the task that the values of a target suggest, and why."""
     if not is_numeric(kind):
         return "classification", f"{distinct:,} {'truth values' if pa.types.is_boolean(kind) else 'different texts'}"
-    numbers, _ = finite_numbers(values, Place("", 0, ""))
+    numbers, _ = finite_numbers(values, place)
     if (numbers != np.floor(numbers)).any():
         return "regression", "numbers with fractions"
     if distinct > CLASSES_AT_MOST:

@@ -67,10 +67,12 @@ def fit_target(values: pa.Array, place: Place, task: str) -> TargetEncoder:
     """Find the classes, or mean and deviation, of the targets of a sample."""
     if task == "classification":
         return TargetEncoder(class_labels(values, place))
-    numbers, missing = finite_numbers(values, place)
-    if missing is not None:
-        numbers = numbers[~missing]
-    return TargetEncoder(None, float(numbers.mean()), float(numbers.std()))
+    read = as_numbers(values, place)
+    numbers = read.values.astype(np.float64)
+    there = np.isfinite(numbers)  # infinite ones are refused when their row is encoded
+    if read.missing is not None:
+        there &= ~read.missing
+    return TargetEncoder(None, float(numbers[there].mean()), float(numbers[there].std()))
 
 
 def class_labels(values: pa.Array, place: Place) -> tuple[Any, ...]:

@@ -101,7 +101,7 @@ def why_stop(race: Race, before: Champion | None) -> str | None:
 def still_falling(race: Race, before: Champion) -> bool:
     """Whether the last leg has lowered the best held-out loss by what counts."""
     assert race.champion is not None
-    gained = max(race.constant_loss - race.champion.loss, 0.0)
+    gained = abs(race.constant_loss - race.champion.loss)
     return before.loss - race.champion.loss > STILL_FALLING * gained
 
 

@@ -50,7 +50,7 @@ class NumberColumn:
 
     @classmethod
     def fit(cls, values: pa.Array, place: Place, vector: bool) -> NumberColumn:
-        """Take the statistics of a sample; raises DataError at an infinite value."""
+        """Take the statistics of a sample, of its finite values."""
         numbers = _read(values, place, vector, None)
         moments = take_moments(lambda: _pieces(numbers), numbers.values.shape[1])
         unset = np.empty(0)
@@ -137,13 +137,12 @@ def _read(values: pa.Array, place: Place, vector: bool, width: int | None) -> Pr
 
 
 def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
-    """Give the numbers as float64, NaN where missing; raises DataError at an infinite one."""
+    """Give the numbers as float64, NaN where missing or infinite: the rows' own encoding refuses these, with their place."""
     for rows in blocks(*prepared.values.shape):
         piece = prepared.values[rows].astype(np.float64)
         if prepared.missing is not None:
             piece[prepared.missing[rows]] = np.nan
-        if not np.abs(piece).max(initial=0.0) <= LARGEST:
-            _refuse_infinite(prepared, rows, np.isnan(piece))
+        piece[np.abs(piece) > LARGEST] = np.nan
         yield piece
 
 
