@@ -137,7 +137,7 @@ def _read(values: pa.Array, place: Place, vector: bool, width: int | None) -> Pr
 
 
 def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
-    """Give the numbers as float64, NaN where missing or infinite: the rows' own encoding refuses these, with their place."""
+    """Give the numbers as float64, NaN where missing or infinite: the encoding of the rows refuses the latter."""
     for rows in blocks(*prepared.values.shape):
         piece = prepared.values[rows].astype(np.float64)
         if prepared.missing is not None:

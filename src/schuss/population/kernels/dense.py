@@ -7,7 +7,7 @@ Both passes over a mini-batch are matrix products `(rows, features) × (features
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  (the BLAS that `np.dot` calls here, loaded so that its threads can be limited)
+import scipy.linalg.cython_blas  # noqa: F401  (what `np.dot` calls, loaded so that its threads can be limited)
 
 from schuss.population.kernels.dispatch import fill, gather, gather_slots, scatter_slots, stack_table, update
 from schuss.population.kernels.options import inlined, kernel
@@ -30,7 +30,7 @@ def step_feature(rule, like, scalars, lanes, weights, slots, f, gradient):
 def step_features(rule, like, scalars, weights, slots, gradient, first, last):
     """Apply the rule to the features from `first` to before `last`; `gradient` `(features, outputs · lanes)`.
 
-    A kernel of its own: within a larger one LLVM gives up proving that its arrays do not overlap, and vectorises nothing.
+    A kernel of its own: within a larger one LLVM does not find out that the arrays do not overlap.
     """
     lanes = np.uint64(scalars.shape[1])
     local = stack_table(like[0])

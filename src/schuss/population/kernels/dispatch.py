@@ -73,8 +73,8 @@ def _evaluate_into(self, s, y, d):
 def stack_table(typingctx, like):
     """Give an uninitialised float32 table `(len(like), 16)` on the caller's stack.
 
-    LLVM knows that nothing else can write to it, which lets it vectorise loops that write weights. It must be called in the
-    kernel itself: the stack of a helper ends with the helper, also when it is inlined.
+    LLVM knows that nothing else can write to it, which lets it vectorise loops that write weights. It must be called in
+    the kernel itself: the stack of a helper ends with the helper, also when it is inlined.
     """
     rows = like.count
     array = types.Array(types.float32, 2, "C")
@@ -120,8 +120,8 @@ def _gather(table, column, like):
 def gather_slots(slots, feature, column, like):
     """Give the tuple of `slots[:, feature, column]`; `like` is a tuple of that length.
 
-    Indexed in full: `slots[:, feature]` is an array whose strides LLVM does not know, and the loop over the runs would not
-    be vectorised (Adagrad 16 against 120 ns a feature of sixteen runs, Adam 20 against 137).
+    Indexed in full: `slots[:, feature]` is an array whose strides LLVM does not know, and the loop over the runs would
+    not be vectorised (Adagrad 16 against 120 ns a feature of sixteen runs, Adam 20 against 137).
     """
     return tuple(slots[i, feature, column] for i in range(len(like)))
 

@@ -60,7 +60,7 @@ def _losses_outputs(loss, scores, targets, lanes, out):
 
 
 def learn_from_scores(loss, scores, targets, weights, lanes, tally):
-    """Replace `(rows, outputs · lanes)` scores by the gradient of the batch's mean loss; add weight · loss to `tally`."""
+    """Replace scores `(rows, outputs · lanes)` by the gradient of the mean loss; add weight · loss to `tally`."""
     learn = _learn_outputs if loss.multiclass else _learn_one_output
     learn(loss, scores, targets, weights, lanes, tally)
 

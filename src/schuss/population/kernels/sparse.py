@@ -36,7 +36,7 @@ def step_listed(rule, like, scalars, weights, slots, gradient, features):
 
 @kernel()
 def rest_features(rule, like, scalars, totals, weights, slots, features):
-    """Catch the listed features up over steps that did not touch them; `totals` `(…, lanes)` sums the rates of these steps."""
+    """Catch the listed features up over steps that did not touch them; `totals` `(…, lanes)` sums their rates."""
     lanes = np.uint64(scalars.shape[1])
     columns = np.uint64(weights.shape[1])
     local = stack_table(like[0])
@@ -87,14 +87,15 @@ def most_entries(indptr, rows, batch):
 
 @kernel()
 def advance_lazily(
-    rule, loss, like, indptr, indices, values, targets, row_weights, batch, table, free_table, sums, before, seen, chunk,
-    weights, slots, tally,
+    rule, loss, like, indptr, indices, values, targets, row_weights, batch, table, free_table, sums, before, seen,
+    chunk, weights, slots, tally,
 ):  # fmt: skip
     """Learn from a chunk in time proportional to its nonzeros; every feature it touched ends up to date.
 
-    `sums` `(steps + 1, lanes)`: the rates of this chunk's steps, summed up to each; `before` `(chunk + 1, lanes)`: the rates of
-    all earlier steps, summed up to the start of each chunk; `seen` `(features,)`: the chunk up to whose start a feature is
-    up to date. With these two tables, what a feature missed is a difference of sums, however long ago it was touched.
+    `sums` `(steps + 1, lanes)`: the rates of this chunk's steps, summed up to each; `before` `(chunk + 1, lanes)`: the
+    rates of all earlier steps, summed up to the start of each chunk; `seen` `(features,)`: the chunk up to whose start
+    a feature is up to date. With these two tables, what a feature missed is a difference of sums, however long ago it
+    was touched.
     """
     rows, features, columns = len(targets), len(weights) - 1, weights.shape[1]
     lanes = np.uint64(table.shape[2])
