@@ -10,6 +10,7 @@ from tests.report import records
 
 from schuss.errors import DataError, OutputError
 from schuss.report import render, write_report
+from schuss.report.history import as_history
 
 DEGENERATE = records.degenerate()
 SECTIONS = ["answer", "race", "results", "learned", "data", "repeat"]
@@ -296,3 +297,21 @@ def test_without_held_out_rows_the_losses_are_called_progressive():
     words = Page(render(record)).words
     assert "No rows were held out, so there is no score on rows that it has not learned from." in words
     assert "Progressive loss against training rows seen" in words
+
+
+def test_the_finish_is_told_and_the_winner_stays_where_the_race_left_it() -> None:
+    events = [dict(event) for event in records.binary()]
+    end = events[-1]
+    losses = [event["holdout_loss"] for event in events if event["event"] == "evaluation"]
+    taken = losses[len(losses) // 2][str(end["winner"])]
+    end["holdout"] = end["holdout"] | {"select_loss": taken}
+    plain = as_history(events)
+    end["holdout"] = end["holdout"] | {"select_loss": taken / 2}
+    end["chosen"] = end["chosen"] | {"finish": "full-batch", "passes": 1234, "l2": 0.25}
+    events.insert(-1, {"event": "polish", "penalties": [], "champion_loss": taken, "chosen": 0.25})
+    finished = as_history(events)
+    assert finished.model_at == plain.model_at
+    assert finished.model_at[1] == taken
+    sentence = "After the race, 1,234 full passes over the rows finished the model, with an L2 penalty of 0.25."
+    assert sentence in Page(render(events)).words
+    assert "full passes" not in Page(render(records.binary())).words

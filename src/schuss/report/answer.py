@@ -10,7 +10,7 @@ from typing import Any
 from .figures.results import confusion_counts
 from .history import History, mapping, number, sequence
 from .runs import loss_name, loss_unit, settings_in_words
-from .words import count, duration, figure, percent, plural, short_count, short_path
+from .words import count, duration, figure, percent, plural, setting, short_count, short_path
 
 __all__ = ["Stat", "heading", "how_it_ended", "lead", "source_in_words", "stats", "warnings"]
 
@@ -181,7 +181,16 @@ def how_it_ended(history: History) -> list[str]:
     ended = _ENDS.get(outcome, f"the training ended: {outcome}" if outcome else "")
     if advice and outcome in ("converged", "epochs done"):
         ended = ""  # the advice begins by saying so
-    return [_sentence(words) for words in (ended, advice) if words]
+    return [_sentence(words) for words in (ended, advice, _polished(history)) if words]
+
+
+def _polished(history: History) -> str:
+    """What full passes made of the winner after the race, empty where the model is the winner as it was."""
+    passes = number(mapping(history.finish, "chosen").get("passes"))
+    if not math.isfinite(passes):
+        return ""
+    l2 = setting(mapping(history.finish, "chosen").get("l2"))
+    return f"After the race, {count(passes)} full passes over the rows finished the model, with an L2 penalty of {l2}"
 
 
 def _sentence(words: str) -> str:

@@ -81,6 +81,7 @@ class History:
     data: Mapping[str, Any]
     runs: tuple[Run, ...]
     legs: tuple[Leg, ...]
+    polish: Mapping[str, Any]
     finish: Mapping[str, Any] | None
     error: str
     damaged: int
@@ -118,11 +119,11 @@ class History:
 
     @property
     def model_at(self) -> tuple[float, float]:
-        """Where on the winner's curve the model was taken: its rows and its loss, NaN if unknown."""
+        """Where on the winner's curve the race ended with it: its rows and its loss, NaN if unknown."""
         winner = self.winner
         if winner is None or not winner.rows.size:
             return math.nan, math.nan
-        taken = number(mapping(self.finish, "holdout").get("select_loss"))
+        taken = number(self.polish.get("champion_loss", mapping(self.finish, "holdout").get("select_loss")))
         taken /= number(self.data.get("constant_loss")) if self.relative else 1.0
         off = np.abs(winner.holdout - taken)
         if math.isfinite(taken) and np.nanmin(off, initial=math.inf) <= 1e-9 * abs(taken):
@@ -209,6 +210,7 @@ def read_history(events: Iterable[Mapping[str, Any]], *, damaged: int = 0) -> Hi
         data=data,
         runs=(),
         legs=_legs(kinds.get("leg", [])),
+        polish=(kinds.get("polish") or [{}])[-1],
         finish=finish,
         error=next(filter(None, reversed(errors)), ""),
         damaged=damaged,
