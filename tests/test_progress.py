@@ -79,3 +79,12 @@ def test_terminal_shows_a_line_and_cleans_up(monkeypatch: pytest.MonkeyPatch) ->
 def test_quiet_shows_nothing() -> None:
     with display(quiet=True) as show:
         assert show is None
+
+
+def test_the_finish_is_told_on_a_terminal() -> None:
+    terminal = Terminal()
+    with display(stream=terminal) as show:
+        assert show is not None
+        show(progress(10, 1.0))
+        show({"event": "finishing", "penalties": 5, "passes": 100})
+    assert "full passes over the rows" in terminal.getvalue()

@@ -126,6 +126,7 @@ def finish(
     penalties = [level / feed.training_rows for level in PENALTIES] if l2 is None else [l2]
     if feed.select is None or passes < FEWEST_PASSES * len(penalties):
         penalties = [champion.run.l2]
+    record.tell("finishing", penalties=len(penalties), passes=passes)
     solutions = _solve(feed.training, loss, penalties, champion, passes, constant_loss, stop)
     if not solutions:
         return champion

@@ -68,6 +68,8 @@ def _on_terminal(stream: TextIO) -> Iterator[Callable[[Event], None]]:
         if event["event"] == "progress":
             text = "  ".join(_status(event, short_count))
             bar.update(task, completed=event["rows"], total=event["planned_rows"], description=text)
+        if event["event"] == "finishing":
+            bar.update(task, total=None, description="finishing the winner by full passes over the rows")
 
     with Live(Group(news, bar), console=Console(file=stream), transient=True):
         yield show
