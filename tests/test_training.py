@@ -259,6 +259,15 @@ def test_balanced_class_weights_find_the_rare_class() -> None:
     assert balanced == pytest.approx(theirs, abs=0.06)
 
 
+def test_the_unit_of_weights_does_not_matter() -> None:
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(400, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.normal(size=400)
+    weights = rng.integers(1, 5, 400).astype(float)
+    one, thousandfold = (train((X, y, scale * weights), epochs=2, runs=4).model.weights for scale in (1.0, 1024.0))
+    np.testing.assert_array_equal(one, thousandfold)
+
+
 def test_weights_change_the_fit_as_in_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3000, 2))
@@ -350,7 +359,9 @@ def test_a_time_limit_is_kept() -> None:
 
 
 def test_mini_batches_larger_than_the_data() -> None:
-    assert digest(quick(batch_size=10**9)) == digest(quick(batch_size=600))
+    assert digest(quick(batch_size=8192)) == digest(quick(batch_size=600))
+    with pytest.raises(OptionError, match="at most 8,192 rows"):
+        quick(batch_size=8193)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from .data.columns.convert import in_one_piece
+from .data.columns.place import Place
 from .data.encoder import Encoder
 from .data.holdout import AT_MOST, Holdout, parse_holdout
 from .data.open import open_source
 from .data.reader import Reader
 from .data.schema import Role, Schema, infer_schema
 from .data.source import Source
+from .data.target import row_weights
 from .descent.losses import LOSSES
 from .errors import DataError, OptionError
 from .folder import RunFolder
@@ -180,7 +183,17 @@ def _reader(source: Source, encoder: Encoder, holdout: Holdout, settings: Settin
         holdout = replace(holdout, share=AT_MOST / expected)
     weights = _class_weights(encoder, sample) if settings.class_weight else None
     held_out = None if holdout.file is None else _open_held_out(holdout.file, source, encoder, settings)
-    return Reader(source, encoder, holdout, settings.seed, weights, rows_known, expected, held_out)
+    mean = _mean_weight(encoder, sample, source.parts[0])
+    return Reader(source, encoder, holdout, settings.seed, weights, rows_known, expected, held_out, mean)
+
+
+def _mean_weight(encoder: Encoder, sample: pa.Table, name: str) -> float:
+    """Give the mean weight of the sample's rows, one where they have none or all are zero."""
+    column = encoder.schema.named(Role.WEIGHT)
+    if column is None:
+        return 1.0
+    weights = row_weights(in_one_piece(sample.column(column)), Place(name, 0, column))
+    return float(weights.mean(dtype=np.float64)) or 1.0
 
 
 def _open_held_out(file: str, source: Source, encoder: Encoder, settings: Settings) -> Source:

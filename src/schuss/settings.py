@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .data.chunk import CHUNK_ROWS
 from .data.feed import ORDERS
 from .descent.losses import LOSSES
 from .descent.optimizers import OPTIMIZERS
@@ -137,6 +138,8 @@ class Settings:
         above("l2", self.l2, 0.0, exclusive=False)
         above("epochs", self.epochs, 1, exclusive=False, whole=True)
         above("batch-size", self.batch_size, 1, exclusive=False, whole=True)
+        if self.batch_size != "auto" and int(self.batch_size) > CHUNK_ROWS:
+            raise OptionError(f"option '--batch-size' takes at most {CHUNK_ROWS:,} rows, not {self.batch_size:,}")
         above("runs", self.runs, 1, exclusive=False, whole=True)
         above("seed", self.seed, 0, exclusive=False, whole=True)
         if self.threads is not None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..errors import OptionError
 from .chunk import CHUNK_ROWS, Chunk, concatenate_rows, cut, join, size_of, take
 from .holdout import SCORE, SELECT
 from .reader import Counts, Pieces, Reader
@@ -192,6 +193,8 @@ def open_feed(reader: Reader, *, order: str, memory: int, on_rows: Callable[[int
 
 def _stream(reader: Reader, order: str, counts: Counts, found: list[Pieces], rest: Iterator[Pieces]) -> StreamFeed:
     """Make a feed of what was read already and what is left."""
+    if order == "replace":
+        raise OptionError("option '--order replace' draws from all rows, and these do not fit into memory")
     known = [piece.select for piece in found], [piece.score for piece in found]
 
     def begun() -> Iterator[Pieces]:

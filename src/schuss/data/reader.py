@@ -52,6 +52,7 @@ class Reader:
 
     held_out : where all held-out rows come from; None if they are among those of the source.
     class_weights : `(classes,)` factors for the rows of each class, or None.
+    mean_weight : of the sample's rows; weights are divided by it, so that their unit does not change the learning rate.
     total_rows : rows of the whole source where they are known; expected_rows : an estimate where they are not.
     """
 
@@ -63,6 +64,7 @@ class Reader:
     total_rows: int | None = None
     expected_rows: int | None = None
     held_out: Source | None = None
+    mean_weight: float = 1.0
 
     def pieces(self, counts: Counts, spans: list[tuple[Cursor, int | None]] | None = None) -> Iterator[Pieces]:
         """Yield every batch's rows by use; `spans` are (start, rows) in the order of reading, None for all in order."""
@@ -103,7 +105,7 @@ class Reader:
     def _encode(self, batch: Batch, source: Source, counts: Counts) -> tuple[Chunk, NDArray[np.bool_] | None]:
         """Encode a batch, and say which of its rows have a target (None for all)."""
         encoded = self.encoder.encode(batch.table, where=source.parts[batch.part], first_row=batch.row)
-        weights = encoded.weights
+        weights = encoded.weights if self.mean_weight == 1.0 else encoded.weights / np.float32(self.mean_weight)
         if self.class_weights is not None:
             weights = weights * self.class_weights[encoded.targets.astype(np.intp)]
         counts.read += batch.table.num_rows

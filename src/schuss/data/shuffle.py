@@ -82,4 +82,4 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
             yield item
     finally:
         stopped.set()
-        thread.join()
+        thread.join(timeout=1.0)  # it may be waiting for a stream that has stalled

@@ -50,8 +50,12 @@ class Recorder:
         entry = plain({"event": event, **content})
         self.events.append(entry)
         if self._file is not None:
-            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+                self._file.flush()
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise OutputError(f"cannot write '{self._file.name}': {reason}") from error
         if self.listener is not None:
             self.listener(entry)
 

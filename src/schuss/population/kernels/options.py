@@ -8,7 +8,7 @@ from numba import njit
 from numba.extending import overload, register_jitable
 
 # Fused multiply-add is allowed. Reordering is not: a run's bits must not depend on its neighbours. Neither is assuming
-# that values are finite: it would compile the detection of diverged runs away. Dividing by zero gives inf, not an error;
+# that values are finite: it would compile the detection of diverged runs away. Dividing by zero gives inf, no error;
 # the check alone would stop LLVM from vectorising.
 FAST = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 
