@@ -33,8 +33,8 @@ PENALTIES = (100.0, 10.0, 1.0, 0.1, 0.01)
 """λ₂ · N of the solutions to choose from: those of the race, but for zero.
 
 Without any penalty, classes that can be told apart have no optimum, and a solve goes on towards boundless weights: over
-85 trainings on 31 sets, most of PMLB, the models chosen lose 3.1 % of what could be gained with a smallest level of 0, and
-2.5 % with one of 0.03.
+85 trainings on 30 sets, most of PMLB, the models chosen lose 3.1 % of what could be gained with a smallest level of 0,
+and 2.5 % with one of 0.03.
 """
 
 CORRECTIONS = 20
