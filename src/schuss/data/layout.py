@@ -30,7 +30,8 @@ def dense_rows(columns: Sequence[ColumnEncoder], prepared: Sequence[Any], rows: 
     """Write all columns' features side by side, block by block so that a block's rows stay in the cache."""
     edges = width_edges(columns)
     out = np.empty((rows, edges[-1]), np.float32)
-    for block in blocks(rows, edges[-1]):
+    # Each column costs some 50 µs a block: with 784 columns, blocks of 334 rows took four times as long as these.
+    for block in blocks(rows, edges[-1], least=4096):
         for column, values, start, stop in zip(columns, prepared, edges[:-1], edges[1:], strict=True):
             column.write(values, block, out[block, start:stop])
     return out

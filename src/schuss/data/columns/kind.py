@@ -90,13 +90,13 @@ class ColumnEncoder(Protocol):
         ...
 
 
-def blocks(rows: int, width: int) -> Iterator[slice]:
-    """Cut `rows` rows of `width` numbers into pieces that fit the caches.
+def blocks(rows: int, width: int, least: int = 256) -> Iterator[slice]:
+    """Cut `rows` rows of `width` numbers into pieces that fit the caches, of at least so many rows.
 
     >>> [(piece.start, piece.stop) for piece in blocks(3000, 256)]
     [(0, 1024), (1024, 2048), (2048, 3000)]
     """
-    step = min(8192, max(256, BLOCK // max(width, 1)))
+    step = min(8192, max(least, BLOCK // max(width, 1)))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))
 
