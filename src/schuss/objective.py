@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .data.chunk import Chunk, as_matrix
 from .data.feed import cut
 from .descent.losses import Loss, values_and_gradients
+from .descent.penalties import l2_value
 
 __all__ = ["Objective"]
 
@@ -53,7 +54,7 @@ class Objective:
         Neither is finite where scores overflow float32.
         """
         slopes = weights[:-1].astype(np.float32)
-        value = 0.5 * self.l2 * float(np.vdot(weights[:-1], weights[:-1]))
+        value = float(l2_value(weights[:-1], self.l2))
         gradient = np.zeros_like(weights)
         gradient[:-1] = self.l2 * weights[:-1]
         for rows, targets, shares in self._blocks:
