@@ -24,16 +24,19 @@ def _sources_hash() -> str:
     """Hash the sources of every formula and kernel, and the versions that compile them."""
     folders = [Path(descent.__file__).parent, Path(__file__).parent]
     digest = hashlib.sha256(f"{numba.__version__} {platform.python_version()}".encode())
-    for path in sorted(path for folder in folders for path in folder.glob("*.py")):
-        digest.update(path.read_bytes())
+    for folder in folders:
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def cache_folder() -> Path:
     """Name the folder of compiled kernels: `$SCHUSS_CACHE`, else the user's cache folder."""
     chosen = os.environ.get("SCHUSS_CACHE")
-    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "schuss"
-    return base / _sources_hash()
+    if chosen:
+        return Path(chosen) / _sources_hash()
+    users = os.environ.get("XDG_CACHE_HOME")
+    return (Path(users) if users else Path.home() / ".cache") / "schuss" / _sources_hash()
 
 
 # numba reads the folder when a function is decorated; put the user's own setting back once ours are.
