@@ -218,7 +218,8 @@ def minimise(
             end: Any = minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", options=options)
     except _Enough:
         return best._replace(passes=taken)
-    return best._replace(passes=taken, converged=bool(end.success))
+    # Status 1 is the bound on passes; at 2 no step along the slope gains any more: float32 products have no more digits.
+    return best._replace(passes=taken, converged=end.status != 1)
 
 
 def _losses(loss: Loss, rows: Chunk, weights: NDArray[np.float32]) -> NDArray[np.float32]:
