@@ -218,7 +218,7 @@ def minimise(
             end: Any = minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", options=options)
     except _Enough:
         return best._replace(passes=taken)
-    # Status 1 is the bound on passes; at 2 no step along the slope gains any more: float32 products have no more digits.
+    # Status 1 is the bound on passes; at 2 no step along the slope gains: float32 products have no more digits.
     return best._replace(passes=taken, converged=end.status != 1)
 
 
