@@ -139,7 +139,6 @@ def test_format_can_be_given() -> None:
         (b"a,b\n" + b"1,2\n" * 9000 + b"3\n", "standard input, row 9,001: expected 2 fields, found 1"),
         (b'a,b\n1,x\n2,"y\n3,z\n', "standard input, row 2: a quoted field is never closed"),
         (as_stream()[:-8], "standard input is cut off"),
-        (gzip.compress(as_csv())[:-100], "standard input is cut off: its compressed data end too early"),
         (b'{"a":1}\n{"a":"x"}\n', "standard input, row 2, column 'a': \"x\" is not a number"),
     ],
 )
@@ -149,6 +148,15 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch, data: bytes, sentence: str) 
     with pytest.raises(DataError) as caught:
         list(open_source("-", stdin=Trickle(data)).batches())
     assert str(caught.value).startswith(sentence)
+
+
+def test_compressed_data_that_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_reader, "SAMPLE_BYTES", 4000)
+    monkeypatch.setattr(csv_reader, "_BLOCK_BYTES", 1 << 14)
+    with pytest.raises(DataError, match=r"^standard input.* cut off") as caught:
+        list(open_source("-", stdin=Trickle(gzip.compress(as_csv())[:-100])).batches())
+    # Arrow reads ahead: whether it meets the end of the data or the row without an end first is a matter of timing.
+    assert "end too early" in str(caught.value) or "a quoted field is never closed" in str(caught.value)
 
 
 def test_standard_input_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

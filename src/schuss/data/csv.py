@@ -303,7 +303,7 @@ def _parse_failure(file: _File, error: pa.ArrowInvalid, rows: int, size: int) ->
     if "straddling" in str(error):
         return (
             f"{file.text.name}, after row {rows:,}: a quoted field is never closed, "
-            f"or a row is longer than {size >> 20} MB"
+            f"a row is longer than {size >> 20} MB, or the data are cut off"
         )
     return explain(error, file.text.name)
 
