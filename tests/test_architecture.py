@@ -45,7 +45,7 @@ def test_imports_go_one_way() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT / "src").as_posix())
 def test_compiled_code_stays_in_its_room(path: Path) -> None:
-    kernels = ROOT / "src" / "schuss" / "population" / "kernels"
+    kernels = ROOT / "src" / "schuss" / "kernels"
     assert "torch" not in imported(path)
     assert path.is_relative_to(kernels) or "numba" not in imported(path)
 

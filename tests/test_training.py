@@ -390,7 +390,7 @@ def test_rows_without_a_target_are_counted() -> None:
 
 
 def test_kernels_are_compiled_for_one_kind_of_array_alone(tmp_path: Path) -> None:
-    from schuss.population.kernels import dense
+    from schuss.kernels import dense
 
     X, y = BINARY
     quick()

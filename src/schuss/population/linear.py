@@ -16,7 +16,7 @@ from schuss.data.chunk import Chunk, SparseRows
 from schuss.descent.losses import Loss
 from schuss.descent.optimizers import OPTIMIZERS
 from schuss.descent.schedules import SCHEDULES
-from schuss.population.kernels import dense, sparse
+from schuss.kernels import dense, sparse
 from schuss.population.population import Run, Tallies, WinnerState
 
 __all__ = ["LANES", "Linear", "LinearState", "state_bytes"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  (what `np.dot` calls, loaded so that its threads can be limited)
 
-from schuss.population.kernels.dispatch import fill, gather, gather_slots, scatter_slots, stack_table, update
-from schuss.population.kernels.options import inlined, kernel
-from schuss.population.kernels.scores import learn_from_scores, losses_of_scores
+from schuss.kernels.dispatch import fill, gather, gather_slots, scatter_slots, stack_table, update
+from schuss.kernels.options import inlined, kernel
+from schuss.kernels.scores import learn_from_scores, losses_of_scores
 
 
 @inlined

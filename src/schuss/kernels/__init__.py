@@ -42,7 +42,7 @@ def cache_folder() -> Path:
 # numba reads the folder when a function is decorated; put the user's own setting back once ours are.
 _users_folder, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
 try:
-    from schuss.population.kernels import (
+    from schuss.kernels import (
         dense,  # noqa: F401
         elementary,  # noqa: F401  (registers the formulas)
         sparse,  # noqa: F401

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from schuss.population.kernels.dispatch import evaluate, evaluate_into
-from schuss.population.kernels.options import compiled_form_of
+from schuss.kernels.dispatch import evaluate, evaluate_into
+from schuss.kernels.options import compiled_form_of
 
 
 def _learn_one_output(loss, scores, targets, weights, lanes, tally):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from schuss.population.kernels.dense import step_feature, step_features
-from schuss.population.kernels.dispatch import fill, gather, gather_slots, rest, scatter_slots, stack_table
-from schuss.population.kernels.options import inlined, kernel
-from schuss.population.kernels.scores import learn_from_scores, losses_of_scores
+from schuss.kernels.dense import step_feature, step_features
+from schuss.kernels.dispatch import fill, gather, gather_slots, rest, scatter_slots, stack_table
+from schuss.kernels.options import inlined, kernel
+from schuss.kernels.scores import learn_from_scores, losses_of_scores
 
 
 @kernel()

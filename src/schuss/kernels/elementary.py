@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from schuss.descent import ops
-from schuss.population.kernels.options import compiled_form_of, inlined
+from schuss.kernels.options import compiled_form_of, inlined
 
 F = np.float32
 

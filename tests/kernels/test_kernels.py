@@ -32,9 +32,9 @@ from tests.cases import (
 )
 
 from schuss import descent
+from schuss.kernels import dense, sparse
+from schuss.kernels.options import FAST
 from schuss.population import kernels
-from schuss.population.kernels import dense, sparse
-from schuss.population.kernels.options import FAST
 from schuss.population.linear import Linear
 from schuss.population.warmup import warmup
 
@@ -50,7 +50,7 @@ from numba.core import config
 from schuss.data.chunk import Chunk, SparseRows
 from schuss.descent.losses import Hinge, Softmax
 from schuss.descent.optimizers import OPTIMIZERS
-from schuss.population.kernels import dense, sparse
+from schuss.kernels import dense, sparse
 from schuss.population.linear import Linear
 from schuss.population.population import Run
 

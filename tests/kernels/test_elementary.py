@@ -9,8 +9,8 @@ import pytest
 from numba import njit
 
 from schuss.descent import ops
-from schuss.population.kernels import dense  # noqa: F401 — registers the compiled forms
-from schuss.population.kernels.options import FAST
+from schuss.kernels import dense  # noqa: F401 — registers the compiled forms
+from schuss.kernels.options import FAST
 
 SMALLEST = np.float32(1.1754944e-38)
 F = np.float32

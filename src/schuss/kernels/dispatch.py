@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from schuss.descent import penalties
-from schuss.population.kernels.options import compiled_form_of, inlined
+from schuss.kernels.options import compiled_form_of, inlined
 
 inlined(penalties.l2_step)
 
