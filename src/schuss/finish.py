@@ -9,7 +9,7 @@ one optimum, where the best of many runs may only have suited the rows that it w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from .data.chunk import Chunk, SparseRows, as_matrix
 from .data.feed import Feed, MemoryFeed
 from .descent.losses import LogLoss, Loss, Softmax, SquaredError, values_and_gradients
+from .descent.quasi_newton import minimise_smooth
 from .objective import Objective
 from .race.legs import STILL_FALLING
 from .race.race import standing
@@ -194,8 +195,6 @@ def minimise(
 
     scale : the size of a loss, in which convergence is counted; stop : asked before every pass, and ends the solve.
     """
-    from scipy.optimize import minimize  # brings its own BLAS, whose results change with the threads as NumPy's do
-
     best, taken = Solution(start, np.inf, 0, False), 0
 
     def evaluate(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -212,14 +211,13 @@ def minimise(
         return value / scale, gradient.ravel() / scale
 
     corrections = min(CORRECTIONS, MEMORY // (16 * start.size))
-    options = {"maxcor": corrections, "ftol": DECREASE, "gtol": SLOPE, "maxiter": passes, "maxfun": passes}
     try:
+        # Sums that BLAS splits among threads change with their number.
         with threadpool_limits(1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
-            end: Any = minimize(evaluate, start.ravel(), jac=True, method="L-BFGS-B", options=options)
+            minimise_smooth(evaluate, start.ravel(), corrections=corrections, decrease=DECREASE, slope=SLOPE)
     except _Enough:
         return best._replace(passes=taken)
-    # Status 1 is the bound on passes; at 2 no step along the slope gains: float32 products have no more digits.
-    return best._replace(passes=taken, converged=end.status != 1)
+    return best._replace(passes=taken, converged=True)
 
 
 def _losses(loss: Loss, rows: Chunk, weights: NDArray[np.float32]) -> NDArray[np.float32]:

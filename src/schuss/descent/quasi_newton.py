@@ -1,0 +1,214 @@
+"""L-BFGS: descent with the curvature that the last steps have met, for smooth functions of many variables.
+
+Steps and line search follow Nocedal and Wright, *Numerical Optimization* (2006): algorithms 7.4 (two-loop recursion),
+7.5 (L-BFGS), 3.5 and 3.6 (strong Wolfe conditions); the convergence tests are those of SciPy's L-BFGS-B.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Minimum", "Outcome", "minimise_smooth"]
+
+Vector = NDArray[np.float64]
+Function = Callable[[Vector], tuple[float, Vector]]
+
+SUFFICIENT = 1e-3
+CURVATURE = 0.9
+"""The strong Wolfe conditions on a step α: f(α) ≤ f(0) + SUFFICIENT α f′(0) and |f′(α)| ≤ CURVATURE |f′(0)|.
+
+A loose condition on the slope: another direction is worth more than a better step along this one.
+"""
+
+TRIALS = 20
+"""Steps that one line search may try."""
+
+NARROW = 0.1
+"""A line search ends when its bracket is narrower than this share of its far end, as SciPy's does."""
+
+
+class Outcome(Enum):
+    """How a minimisation ended."""
+
+    DECREASE = "the last step gained next to nothing"
+    SLOPE = "no slope is left"
+    NO_STEP = "no step along the slope gains: the function has no more digits"
+    ITERATIONS = "the iterations are used up"
+
+
+class Minimum(NamedTuple):
+    """Where a minimisation ended: the point, the value and the gradient there, steps taken, and why it ended."""
+
+    point: Vector
+    value: float
+    gradient: Vector
+    iterations: int
+    outcome: Outcome
+
+
+class _Trial(NamedTuple):
+    """A step along a direction: its length, and point, value, gradient and slope there."""
+
+    step: float
+    point: Vector
+    value: float
+    gradient: Vector
+    slope: float
+
+
+class _Pair(NamedTuple):
+    """A step s, the change y of the gradient over it, and s·y."""
+
+    step: Vector
+    change: Vector
+    product: float
+
+
+def minimise_smooth(
+    function: Function,
+    start: Vector,
+    *,
+    corrections: int = 20,
+    decrease: float = 1e-8,
+    slope: float = 1e-6,
+    iterations: int = 15_000,
+) -> Minimum:
+    """Minimise a function by L-BFGS (Liu and Nocedal 1989): x ← x − α H ∇f(x), where H ≈ (∇²f)⁻¹.
+
+    Parameters
+    ----------
+    function
+        Gives f(x) and ∇f(x), of the shape of x; what it raises ends the minimisation. Where a value is not finite,
+        shorter steps are tried.
+    start
+        The first x, of one dimension.
+    corrections
+        How many of the last steps and changes of the gradient make up H.
+    decrease
+        Converged when (f − f⁺) / max(|f|, |f⁺|, 1) is at most this.
+    slope
+        Converged when no component of the gradient is larger than this.
+    iterations
+        At most so many steps are taken.
+
+    >>> found = minimise_smooth(lambda x: (float(x @ x), 2 * x), np.array([3.0, -4.0]))
+    >>> round(found.value, 9), found.outcome.name
+    (0.0, 'SLOPE')
+    """
+    pairs: deque[_Pair] = deque(maxlen=corrections)
+    point, (value, gradient) = start, function(start)
+    done = 0
+    while done < iterations:
+        if np.abs(gradient).max() <= slope:
+            return Minimum(point, value, gradient, done, Outcome.SLOPE)
+        direction = -_times_inverse_hessian(gradient, pairs)
+        first = 1.0 if pairs else min(1.0, 1.0 / math.sqrt(gradient @ gradient))
+        here = _Trial(0.0, point, value, gradient, float(direction @ gradient))
+        taken = _line_search(function, here, direction, first) if here.slope < 0 else here
+        if taken.step == 0:
+            if not pairs:
+                return Minimum(point, value, gradient, done, Outcome.NO_STEP)
+            pairs.clear()  # what they tell of the curvature is wrong here: straight downhill once more
+            continue
+        _remember(pairs, taken.point - point, taken.gradient - gradient)
+        gained = value - taken.value
+        point, value, gradient = taken.point, taken.value, taken.gradient
+        done += 1
+        if gained <= decrease * max(abs(value + gained), abs(value), 1.0):
+            return Minimum(point, value, gradient, done, Outcome.DECREASE)
+    return Minimum(point, value, gradient, done, Outcome.ITERATIONS)
+
+
+def _remember(pairs: deque[_Pair], step: Vector, change: Vector) -> None:
+    """Keep a pair, if the curvature s·y along it is positive, without which H would not be positive definite."""
+    product = float(step @ change)
+    if product > np.finfo(np.float64).eps * float(change @ change):
+        pairs.append(_Pair(step, change, product))
+
+
+def _times_inverse_hessian(gradient: Vector, pairs: deque[_Pair]) -> Vector:
+    """Give H ∇f by the two-loop recursion, from H₀ = (s·y / y·y) I of the last pair."""
+    if not pairs:
+        return gradient
+    result = gradient.copy()
+    shares = []
+    for step, change, product in reversed(pairs):
+        share = (step @ result) / product
+        result -= share * change
+        shares.append(share)
+    last = pairs[-1]
+    result *= last.product / (last.change @ last.change)
+    for (step, change, product), share in zip(pairs, reversed(shares), strict=True):
+        result += (share - (change @ result) / product) * step
+    return result
+
+
+def _line_search(function: Function, here: _Trial, direction: Vector, step: float) -> _Trial:
+    """Give a step that meets the strong Wolfe conditions, or else the lowest found, of length 0 if none is lower."""
+    before = here
+    for tried in range(1, TRIALS + 1):
+        trial = _try(function, here, direction, step)
+        if _too_high(trial, before, here):
+            return _zoom(function, here, direction, before, trial, TRIALS - tried)
+        if abs(trial.slope) <= -CURVATURE * here.slope:
+            return trial
+        if trial.slope >= 0:
+            return _zoom(function, here, direction, trial, before, TRIALS - tried)
+        wide = trial.step - before.step
+        step = _within(_cubic_minimum(before, trial), trial.step + 1.1 * wide, trial.step + 4.0 * wide)
+        before = trial
+    return before
+
+
+def _zoom(function: Function, here: _Trial, direction: Vector, low: _Trial, high: _Trial, trials: int) -> _Trial:
+    """Narrow a bracket down to a step that meets the conditions; `low` is its lower end, and falls towards `high`."""
+    for _ in range(trials):
+        near, far = sorted((low.step, high.step))
+        if far - near <= NARROW * far and low.step > 0:
+            break
+        margin = 0.1 * (far - near)
+        trial = _try(function, here, direction, _within(_cubic_minimum(low, high), near + margin, far - margin))
+        if _too_high(trial, low, here):
+            high = trial
+            continue
+        if abs(trial.slope) <= -CURVATURE * here.slope:
+            return trial
+        if trial.slope * (high.step - low.step) >= 0:
+            high = low
+        low = trial
+    return low
+
+
+def _try(function: Function, here: _Trial, direction: Vector, step: float) -> _Trial:
+    point = here.point + step * direction
+    value, gradient = function(point)
+    return _Trial(step, point, value, gradient, float(gradient @ direction))
+
+
+def _too_high(trial: _Trial, lowest: _Trial, here: _Trial) -> bool:
+    """Whether a step does not fall as it should, or is no lower than the lowest; not finite is too high."""
+    falls = trial.value <= here.value + SUFFICIENT * trial.step * here.slope
+    return not falls or (lowest.step > 0 and trial.value >= lowest.value) or not math.isfinite(trial.slope)
+
+
+def _cubic_minimum(a: _Trial, b: _Trial) -> float:
+    """Where the cubic through two steps' values and slopes is lowest; NaN where it has no minimum (equation 3.59)."""
+    d1 = a.slope + b.slope - 3.0 * (a.value - b.value) / (a.step - b.step)
+    square = d1 * d1 - a.slope * b.slope
+    if not square >= 0 or not math.isfinite(square):
+        return math.nan
+    d2 = math.copysign(math.sqrt(square), b.step - a.step)
+    over = b.slope - a.slope + 2.0 * d2
+    return b.step - (b.step - a.step) * (b.slope + d2 - d1) / over if over else math.nan
+
+
+def _within(step: float, low: float, high: float) -> float:
+    """Give a step no smaller than `low` and no larger than `high`; halfway between them if it is NaN."""
+    return (low + high) / 2.0 if math.isnan(step) else min(max(step, low), high)
