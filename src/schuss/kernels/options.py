@@ -12,7 +12,7 @@ from numba.extending import overload, register_jitable
 # the check alone would stop LLVM from vectorising.
 FAST = {"fastmath": {"contract", "nsz"}, "error_model": "numpy"}
 
-kernel = partial(njit, cache=True, nogil=True, **FAST)
+kernel = partial(njit, nogil=True, **FAST)
 # A formula that LLVM declines to inline is a call in the innermost loop and is not vectorised: 17 against 0.9 ns.
 INLINE = {**FAST, "forceinline": True}
 compiled_form_of = partial(overload, jit_options=INLINE)

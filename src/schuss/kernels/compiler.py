@@ -1,0 +1,99 @@
+"""From a kernel's Python source to machine code that needs no Python: imported only when something must be compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
+from numba.np.numpy_support import from_dtype
+
+from schuss.kernels import elementary  # noqa: F401  (registers the formulas)
+from schuss.kernels.options import FAST
+from schuss.kernels.store import MachineCode, target_machine
+
+__all__ = ["compile_kernel"]
+
+_C_LIBRARY = {"memcpy", "memset", "memmove"}
+"""All that a kernel may call: in a process without numba, anything else would end it without a word."""
+
+
+def compile_kernel(kernel: Callable[..., None], static: tuple[Any, ...], kinds: tuple[str, ...]) -> MachineCode:
+    """Compile a kernel for these static parameters and kinds of arguments, as a function of one table of arguments.
+
+    Raises TypeError for a kernel that allocates, raises, or calls something else that needs Python.
+    """
+    arguments = _arguments_in_table(tuple(_type_of(kind) for kind in kinds))
+
+    def entry(table):
+        kernel(*(static + arguments(table)))
+
+    signature = types.void(types.CPointer(types.int64))
+    compiled = njit(signature, no_cpython_wrapper=True, no_cfunc_wrapper=True, **FAST)(entry)
+    module = llvm.parse_assembly(compiled.inspect_llvm(signature.args))
+    called = {one.name for one in module.functions if one.is_declaration and not one.name.startswith("llvm.")}
+    if called - _C_LIBRARY:
+        raise TypeError(f"kernel {kernel.__name__} needs Python for {', '.join(sorted(called - _C_LIBRARY))}")
+    symbol = compiled.overloads[signature.args].fndesc.llvm_func_name
+    return MachineCode(symbol, target_machine().emit_object(module))
+
+
+def _type_of(kind: str) -> Any:
+    """Give numba's type of an argument of this kind."""
+    if kind == "int":
+        return types.int64
+    if kind == "float":
+        return types.float64
+    return types.Array(from_dtype(np.dtype(kind[:-1])), int(kind[-1]), "C")
+
+
+def _arguments_in_table(kinds: tuple[Any, ...]) -> Any:
+    """Give a function that makes the tuple of arguments from a table of pointers, lengths and numbers."""
+
+    @intrinsic
+    def arguments(typingctx, table):
+        def codegen(context, builder, signature, values):
+            place = 0
+            unpacked = []
+            for kind in kinds:
+                count = 1 + (kind.ndim if isinstance(kind, types.Array) else 0)
+                words = [
+                    builder.load(builder.gep(values[0], [context.get_constant(types.intp, place + i)]))
+                    for i in range(count)
+                ]
+                place += count
+                unpacked.append(_unpacked(context, builder, kind, words))
+            return context.make_tuple(builder, signature.return_type, unpacked)
+
+        return types.Tuple(kinds)(table), codegen
+
+    return arguments
+
+
+def _unpacked(context: Any, builder: Any, kind: Any, words: list[Any]) -> Any:
+    """Make one argument from its words: an array from pointer and shape, a number from its bits."""
+    if kind is types.int64:
+        return words[0]
+    if kind is types.float64:
+        return builder.bitcast(words[0], ir.DoubleType())
+    data = builder.inttoptr(words[0], context.get_data_type(kind.dtype).as_pointer())
+    itemsize = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+    shape, strides = words[1:], [itemsize]
+    for length in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], length))
+    result = make_array(kind)(context, builder)
+    populate_array(
+        result,
+        data=data,
+        shape=cgutils.pack_array(builder, shape),
+        strides=cgutils.pack_array(builder, strides),
+        itemsize=itemsize,
+        meminfo=None,
+    )
+    return result._getvalue()

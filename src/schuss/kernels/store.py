@@ -1,0 +1,195 @@
+"""Kernels kept as machine code: compiled once, found by every later process, never stale.
+
+A process that finds all its kernels here does not import numba: importing it and calling a first function from its own
+cache take 0.55 s, loading the same machine code with llvmlite 0.03 s. The folder is named by a hash of everything the
+code depends on: every formula and every kernel, the versions that compile them, the processor. An edited formula
+therefore never meets a stale kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib
+import os
+import platform
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from .. import descent
+from ..errors import OutputError
+from ..files import replacing
+
+__all__ = ["MachineCode", "cache_folder", "run"]
+
+Native = Callable[[Any, Any, Any], int]
+
+_NUMBER, _BITS = struct.Struct("d"), struct.Struct("q")
+_MARK = b"schuss kernel\n"
+_ready: dict[tuple[Any, ...], Native] = {}
+_engines: list[Any] = []  # they own the memory that the machine code lies in
+_lock = threading.Lock()
+
+
+class MachineCode(NamedTuple):
+    """An object file, and the function in it: as numba makes them, with pointers to a result and to an error first.
+
+    Both stay unused, since the third pointer is to a kernel's table of arguments, and a kernel has no other way out.
+    """
+
+    symbol: str
+    object_code: bytes
+
+
+def run(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
+    """Call a kernel, `"module:function"` of this room, without holding the interpreter's lock.
+
+    static : the kernel's first parameters, of which only the types count (rules, losses, tuples of zeros);
+    arguments : the others: C-contiguous arrays, which the kernel writes into, integers and floats.
+
+    Raises TypeError for an array that is not contiguous.
+
+    >>> x, y = np.array([1.0, 2.0, 4.0]), np.zeros(3)
+    >>> run("example:scale", (), x, 0.5, y)
+    >>> y
+    array([0.5, 1. , 2. ])
+    """
+    table: list[int] = []
+    kinds = tuple([_add(argument, table) for argument in arguments])
+    key = (kernel, _types_of(static), kinds)
+    native = _ready.get(key)
+    if native is None:
+        if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+            _uncompiled(kernel)(*static, *arguments)
+            return
+        native = _ready[key] = _prepare(kernel, static, kinds)
+    result, error = ctypes.c_void_p(), ctypes.c_void_p()
+    native(ctypes.byref(result), ctypes.byref(error), (ctypes.c_int64 * len(table))(*table))
+
+
+def _types_of(static: Any) -> Any:
+    """Give what counts of static parameters: named tuples of different types may be equal, these are not."""
+    if hasattr(static, "_fields"):
+        return type(static), *[type(value) for value in static]
+    return tuple([_types_of(one) for one in static]) if isinstance(static, tuple) else type(static)
+
+
+def _add(argument: Any, table: list[int]) -> str:
+    """Add an argument to the table, and give its kind: code of the type and number of dimensions."""
+    if isinstance(argument, np.ndarray):
+        if not argument.flags.c_contiguous:
+            raise TypeError(f"a kernel takes C-contiguous arrays, got strides {argument.strides}")
+        table.append(argument.__array_interface__["data"][0])  # half the time of argument.ctypes.data
+        table.extend(argument.shape)
+        return f"{argument.dtype.str}{argument.ndim}"
+    if isinstance(argument, (float, np.floating)):
+        table.append(_BITS.unpack(_NUMBER.pack(argument))[0])
+        return "float"
+    table.append(int(argument))
+    return "int"
+
+
+def _uncompiled(kernel: str) -> Callable[..., None]:
+    """Give the Python function of a kernel."""
+    module, _, function = kernel.partition(":")
+    return getattr(importlib.import_module(f"{__package__}.{module}"), function)
+
+
+def _prepare(kernel: str, static: tuple[Any, ...], kinds: tuple[str, ...]) -> Native:
+    """Load a kernel from the disk, or compile it and leave it there."""
+    path = cache_folder() / f"{kernel.replace(':', '.')}-{_digest(static, kinds)}.kernel"
+    with _lock:
+        code = _read(path)
+        if code is None:
+            from .compiler import compile_kernel
+
+            code = compile_kernel(_uncompiled(kernel), static, kinds)
+            with suppress(OSError, OutputError):  # a folder that cannot be written to costs time, nothing else
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write(path, code)
+        return _load(code)
+
+
+def _digest(static: tuple[Any, ...], kinds: tuple[str, ...]) -> str:
+    """Name the types of a kernel's parameters; formulas from outside of schuss count with their source."""
+    parts = _described(_types_of(static))
+    return hashlib.sha256(repr((parts, kinds)).encode()).hexdigest()[:16]
+
+
+def _described(one: Any) -> Any:
+    """Write types out, as they are called in every process."""
+    if isinstance(one, tuple):
+        return [_described(part) for part in one]
+    outside = one.__module__.partition(".")[0] not in ("schuss", "builtins", "numpy")
+    file = getattr(sys.modules[one.__module__], "__file__", None) if outside else None
+    source = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    return f"{one.__module__}.{one.__qualname__} {source}"
+
+
+def _read(path: Path) -> MachineCode | None:
+    """Read machine code; None for a file that is missing or not whole."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    head, _, rest = data[len(_MARK) :].partition(b"\n")
+    digest, _, symbol = head.decode(errors="replace").partition(" ")
+    whole = data.startswith(_MARK) and hashlib.sha256(rest).hexdigest() == digest
+    return MachineCode(symbol, rest) if whole else None
+
+
+def _write(path: Path, code: MachineCode) -> None:
+    """Write machine code with its hash."""
+    head = f"{hashlib.sha256(code.object_code).hexdigest()} {code.symbol}\n"
+    with replacing(path) as draft:
+        draft.write(_MARK + head.encode() + code.object_code)
+
+
+def _load(code: MachineCode) -> Native:
+    """Make machine code callable; each object file in an engine of its own, so that names cannot clash."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
+    engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code.object_code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3)(engine.get_function_address(code.symbol))
+
+
+def target_machine() -> Any:
+    """Give LLVM's description of this processor."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features().flatten()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True)
+
+
+def cache_folder() -> Path:
+    """Name the folder of compiled kernels: in `$SCHUSS_CACHE`, else in the user's cache folder."""
+    chosen = os.environ.get("SCHUSS_CACHE")
+    if chosen:
+        return Path(chosen) / _fingerprint()
+    users = os.environ.get("XDG_CACHE_HOME")
+    return (Path(users) if users else Path.home() / ".cache") / "schuss" / _fingerprint()
+
+
+@cache
+def _fingerprint() -> str:
+    """Hash the sources of every formula and kernel, the versions that compile them, and the processor."""
+    versions = [metadata.version("numba"), metadata.version("llvmlite"), platform.python_version()]
+    processor = [platform.machine(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
+    settings = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))
+    digest = hashlib.sha256(repr((versions, processor, settings)).encode())
+    for folder in (Path(descent.__file__).parent, Path(__file__).parent):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
