@@ -42,9 +42,9 @@ _lock = threading.Lock()
 
 
 class MachineCode(NamedTuple):
-    """An object file, and the function in it: as numba makes them, with pointers to a result and to an error first.
+    """An object file, and the function in it, as numba makes them: f(result, error, arguments), which gives 0.
 
-    Both stay unused, since the third pointer is to a kernel's table of arguments, and a kernel has no other way out.
+    Result and error are pointers that stay unused: a kernel writes into its arguments.
     """
 
     symbol: str
@@ -57,7 +57,7 @@ def run(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
     static : the kernel's first parameters, of which only the types count (rules, losses, tuples of zeros);
     arguments : the others: C-contiguous arrays, which the kernel writes into, integers and floats.
 
-    Raises TypeError for an array that is not contiguous.
+    Raises TypeError for an array that is not contiguous; RuntimeError from a kernel compiled with bounds checks.
 
     >>> x, y = np.array([1.0, 2.0, 4.0]), np.zeros(3)
     >>> run("example:scale", (), x, 0.5, y)
@@ -74,7 +74,8 @@ def run(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
             return
         native = _ready[key] = _prepare(kernel, static, kinds)
     result, error = ctypes.c_void_p(), ctypes.c_void_p()
-    native(ctypes.byref(result), ctypes.byref(error), (ctypes.c_int64 * len(table))(*table))
+    if native(ctypes.byref(result), ctypes.byref(error), (ctypes.c_int64 * len(table))(*table)):
+        raise RuntimeError(f"kernel {kernel} failed; run uncompiled (NUMBA_DISABLE_JIT=1) it says where")
 
 
 def _types_of(static: Any) -> Any:
