@@ -37,7 +37,7 @@ Native = Callable[[Any, Any, Any], int]
 _NUMBER, _BITS = struct.Struct("d"), struct.Struct("q")
 _MARK = b"schuss kernel\n"
 _ready: dict[tuple[Any, ...], Native] = {}
-_engines: list[Any] = []  # they own the memory that the machine code lies in
+_loaded: list[Any] = []
 _lock = threading.Lock()
 
 
@@ -143,25 +143,27 @@ def _read(path: Path) -> MachineCode | None:
         data = path.read_bytes()
     except OSError:
         return None
-    head, _, rest = data[len(_MARK) :].partition(b"\n")
-    digest, _, symbol = head.decode(errors="replace").partition(" ")
-    whole = data.startswith(_MARK) and hashlib.sha256(rest).hexdigest() == digest
-    return MachineCode(symbol, rest) if whole else None
+    digest, _, rest = data.removeprefix(_MARK).partition(b"\n")
+    if not data.startswith(_MARK) or hashlib.sha256(rest).hexdigest().encode() != digest:
+        return None
+    symbol, _, object_code = rest.partition(b"\n")
+    return MachineCode(symbol.decode(), object_code)
 
 
 def _write(path: Path, code: MachineCode) -> None:
     """Write machine code with its hash."""
-    head = f"{hashlib.sha256(code.object_code).hexdigest()} {code.symbol}\n"
+    rest = code.symbol.encode() + b"\n" + code.object_code
     with replacing(path) as draft:
-        draft.write(_MARK + head.encode() + code.object_code)
+        draft.write(_MARK + hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest)
 
 
 def _load(code: MachineCode) -> Native:
     """Make machine code callable; each object file in an engine of its own, so that names cannot clash."""
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
-    engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code.object_code))
+    file = llvm.object_file.ObjectFileRef.from_data(code.object_code)
+    engine.add_object_file(file)
     engine.finalize_object()
-    _engines.append(engine)
+    _loaded.append((engine, file, code))  # LLVM copies neither the object file nor the bytes
     return ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3)(engine.get_function_address(code.symbol))
 
 
