@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .data.encoder import Encoder
-from .data.feed import Feed
+from .data.feed import Feed, MemoryFeed
 from .descent.losses import Loss, constant_scores, values_and_gradients
 from .descent.optimizers import OPTIMIZERS
 from .model import outputs_of
 from .population.linear import Linear, state_bytes
-from .population.population import Run
 from .race.grid import default_runs
 from .race.loop import Contender
 from .settings import Settings
@@ -64,16 +64,33 @@ def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> lis
         rows=feed.training_rows,
         squared_norm=feed.counts.squared_norm / max(feed.counts.training, 1),
     )
-    return [_contender(name, [run for run in runs if run.optimizer == name], settings, encoder, loss) for name in names]
+    contenders = []
+    for name in names:
+        rule = OPTIMIZERS[name]()
+        batch = _batch_size(settings, encoder.sparse and rule.lazy)
+        threads = _threads(settings, feed)
+        population = Linear(rule, loss, encoder.width, outputs_of(encoder.classes), batch, encoder.sparse, threads)
+        own = tuple(run._replace(batch_size=batch) for run in runs if run.optimizer == name)
+        contenders.append(Contender(population, population.start(own)))
+    return contenders
 
 
-def _contender(name: str, runs: list[Run], settings: Settings, encoder: Encoder, loss: Loss) -> Contender:
-    """Make the population of one optimizer; on sparse rows where weights can rest, one row at a time is natural."""
-    rule = OPTIMIZERS[name]()
-    natural = 1 if encoder.sparse and rule.lazy else DENSE_BATCH
-    batch = natural if settings.batch_size == "auto" else int(settings.batch_size)
-    population = Linear(rule, loss, encoder.width, outputs_of(encoder.classes), batch, encoder.sparse)
-    return Contender(population, population.start(tuple(run._replace(batch_size=batch) for run in runs)))
+def _batch_size(settings: Settings, lazy: bool) -> int:
+    """Give the size of a mini-batch; where untouched weights rest, one row at a time is natural."""
+    natural = 1 if lazy else DENSE_BATCH
+    return natural if settings.batch_size == "auto" else int(settings.batch_size)
+
+
+def _threads(settings: Settings, feed: Feed) -> int:
+    """Give the threads that learn: those that decode and encode rows from a source need the other cores."""
+    return available_threads(settings.threads) if isinstance(feed, MemoryFeed) else 1
+
+
+def available_threads(wanted: int | None) -> int:
+    """Give the threads to use: as many as wanted, or as this process has cores."""
+    if wanted is not None:
+        return wanted
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _optimizers(settings: Settings, encoder: Encoder) -> list[str]:
@@ -86,4 +103,5 @@ def weights_bytes(settings: Settings, encoder: Encoder) -> int:
     """Give the bytes that the weights of all runs take, with what their optimizers remember."""
     names = _optimizers(settings, encoder)
     share = -(-settings.runs // len(names))
-    return sum(state_bytes(encoder.width, outputs_of(encoder.classes), share, name) for name in names)
+    threads = available_threads(settings.threads)
+    return sum(state_bytes(encoder.width, outputs_of(encoder.classes), share, name, threads) for name in names)

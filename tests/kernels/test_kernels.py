@@ -34,7 +34,7 @@ from tests.cases import (
 from schuss import descent
 from schuss.kernels import dense, sparse
 from schuss.kernels.options import FAST
-from schuss.population import kernels
+from schuss import kernels
 from schuss.population.linear import Linear
 from schuss.population.warmup import warmup
 

@@ -14,7 +14,6 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import from_dtype
 
-from schuss.kernels import elementary  # noqa: F401  (registers the formulas)
 from schuss.kernels.options import FAST
 from schuss.kernels.store import MachineCode, target_machine
 

@@ -7,6 +7,7 @@ intercept, which no penalty touches. Lanes of a block that hold no run have rate
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from schuss.descent.optimizers import OPTIMIZERS
 from schuss.descent.schedules import SCHEDULES
 from schuss.kernels import dense, sparse
 from schuss.population.population import Run, Tallies, WinnerState
+from schuss.population.workers import side_by_side
 
 __all__ = ["LANES", "Linear", "LinearState", "state_bytes"]
 
@@ -29,9 +31,9 @@ MOST_CHUNKS = 256
 """Chunks after which a lazy rule catches every weight up, so that the table of what they missed stays short."""
 
 
-def _lanes_for(runs: int) -> int:
-    """Give the width of the blocks for so many runs."""
-    return next((lanes for lanes in (4, 8) if runs <= lanes), LANES)
+def _lanes_for(runs: int, threads: int) -> int:
+    """Give the width of the blocks: the narrowest that gives every thread at most one block, or else the full one."""
+    return next((lanes for lanes in (1, 4, 8) if runs <= lanes * threads), LANES)
 
 
 class Block(NamedTuple):
@@ -50,22 +52,18 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class LinearState:
-    """All that changes while a population learns."""
+    """All that changes while a population learns; lanes : the width of the blocks."""
 
     runs: tuple[Run, ...]
     blocks: tuple[Block, ...]
+    lanes: int
     rows: int = 0
     planned_rows: int = 1
 
-    @property
-    def lanes(self) -> int:
-        """The width of the blocks."""
-        return _lanes_for(len(self.runs))
 
-
-def state_bytes(features: int, outputs: int, runs: int, optimizer: str) -> int:
+def state_bytes(features: int, outputs: int, runs: int, optimizer: str, threads: int = 1) -> int:
     """Give the bytes that the weights and slots of a population take."""
-    lanes = _lanes_for(runs)
+    lanes = _lanes_for(runs, threads)
     return -(-runs // lanes) * (features + 1) * outputs * lanes * (1 + len(OPTIMIZERS[optimizer].slot_names)) * 4
 
 
@@ -87,8 +85,8 @@ def _single(scalars: NDArray[np.float64]) -> NDArray[np.float32]:
 class Linear:
     """A population of linear models that share optimizer, loss and batch size.
 
-    rule : the optimizer with its hyperparameters; loss : of `outputs` scores; lazy : whether rows are sparse and the
-    rule lets untouched weights rest.
+    rule : the optimizer with its hyperparameters; loss : of `outputs` scores; threads : blocks that learn at a time,
+    which changes no bits: no block knows of another, and no run of its neighbours.
     """
 
     rule: Any
@@ -97,6 +95,7 @@ class Linear:
     outputs: int
     batch_size: int
     is_sparse: bool
+    threads: int = 1
 
     @property
     def lazy(self) -> bool:
@@ -111,7 +110,7 @@ class Linear:
 
     def start(self, runs: tuple[Run, ...]) -> LinearState:
         """Give the state of runs that start at zero."""
-        lanes = _lanes_for(len(runs))
+        lanes = _lanes_for(len(runs), self.threads)
         columns = self.outputs * lanes
         slots = len(self.rule.slot_names)
         blocks = tuple(
@@ -124,7 +123,7 @@ class Linear:
             )
             for _ in range(0, len(runs), lanes)
         )
-        return LinearState(runs, blocks)
+        return LinearState(runs, blocks, lanes)
 
     def begin_leg(self, state: LinearState, planned_rows: int) -> LinearState:
         """Begin the schedules anew, to reach their end after so many rows."""
@@ -148,7 +147,8 @@ class Linear:
     def advance(self, state: LinearState, chunk: Chunk) -> tuple[LinearState, Tallies]:
         """Learn from a chunk; the arrays of `state` are used up."""
         tally = np.zeros((len(state.blocks), state.lanes))
-        blocks = tuple(self._advance_block(state, b, chunk, tally[b]) for b in range(len(state.blocks)))
+        jobs = [partial(self._advance_block, state, b, chunk, tally[b]) for b in range(len(state.blocks))]
+        blocks = tuple(side_by_side(jobs, self.threads))
         rows = len(chunk.targets)
         after = replace(state, blocks=blocks, rows=state.rows + rows)
         return after, Tallies(tally.ravel()[: len(state.runs)], float(chunk.weights.sum(dtype=np.float64)), rows)
