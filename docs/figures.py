@@ -17,7 +17,9 @@ def race() -> None:
     """Sixteen runs on scikit-learn's digits: held-out loss against rows seen."""
     digits = load_digits(as_frame=True)
     result = schuss.train(digits.frame, "target")
-    learning_rate_curves(result.record).savefig(STATIC / "race.png", dpi=120, bbox_inches="tight", pad_inches=0.15)
+    learning_rate_curves(result.record).save(
+        STATIC / "race.svg", "Held-out loss of sixteen runs against the training rows they have seen"
+    )
 
 
 if __name__ == "__main__":

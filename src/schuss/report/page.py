@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from schuss.files import replacing
 
-from . import answer, figures, tables
+from . import answer, figures, layout, tables
 from .figures.results import class_names, confusion_counts, residual_points
 from .figures.weights import read_weights
 from .history import History, RecordLike, as_history, mapping, number, sequence
-from .palette import DARK, LIGHT, css_variables
+from .layout import Picture
+from .markup import Markup, element, joined
 from .runs import race_loss, settings_in_words
-from .svg import inline_svg
+from .svg import Figure
 from .tables import Table
 from .words import bytes_in_words, count, figure, percent, plural, setting
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 __all__ = ["render", "write_report"]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure on the page: its drawings for desk and phone, its caption, its text alternative, its numbers."""
-
-    name: str
-    wide: str
-    narrow: str
-    caption: str
-    summary: str
-    table: Table | None = None
 
 
 def write_report(record: RecordLike, path: Path | str) -> Path:
@@ -83,81 +64,74 @@ def render(record: RecordLike) -> str:
     DataError
         When `record` is a path and holds no record.
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
     history = as_history(record)
-    script = _asset("report.js")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_asset("report.html.j2"))
-    return template.render(
-        heading=answer.heading(history),
-        lead=answer.lead(history),
-        stats=answer.stats(history),
-        ended=answer.how_it_ended(history),
-        finished=history.finish is not None,
-        warnings=answer.warnings(history),
-        time=_time(history),
-        version=str(history.start.get("schuss") or ""),
-        race=_race(history),
-        results=_results(history),
-        learned=_learned(history),
-        data=_data(history),
-        settings=_settings(history),
-        style=Markup(_asset("report.css")),
-        light=Markup(css_variables(LIGHT)),
-        dark=Markup(css_variables(DARK)),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        markup=Markup,
-    )
+    sections = (_answer, _race, _results, _learned, _data, _repeat)
+    version = str(history.start.get("schuss") or "")
+    return layout.document(answer.heading(history), version, _time(history), (write(history) for write in sections))
 
 
-def _asset(name: str) -> str:
-    return resources.files("schuss.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _time(history: History) -> dict[str, str] | None:
+def _time(history: History) -> Markup:
     text = str(history.start.get("time") or "")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return None
+        return Markup()
     zone = moment.strftime(" %Z") if moment.tzinfo else ""
-    return {"machine": text, "words": f"{moment.day} {moment:%B %Y, %H:%M}{zone}"}
+    return element("time", {"datetime": text}, f"{moment.day} {moment:%B %Y, %H:%M}{zone}")
+
+
+def _answer(history: History) -> Markup:
+    stats = layout.facts(((stat.words, stat.value) for stat in answer.stats(history)), "stats")
+    open_end = "" if history.finish is not None else " open"
+    ended = layout.paragraph(" ".join(answer.how_it_ended(history)), f"ended{open_end}")
+    warnings = [element("li", {}, sentence) for sentence in answer.warnings(history)]
+    known = element("ul", {"class": "warnings", "aria-label": "Worth knowing"}, *warnings) if warnings else Markup()
+    lead = layout.paragraph(answer.lead(history), "lead")
+    return layout.section("answer", answer.heading(history), lead, stats, ended, known)
 
 
 def _picture(
     name: str, draw: Callable[..., Figure], history: History, caption: str, summary: str, table: Table | None
-) -> Picture:
-    label = summary or caption
-    wide = inline_svg(draw(history), f"{name}-wide", label)
-    narrow = inline_svg(draw(history, narrow=True), f"{name}-narrow", label)
-    return Picture(name, wide, narrow, caption, summary, table)
+) -> Markup:
+    return layout.figure(Picture(name, draw(history), draw(history, narrow=True), caption, summary, table))
 
 
-def _race(history: History) -> dict[str, Any]:
+def _race(history: History) -> Markup:
     drawn = [run for run in history.runs if run.rows.size]
-    section: dict[str, Any] = {"curves": None, "losses": None, "runs": None, "shared": ""}
-    if history.runs:
-        section["runs"] = tables.runs_table(history)
-        section["shared"] = tables.shared_settings(history)
-    if drawn:
-        best = "winner" if history.finish is not None else "best so far"
-        caption = (
-            f"{history.judged_on.capitalize()} loss against training rows seen, a curve for each run. The {best} is "
-            "thick; a dropped run is grey up to the mark where it was dropped. Point at a curve for its settings."
-        )
-        section["curves"] = _picture(
-            "race", figures.learning_rate_curves, history, caption, _race_summary(history), tables.curves_table(history)
-        )
+    parts = (
+        [_curves(history)]
+        if drawn
+        else [layout.paragraph("No run was scored on held-out rows, so there is no curve to draw.")]
+    )
     if sum(run.learning_rate > 0 for run in drawn) > 1:
-        svg = inline_svg(
-            figures.loss_by_learning_rate(history), "losses", f"Last {race_loss(history)} by learning rate"
-        )
         caption = "Where each run ended: too small a learning rate learns too little, too large a one diverges."
-        section["losses"] = Picture("losses", svg, "", caption, _losses_summary(history))
-    return section
+        drawing = figures.loss_by_learning_rate(history)
+        losses = Picture("losses", drawing, None, caption, _losses_summary(history))
+        parts.append(layout.figure(losses, f"Last {race_loss(history)} by learning rate"))
+    if history.runs:
+        shared = tables.shared_settings(history)
+        parts.append(layout.paragraph(shared and f"All runs: {shared}.", "small"))
+        parts.append(_folded(tables.runs_table(history), 20, f"All {len(history.runs)} runs"))
+    return layout.section("race", "The race", *parts)
+
+
+def _curves(history: History) -> Markup:
+    best = "winner" if history.finish is not None else "best so far"
+    caption = (
+        f"{history.judged_on.capitalize()} loss against training rows seen, a curve for each run. The {best} is "
+        "thick; a dropped run is grey up to the mark where it was dropped. Point at a curve for its settings."
+    )
+    drawn = _picture(
+        "race", figures.learning_rate_curves, history, caption, _race_summary(history), tables.curves_table(history)
+    )
+    readout = {"class": "readout", "id": "readout", "aria-live": "polite", "hidden": ""}
+    return joined([drawn, element("p", readout)])
+
+
+def _folded(table: Table, most: int, summary: str) -> Markup:
+    """A table, folded away if it has more than `most` rows."""
+    whole = layout.table(table)
+    return layout.details(summary, whole) if len(table.rows) > most else whole
 
 
 def _race_summary(history: History) -> str:
@@ -192,8 +166,11 @@ def _losses_summary(history: History) -> str:
     return " ".join(said)
 
 
-def _results(history: History) -> dict[str, Any]:
-    section: dict[str, Any] = {"picture": None, "classes": None, "why": "", "facts": _scores(history)}
+def _results(history: History) -> Markup:
+    return layout.section("results", "Held-out results", layout.facts(_scores(history)), *_drawn_results(history))
+
+
+def _drawn_results(history: History) -> list[Markup]:
     counts = confusion_counts(history)
     predicted, actual = residual_points(history)
     if counts is not None:
@@ -203,25 +180,22 @@ def _results(history: History) -> dict[str, Any]:
             "share of the true class."
         )
         summary = f"{count(right)} of {plural(rows, 'held-out row')} on the diagonal, {_confused(history)}."
-        section["picture"] = _picture(
-            "confusion", figures.confusion_matrix, history, caption, summary, tables.confusion_table(history)
-        )
-        section["classes"] = tables.class_table(history)
-    elif predicted.size:
+        numbers, classes = tables.confusion_table(history), tables.class_table(history)
+        drawn = _picture("confusion", figures.confusion_matrix, history, caption, summary, numbers)
+        return [drawn, _folded(classes, 12, "Precision and recall of each class")] if classes else [drawn]
+    if predicted.size:
         caption = (
             "Predicted against actual values of held-out rows, and how their differences are spread; on the dashed "
             "line a prediction is exact."
         )
         typical = figure(float(abs(actual - predicted).mean()), 3)
         summary = f"{plural(predicted.size, 'held-out row')} drawn; predictions miss by {typical} on average."
-        section["picture"] = _picture(
-            "residuals", figures.residuals, history, caption, summary, tables.residuals_table(history)
-        )
-    elif len(sequence(history.start, "classes")) > 30 and history.finish is not None:
-        section["why"] = f"A confusion matrix of {count(len(history.start['classes']))} classes would not be readable."
-    else:
-        section["why"] = "The model was not scored on held-out rows."
-    return section
+        numbers = tables.residuals_table(history)
+        return [_picture("residuals", figures.residuals, history, caption, summary, numbers)]
+    classes = sequence(history.start, "classes")
+    if len(classes) > 30 and history.finish is not None:
+        return [layout.paragraph(f"A confusion matrix of {count(len(classes))} classes would not be readable.")]
+    return [layout.paragraph("The model was not scored on held-out rows.")]
 
 
 _SCORES = {
@@ -258,10 +232,11 @@ def _confused(history: History) -> str:
     return f"the commonest mistake is {names[predicted]} for {names[true]} ({plural(float(wrong.max()), 'row')})"
 
 
-def _learned(history: History) -> dict[str, Any]:
+def _learned(history: History) -> Markup:
     weights, only = read_weights(history)
+    heading = "What the model learned"
     if not weights:
-        return {"picture": None}
+        return layout.section("learned", heading, layout.paragraph("The record holds no weights."))
     raised = f"raises the score of {only}" if only else "raises the score"
     if history.task == "regression":
         raised = "raises the prediction"
@@ -272,10 +247,11 @@ def _learned(history: History) -> dict[str, Any]:
     first = weights[0]
     summary = f"The largest is {first.name} with {figure(first.weight, 3)}."
     table = tables.weights_table(history)
-    return {"picture": _picture("weights", figures.largest_weights, history, caption, summary, table)}
+    picture = _picture("weights", figures.largest_weights, history, caption, summary, table)
+    return layout.section("learned", heading, picture)
 
 
-def _data(history: History) -> dict[str, Any]:
+def _data(history: History) -> Markup:
     source = mapping(history.start, "source")
     facts = [
         ("source", str(source.get("name") or answer.source_in_words(history))),
@@ -290,18 +266,18 @@ def _data(history: History) -> dict[str, Any]:
         ("features", _known(count, history.start.get("features"))),
         ("classes", _known(count, len(sequence(history.start, "classes")) or None)),
     ]
-    return {
-        "facts": [(name, value) for name, value in facts if value],
-        "columns": tables.columns_table(history),
-        "left_out": tables.left_out_table(history),
-    }
+    shown = [layout.facts((name, value) for name, value in facts if value)]
+    shown += [layout.table(table) for table in (tables.columns_table(history), tables.left_out_table(history)) if table]
+    if not any(shown):
+        shown = [layout.paragraph("The record says nothing of the data.")]
+    return layout.section("data", "The data", *shown)
 
 
 def _known(words: Callable[[float], str], value: object) -> str:
     return words(number(value)) if math.isfinite(number(value)) else ""
 
 
-def _settings(history: History) -> dict[str, Any]:
+def _repeat(history: History) -> Markup:
     finish = history.finish or {}
     costs = [
         ("time", answer.duration(history.seconds) if math.isfinite(history.seconds) else ""),
@@ -309,15 +285,22 @@ def _settings(history: History) -> dict[str, Any]:
         ("peak memory", _known(bytes_in_words, finish.get("peak_memory_bytes"))),
         ("seed", _known(count, history.start.get("seed"))),
     ]
-    return {
-        "command": str(history.start.get("command") or _python_call(history)),
-        "facts": [(name, value) for name, value in costs if value],
-        "tables": [
-            table
-            for table in (tables.chosen_table(history), tables.options_table(history), tables.versions_table(history))
-            if table
-        ],
-    }
+    found = (tables.chosen_table(history), tables.options_table(history), tables.versions_table(history))
+    side = [element("div", {}, layout.table(table)) for table in found if table]
+    return layout.section(
+        "repeat",
+        "To repeat it",
+        _command(str(history.start.get("command") or _python_call(history))),
+        layout.facts((name, value) for name, value in costs if value),
+        element("div", {"class": "side"}, *side),
+    )
+
+
+def _command(words: str) -> Markup:
+    if not words:
+        return Markup()
+    shown = element("pre", {"tabindex": "0", "aria-label": "Command"}, element("code", {}, words))
+    return element("div", {"class": "command"}, shown, element("button", {"type": "button", "hidden": ""}, "Copy"))
 
 
 def _python_call(history: History) -> str:

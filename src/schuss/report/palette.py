@@ -1,8 +1,8 @@
 """The report's colours, each once, for light and for dark paper.
 
-Figures are drawn in the light colours; on the page each becomes a CSS custom property of the same name, so that one
-drawing serves both. The steps of a scale change evenly in lightness (OKLCH), so they keep their order in grey and for
-colour-blind readers; learning rates run from cold blue (small) to hot orange (large).
+A figure names its colours; on the page each is a CSS custom property of that name, so that one drawing serves both. The
+steps of a scale change evenly in lightness (OKLCH), so they keep their order in grey and for colour-blind readers;
+learning rates run from cold blue (small) to hot orange (large).
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ def _step(share: float, steps: int) -> int:
 
 
 def rate_colour(share: float) -> str:
-    """Colour of a learning rate at `share` (0 … 1) of the way, in logarithms, from the smallest to the largest.
+    """Name of the colour of a learning rate at `share` (0 … 1) of the way, in logarithms, from smallest to largest.
 
     >>> rate_colour(0.0), rate_colour(1.0)
-    ('#242994', '#df7d03')
+    ('rate-0', 'rate-11')
     """
-    return LIGHT[f"rate-{_step(share, RATE_STEPS)}"]
+    return f"rate-{_step(share, RATE_STEPS)}"
 
 
 def heat_colour(share: float) -> tuple[str, str]:
-    """Colours of a heat cell for a share from 0 to 1: its fill and the text that is readable on it."""
+    """Names of the colours of a heat cell for a share from 0 to 1: its fill and the text that is readable on it."""
     step = _step(share, HEAT_STEPS)
-    return LIGHT[f"heat-{step}"], LIGHT["on-high" if step >= HEAT_SWITCH else "on-low"]
+    return f"heat-{step}", "on-high" if step >= HEAT_SWITCH else "on-low"
 
 
 def css_variables(colours: dict[str, str]) -> str:

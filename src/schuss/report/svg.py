@@ -1,143 +1,195 @@
-"""A matplotlib figure as inline SVG: small, themed by CSS, its names its own, its curves with words on hovering."""
+"""What figures are drawn with: lines, areas, markers, words, in CSS pixels from the top left, as inline SVG.
+
+A colour is the name of one of the palette's, which the page defines as a CSS custom property, so that one drawing
+serves light and dark paper. Text is text, in the page's font; a drawing names nothing by an id, so that any number of
+them can stand on one page.
+"""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-import xml.etree.ElementTree as ElementTree
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from .figures.style import drawing
-from .palette import LIGHT
+import numpy as np
+from numpy.typing import ArrayLike
+
+from schuss.files import replacing
+
+from .markup import Markup, element, joined, short
+from .palette import DARK, LIGHT, css_variables
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from .figures.axes import Plot
 
-__all__ = ["inline_svg"]
+__all__ = [
+    "MARKERS",
+    "TEXT",
+    "Figure",
+    "Point",
+    "area",
+    "blank",
+    "dots",
+    "line",
+    "marker",
+    "path",
+    "rectangle",
+    "told",
+    "words",
+]
 
-_VARIABLES = {colour: f"var(--{name})" for name, colour in LIGHT.items()}
-_NAMESPACES = re.compile(r"\{[^}]*\}")
-_COLOUR = re.compile("#[0-9a-f]{6}")
-_DECIMALS = re.compile(r"-?\d+\.\d{2,}")
-_FONT = re.compile(r"font-family:[^;]*;?\s*")
-_UPRIGHT = re.compile(r"\s*rotate\(-?0 [^)]*\)")
-_RUN = re.compile(r"(?:run|mark|label|model)-(\d+)")
-_NUMBERS = {"d", "x", "y", "width", "height", "transform", "viewBox"}
+Point = tuple[float, float]
+Anchor = Literal["start", "middle", "end"]
+
+TEXT = 13.0  # size of text, in pixels
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+
+# Outlines within a circle of radius 1, those of a stroke without area last.
+MARKERS = {
+    "circle": "",
+    "square": "M-.85-.85H.85V.85H-.85Z",
+    "diamond": "M0-1.15 1.15 0 0 1.15-1.15 0Z",
+    "triangle": "M0-1.1 1.1.85H-1.1Z",
+    "wedge": "M0 1.1 1.1-.85H-1.1Z",
+    "plus": "M-.35-1H.35V-.35H1V.35H.35V1H-.35V.35H-1V-.35H-.35Z",
+    "star": "M0-1.2 .3-.4 1.15-.37 .48.15 .7.97 0 .5-.7.97-.48.15-1.15-.37-.3-.4Z",
+    "cross": "M-.85-.85.85.85M-.85.85.85-.85",
+}
 
 
-def inline_svg(fig: Figure, prefix: str, label: str) -> str:
-    """Write a figure as an `<svg>` element for a page.
+@dataclass(frozen=True)
+class Figure:
+    """A drawing: its size in CSS pixels, what is drawn from the back to the front, and the plots it holds."""
 
-    Every colour of the palette becomes its CSS custom property, every id begins with `prefix`, and an artist that was
-    given a name and words by `style.mark` becomes a group with a `<title>`; a run's line also gets a wide invisible
-    twin, which is easier to point at.
+    width: float
+    height: float
+    parts: tuple[Markup, ...]
+    plots: tuple[Plot, ...] = ()
 
-    Parameters
-    ----------
-    fig
-        The figure; the same figure gives the same text.
-    prefix
-        What makes ids unique on the page.
-    label
-        The short text alternative.
+    def svg(self, label: str) -> Markup:
+        """Write the figure as an `<svg>` element for a page that defines the palette's colours.
+
+        label : the short text alternative.
+        """
+        return element("svg", self._attributes(label), *self.parts)
+
+    def save(self, path: Path | str, label: str = "") -> None:
+        """Write the figure as an SVG file of its own, for light and dark paper."""
+        with replacing(path) as file:
+            file.write(self._repr_svg_(label).encode("utf-8"))
+
+    def _repr_svg_(self, label: str = "") -> Markup:
+        """Show the figure in a notebook."""
+        size = {"width": self.width, "height": self.height, "class": "schuss", "font-family": _FONT}
+        dark = f"@media (prefers-color-scheme: dark) {{ .schuss {{ {css_variables(DARK)} }} }}"
+        colours = element("style", {}, Markup(f".schuss {{ {css_variables(LIGHT)} }} {dark}"))
+        paper = rectangle((0, 0), self.width, self.height, "paper")
+        return element("svg", {**self._attributes(label), **size}, colours, paper, *self.parts)
+
+    def _attributes(self, label: str) -> dict[str, str | float | None]:
+        return {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "viewBox": f"0 0 {short(self.width)} {short(self.height)}",
+            "role": "img",
+            "aria-label": label,
+            "style": f"max-width:{self.width:.0f}px",
+        }
+
+
+def blank(sentence: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    return Figure(600, 120, (words(sentence, (300, 60), anchor="middle"),))
+
+
+def path(points: ArrayLike) -> str:
+    """Write a line through points `(n, 2)` as the data of a path; where a coordinate is not finite there is a gap.
+
+    >>> path([(0, 1), (2, 3.04), (float("nan"), 0), (5, 6)])
+    'M0 1 2 3M5 6'
     """
-    root = ElementTree.fromstring(_matplotlib_svg(fig))
-    for element in root.iter():
-        element.tag = _NAMESPACES.sub("", element.tag)
-        element.attrib = {_NAMESPACES.sub("", key): value for key, value in element.attrib.items()}
-    words = {str(artist.get_gid()): artist.get_label() for artist in fig.findobj(lambda artist: bool(artist.get_gid()))}
-    _tidy(root, words, prefix)
-    width = float(root.attrib["width"].removesuffix("pt"))
-    root.attrib = {
-        "xmlns": "http://www.w3.org/2000/svg",
-        "viewBox": _DECIMALS.sub(_short, root.attrib["viewBox"]),
-        "role": "img",
-        "aria-label": str(label),
-        "style": f"max-width:{width:.0f}px",
-    }
-    return ElementTree.tostring(root, encoding="unicode")
+    found, pen = [], "M"
+    for x, y in np.round(np.asarray(points, dtype=np.float64), 1).tolist():
+        if math.isfinite(x) and math.isfinite(y):
+            found.append(f"{pen}{x + 0.0:.6g} {y + 0.0:.6g}")
+            pen = " "
+        else:
+            pen = "M"
+    return "".join(found)
 
 
-def _matplotlib_svg(fig: Figure) -> str:
-    file = io.StringIO()
-    with drawing(), warnings.catch_warnings():
-        # Only the layout looks glyphs up in DejaVu Sans; the page shows the text in the reader's own fonts.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        fig.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
+def line(points: ArrayLike, colour: str, width: float = 1.0, dash: Sequence[float] = ()) -> Markup:
+    """Draw a line through points `(n, 2)`; `dash` alternates strokes and gaps, in units of the width."""
+    return element("path", {"d": path(points), **stroke(colour, width, dash)})
 
 
-def _tidy(root: ElementTree.Element, words: dict[str, object], prefix: str) -> None:
-    """Drop what the page does not need, and give the rest its final names, colours and digits."""
-    used = {found for element in root.iter() for found in _references(element)}
-    named = {}
-    for element in root.iter():
-        element.text = (element.text or "").strip() or None
-        element.tail = None
-        identity = element.attrib.pop("id", "")
-        if identity in words:
-            named[identity] = element
-        elif identity in used:
-            element.set("id", identity)
-    for identity, element in named.items():
-        _name(element, identity, str(words[identity]))
-    for element in root.iter():
-        element.attrib = {key: _value(key, value, prefix) for key, value in element.attrib.items()}
-        if not element.attrib.get("transform", "-"):
-            del element.attrib["transform"]
-    _unwrap(root)
+def stroke(colour: str, width: float, dash: Sequence[float] = ()) -> dict[str, str | float | None]:
+    """Give the attributes of a line, or of a group of lines."""
+    dashes = " ".join(short(part * width) for part in dash) or None
+    return {"fill": "none", "stroke": _paint(colour), "stroke-width": width, "stroke-dasharray": dashes}
 
 
-def _references(element: ElementTree.Element) -> list[str]:
-    links = [element.attrib["href"][1:]] if element.attrib.get("href", "").startswith("#") else []
-    return links + [found for value in element.attrib.values() for found in re.findall(r"url\(#([^)]*)\)", value)]
+def area(points: ArrayLike, colour: str, opacity: float = 1.0) -> Markup:
+    """Fill the polygon through points `(n, 2)`."""
+    return element("path", {"d": f"{path(points)}Z", "fill": _paint(colour), "fill-opacity": _unless(opacity, 1.0)})
 
 
-def _name(group: ElementTree.Element, identity: str, words: str) -> None:
-    """Give a group its words and, if it belongs to a run, the run's number, and a line of it a wide invisible twin."""
-    run = _RUN.fullmatch(identity)
-    line = group.find("path")
-    if run:
-        group.attrib = {"class": "run", "data-run": run[1]}
-        if identity.startswith("run-") and line is not None and "d" in line.attrib:
-            group.attrib |= {key: value for key, value in line.attrib.items() if key != "d"}
-            line.attrib = {"id": identity, "d": line.attrib["d"]}
-            group.insert(0, ElementTree.Element("use", {"href": f"#{identity}", "class": "reach"}))
-    told = ElementTree.Element("title")
-    told.text = words
-    group.insert(0, told)
+def rectangle(corner: Point, width: float, height: float, colour: str) -> Markup:
+    """Fill a rectangle by its upper left corner."""
+    place = {"x": corner[0], "y": corner[1], "width": width, "height": height}
+    return element("rect", {**place, "fill": _paint(colour)})
 
 
-def _unwrap(parent: ElementTree.Element) -> None:
-    """Drop what cannot be seen, and put the children of groups without attributes in their place."""
-    children: list[ElementTree.Element] = []
-    for child in parent:
-        _unwrap(child)
-        empty = child.tag in ("g", "defs") and not len(child)
-        if empty or child.tag in ("metadata", "style") or child.attrib.get("style") == "fill:none":
-            continue
-        children += child if child.tag == "g" and not child.attrib else [child]
-    parent[:] = children
+def marker(shape: str, at: Point, size: float, fill: str, edge: str | None = None, width: float = 0.0) -> Markup:
+    """Draw one of `MARKERS` around a point, `size` pixels across."""
+    outline = {"stroke": _paint(edge), "stroke-width": width} if edge else {}
+    if shape == "circle":
+        return element("circle", {"cx": at[0], "cy": at[1], "r": size / 2, "fill": _paint(fill), **outline})
+    # The outline keeps its width however large the shape is.
+    scaled = f"translate({short(at[0])} {short(at[1])}) scale({short(size / 2)})"
+    fixed = {"vector-effect": "non-scaling-stroke"} if edge else {}
+    return element("path", {"d": MARKERS[shape], "transform": scaled, "fill": _paint(fill), **outline, **fixed})
 
 
-def _value(key: str, value: str, prefix: str) -> str:
-    if key == "style":
-        value = _FONT.sub("", value)
-        value = _COLOUR.sub(lambda found: _VARIABLES.get(found[0], found[0]), value)
-        return value.replace("; ", ";").replace(": ", ":").replace("url(#", f"url(#{prefix}-")
-    if key == "clip-path":
-        return value.replace("url(#", f"url(#{prefix}-")
-    if key == "href":
-        return value.replace("#", f"#{prefix}-")
-    if key == "id":
-        return f"{prefix}-{value}"
-    if key in _NUMBERS:
-        value = _UPRIGHT.sub("", value) if key == "transform" else value
-        value = " ".join(_DECIMALS.sub(_short, value).split())
-        return value.replace(" L ", " ") if key == "d" and "C" not in value and "Q" not in value else value
-    return value
+def dots(points: ArrayLike, size: float, colour: str, opacity: float) -> Markup:
+    """Draw many points `(n, 2)` alike; where several lie on each other, the colour is stronger."""
+    circles = (
+        element("circle", {"cx": round(x, 1), "cy": round(y, 1), "r": size / 2})
+        for x, y in np.asarray(points, dtype=np.float64).tolist()
+    )
+    return element("g", {"fill": _paint(colour), "fill-opacity": opacity}, *circles)
 
 
-def _short(found: re.Match[str]) -> str:
-    return f"{float(found[0]):.1f}".removesuffix(".0")
+def words(
+    text: str,
+    at: Point,
+    colour: str = "muted",
+    size: float = TEXT,
+    *,
+    anchor: Anchor = "start",
+    centred: bool = True,
+    bold: bool = False,
+    upright: bool = False,
+) -> Markup:
+    """Write text whose start, middle or end is at a point, its height centred there or its baseline on it."""
+    x, y = at
+    place = {"x": x, "y": y + 0.35 * size * centred, "transform": None}
+    if upright:  # reads from the bottom to the top
+        place = {"x": 0.0, "y": 0.35 * size * centred, "transform": f"translate({short(x)} {short(y)}) rotate(-90)"}
+    font = {"font-size": size, "font-weight": "bold" if bold else None, "fill": _paint(colour)}
+    return element("text", {**place, "text-anchor": None if anchor == "start" else anchor, **font}, text)
+
+
+def told(saying: str, *parts: Markup, run: int | None = None, **attributes: str | float | None) -> Markup:
+    """Group parts that say something when pointed at; those of a run also carry its number."""
+    of_run = {} if run is None else {"class": "run", "data-run": str(run)}
+    return element("g", {**of_run, **attributes}, element("title", {}, saying), joined(parts))
+
+
+def _paint(colour: str) -> str:
+    return colour if colour in ("none", "transparent") else f"var(--{colour})"
+
+
+def _unless(value: float, usual: float) -> float | None:
+    return None if value == usual else value

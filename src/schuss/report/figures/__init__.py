@@ -1,4 +1,4 @@
-"""Each picture of the report, a function from the record to a matplotlib figure."""
+"""Each picture of the report, a function from the record to a figure."""
 
 from __future__ import annotations
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import svg
 from ..history import History, RecordLike, as_history, mapping, number, sequence
-from ..palette import LIGHT, heat_colour
+from ..markup import Markup
+from ..palette import heat_colour
+from ..svg import Figure
 from ..words import count, percent, short_count, shorten
-from . import style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from . import axes
+from .axes import Axis, Limits, Plot
 
 __all__ = ["class_names", "confusion_counts", "confusion_matrix", "residual_points", "residuals"]
 
@@ -52,91 +52,81 @@ def confusion_matrix(record: RecordLike, *, narrow: bool = False) -> Figure:
     history = as_history(record)
     counts = confusion_counts(history)
     if counts is None:
-        return style.blank("The record holds no confusion matrix.")
-    with style.drawing():
-        return _draw_confusion(class_names(history, len(counts)), counts, narrow)
+        return svg.blank("The record holds no confusion matrix.")
+    return _draw_confusion(class_names(history, len(counts)), counts, narrow)
+
+
+class _Grid(NamedTuple):
+    """Where the cells of a matrix are: the left and upper edge of the first, their size, the gap between two."""
+
+    left: float
+    top: float
+    wide: float
+    high: float
+    gap: float
 
 
 def _draw_confusion(names: list[str], counts: NDArray[np.float64], narrow: bool) -> Figure:
     size = len(counts)
-    most = 9 if narrow else 20
-    left = 26 + 7.4 * min(most, max(len(shorten(name, most)) for name in names))
-    room = (360 if narrow else 860) - left
-    wide = max(min(room / size, 132.0), 8.0)
+    labels = [shorten(name, 9 if narrow else 20) for name in names]
+    longest = 7.4 * max(map(len, labels))
+    left = 26 + longest
+    wide = max(min(((360 if narrow else 860) - left) / size, 132.0), 8.0)
     high = max(min(wide, 64.0), 8.0)
-    upright = any(7.4 * len(shorten(name, most)) > wide - 6 for name in names)
-    top = 34 + (7.4 * max(len(shorten(name, most)) for name in names) if upright else 18)
-
-    width = max(left + wide * size + 1, 250.0)
-    fig = style.canvas(width, top + high * size + 4)
-    axes = style.place(fig, left, 4, width - left - wide * size, top)
-    axes.set(xlim=(0, size), ylim=(size, 0), xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    totals = np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
-    _cells(axes, names, counts, counts / totals, wide, high)
-    _class_labels(axes, names, most, upright, min(12.0, high * 0.85))
-    corner = {"xycoords": "axes fraction", "textcoords": "offset points", "color": LIGHT["muted"], "size": 12}
-    axes.annotate("predicted", (0, 1), (0, top - 18), **corner)
-    axes.annotate("true", (0, 1), (-left + 2, 6), **corner)
-    return fig
+    upright = longest > wide - 6
+    top = 34 + (longest if upright else 18)
+    grid = _Grid(left, top, wide, high, 0.0 if size > 20 else 1.0)
+    parts = [
+        svg.words("predicted", (left, 16), size=12, centred=False),
+        svg.words("true", (2, top - 6), size=12, centred=False),
+        *_cells(grid, names, counts),
+        *_class_labels(grid, names, labels, upright),
+    ]
+    return Figure(max(left + wide * size + 1, 250.0), top + high * size + 4, tuple(parts))
 
 
-def _cells(
-    axes: Axes, names: list[str], counts: NDArray[np.float64], shares: NDArray[np.float64], wide: float, high: float
-) -> None:
-    from matplotlib.patches import Rectangle
-
-    size = len(counts)
+def _cells(grid: _Grid, names: list[str], counts: NDArray[np.float64]) -> list[Markup]:
+    size, shares = len(counts), counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0)
     digits = len(count(float(counts.max())))
-    text = min(13.0, (wide - 4) / (0.66 * digits), high * 0.6)
-    gap = 0.0 if size > 20 else 1.0
-    for true, predicted in np.ndindex(counts.shape):
-        share, rows = float(shares[true, predicted]), float(counts[true, predicted])
+    text = min(13.0, (grid.wide - 4) / (0.66 * digits), grid.high * 0.6)
+    cells = []
+    for (true, predicted), rows in np.ndenumerate(counts):
+        share = float(shares[true, predicted])
         fill, ink = heat_colour(math.sqrt(share))  # small shares are the ones to look for
-        corner = (predicted + gap / wide / 2, true + gap / high / 2)
-        cell = Rectangle(corner, 1 - gap / wide, 1 - gap / high, fc=fill, ec="none", lw=0, clip_on=False)
-        axes.add_artist(cell)  # add_patch would measure each of up to 900 cells
-        if size <= _TITLED:
-            told = (
-                f"true {names[true]}, predicted {names[predicted]}: {count(rows)} rows, {percent(share)} of the class"
-            )
-            style.mark(cell, f"cell-{true}-{predicted}", told)
-        if text < 7 or (rows == 0 and size > _TITLED):
-            continue
-        lift = 8 / high if rows and wide >= 58 and high >= 40 else 0.0
-        words: dict[str, Any] = {"ha": "center", "va": "center_baseline", "color": ink}
-        weight = "bold" if true == predicted else "normal"
-        axes.text(predicted + 0.5, true + 0.5 - lift, count(rows), size=text, weight=weight, **words)
-        if lift:
-            axes.text(predicted + 0.5, true + 0.5 + 1.2 * lift, percent(share), size=min(text, 11.0), **words)
+        x, y = grid.left + predicted * grid.wide, grid.top + true * grid.high
+        corner = (x + grid.gap / 2, y + grid.gap / 2)
+        parts = [svg.rectangle(corner, grid.wide - grid.gap, grid.high - grid.gap, fill)]
+        middle = (x + grid.wide / 2, y + grid.high / 2)
+        if text >= 7 and (rows or size <= _TITLED):
+            parts += _cell_words(grid, middle, float(rows), share, text, ink, true == predicted)
+        told = f"true {names[true]}, predicted {names[predicted]}: {count(rows)} rows, {percent(share)} of the class"
+        cells += [svg.told(told, *parts)] if size <= _TITLED else parts
+    return cells
 
 
-def _class_labels(axes: Axes, names: list[str], most: int, upright: bool, size: float) -> None:
-    beside: dict[str, Any] = {"textcoords": "offset points", "parse_math": False, "size": size, "color": LIGHT["ink"]}
-    for at, name in enumerate(names):
-        words = shorten(name, most)
-        row = axes.annotate(
-            words,
-            (0, at + 0.5),
-            (-8, 0),
-            xycoords=("axes fraction", "data"),
-            ha="right",
-            va="center_baseline",
-            **beside,
-        )
-        column = axes.annotate(
-            words,
-            (at + 0.5, 1),
-            (0, 6),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="bottom" if upright else "baseline",
-            rotation=90 if upright else 0,
-            **beside,
-        )
-        style.mark(row, f"row-{at}", name)
-        style.mark(column, f"column-{at}", name)
+def _cell_words(
+    grid: _Grid, at: svg.Point, rows: float, share: float, size: float, ink: str, right: bool
+) -> list[Markup]:
+    """Write how many rows a cell holds and, where there is room, their share of the true class."""
+    x, y = at
+    if not rows or grid.wide < 58 or grid.high < 40:
+        return [svg.words(count(rows), at, ink, size, anchor="middle", bold=right)]
+    below = svg.words(percent(share), (x, y + 10), ink, min(size, 11.0), anchor="middle")
+    return [svg.words(count(rows), (x, y - 8), ink, size, anchor="middle", bold=right), below]
+
+
+def _class_labels(grid: _Grid, names: list[str], labels: list[str], upright: bool) -> list[Markup]:
+    size = min(12.0, grid.high * 0.85)
+    parts = []
+    for at, (name, label) in enumerate(zip(names, labels, strict=True)):
+        row = (grid.left - 8, grid.top + (at + 0.5) * grid.high)
+        column = (grid.left + (at + 0.5) * grid.wide, grid.top - 7)
+        parts.append(svg.told(name, svg.words(label, row, "ink", size, anchor="end")))
+        if upright:
+            parts.append(svg.told(name, svg.words(label, column, "ink", size, upright=True)))
+        else:
+            parts.append(svg.told(name, svg.words(label, column, "ink", size, anchor="middle", centred=False)))
+    return parts
 
 
 def residual_points(history: History) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -161,17 +151,22 @@ def residuals(record: RecordLike, *, narrow: bool = False) -> Figure:
     history = as_history(record)
     predicted, actual = residual_points(history)
     if not predicted.size:
-        return style.blank("The record holds no residuals.")
-    with style.drawing():
-        fig = style.canvas(360, 640) if narrow else style.canvas(920, 380)
-        scatter = style.place(fig, 62, 372, 14, 34) if narrow else style.place(fig, 62, 52, 500, 34)
-        histogram = style.place(fig, 62, 52, 14, 374) if narrow else style.place(fig, 540, 52, 14, 34)
-        _scatter(scatter, predicted, actual, str(history.start.get("target") or "target"))
-        _histogram(histogram, history, actual - predicted)
-    return fig
+        return svg.blank("The record holds no residuals.")
+    limits = _range(np.concatenate([predicted, actual]))
+    counts, edges = _spread(history, actual - predicted)
+    between, most = (float(edges[0]), float(edges[-1])), (0.0, float(counts.max() or 1) * 1.05)
+    if narrow:
+        scatter = Plot(Axis(limits, 62, 346), Axis(limits, 268, 34))
+        histogram = Plot(Axis(between, 62, 346), Axis(most, 588, 374))
+    else:
+        scatter = Plot(Axis(limits, 62, 420), Axis(limits, 328, 34))
+        histogram = Plot(Axis(between, 540, 906), Axis(most, 328, 34))
+    target = str(history.start.get("target") or "target")
+    parts = (*_scatter(scatter, predicted, actual, target), *_histogram(histogram, counts, edges))
+    return Figure(*((360, 640) if narrow else (920, 380)), parts, (scatter, histogram))
 
 
-def _range(values: NDArray[np.float64]) -> style.Limits:
+def _range(values: NDArray[np.float64]) -> Limits:
     """All values, or where a few lie far out, the bulk of them."""
     low, high = (float(end) for end in np.quantile(values, [0.01, 0.99]))
     reach = 0.35 * (high - low)
@@ -180,40 +175,40 @@ def _range(values: NDArray[np.float64]) -> style.Limits:
     return low - margin, high + margin
 
 
-def _scatter(axes: Axes, predicted: NDArray[np.float64], actual: NDArray[np.float64], target: str) -> None:
-    limits = _range(np.concatenate([predicted, actual]))
-    style.linear_axis(axes, "x", limits, most=5)
-    style.linear_axis(axes, "y", limits, most=5)
-    axes.plot(limits, limits, color=LIGHT["constant"], lw=1.2, dashes=(6, 4), zorder=1)
-    axes.plot(
-        np.clip(predicted, *limits),
-        np.clip(actual, *limits),
-        ls="",
-        marker="o",
-        ms=4.5,
-        mew=0,
-        mfc=LIGHT["accent"],
-        alpha=0.45,
-    )
-    axes.grid(color=LIGHT["grid"], lw=1)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.set_xlabel("predicted", labelpad=8)
-    style.title(axes, f"actual {shorten(target, 30)}", 62)
+def _scatter(plot: Plot, predicted: NDArray[np.float64], actual: NDArray[np.float64], target: str) -> list[Markup]:
+    limits = plot.x.limits
+    ticks = axes.linear_ticks(limits, 5)
+    label = axes.even_labels(ticks)
+    points = plot.at(np.clip(predicted, *limits), np.clip(actual, *limits))
+    return [
+        *axes.left(plot, ticks, label),
+        *axes.bottom(plot, ticks, label, "predicted", grid=True),
+        axes.title(plot, f"actual {shorten(target, 30)}", 62),
+        svg.line(plot.at(limits, limits), "constant", 1.2, (5, 3.4)),
+        svg.dots(points, 4.5, "accent", 0.45),
+    ]
 
 
-def _histogram(axes: Axes, history: History, differences: NDArray[np.float64]) -> None:
+def _spread(history: History, differences: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give how many residuals lie between edges: those of the record, or counted here."""
     held = mapping(history.finish, "residuals")
     edges = np.array([number(edge) for edge in sequence(held, "edges")])
     counts = np.array([number(rows) for rows in sequence(held, "counts")])
-    if edges.size != counts.size + 1 or edges.size < 2 or not (np.isfinite(edges).all() and np.isfinite(counts).all()):
-        bins = min(30, max(5, math.isqrt(differences.size)))
-        counts, edges = np.histogram(differences, bins=bins, range=_range(differences))
-    axes.stairs(counts, edges, fill=True, color=LIGHT["accent"], alpha=0.75, lw=0)
-    axes.axvline(0, color=LIGHT["ink"], lw=1)
-    style.linear_axis(axes, "x", (float(edges[0]), float(edges[-1])))
-    style.linear_axis(axes, "y", (0.0, float(counts.max() or 1) * 1.05), short_count, 4)
-    axes.grid(axis="y", color=LIGHT["grid"], lw=1)
-    axes.spines["left"].set_visible(False)
-    axes.set_xlabel("actual \N{MINUS SIGN} predicted", labelpad=8)
-    style.title(axes, "held-out rows", 0)
+    if edges.size == counts.size + 1 and edges.size > 1 and np.isfinite(edges).all() and np.isfinite(counts).all():
+        return counts, edges
+    bins = min(30, max(5, math.isqrt(differences.size)))
+    return np.histogram(differences, bins=bins, range=_range(differences))
+
+
+def _histogram(plot: Plot, counts: NDArray[np.float64], edges: NDArray[np.float64]) -> list[Markup]:
+    ticks, heights = axes.linear_ticks(plot.x.limits), axes.linear_ticks(plot.y.limits, 4)
+    corners = plot.at(np.repeat(edges, 2), np.concatenate([[0], np.repeat(counts, 2), [0]]))
+    zero = float(plot.x.at(0.0))
+    parts = [
+        *axes.left(plot, heights, short_count),
+        svg.area(corners, "accent", 0.75),
+        *axes.bottom(plot, ticks, axes.even_labels(ticks), "actual \N{MINUS SIGN} predicted"),
+        axes.title(plot, "held-out rows"),
+    ]
+    shown = plot.x.start <= zero <= plot.x.end
+    return [*parts, svg.line([(zero, plot.y.start), (zero, plot.y.end)], "ink")] if shown else parts

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import svg
 from ..history import History, Run
-from ..palette import LIGHT
+from ..markup import Markup
 from ..runs import optimizer_of
 from ..words import figure
-from . import style
-from .style import Limits
+from . import axes
+from .axes import Axis, Limits, Plot
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+__all__ = ["Dash", "Scale", "constant_line", "dash_of", "loss_axis", "loss_scale", "optimizers_of", "rate_shares"]
 
-__all__ = ["Scale", "constant_line", "dash_of", "loss_axis", "loss_scale", "optimizers_of", "rate_shares"]
+Dash = tuple[float, ...]
+
+_DASHES: tuple[Dash, ...] = ((), (5, 2), (1, 1.4), (6, 2, 1, 2), (9, 3), (3, 1, 1, 1, 1, 1))
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,9 @@ class Scale:
     limits: Limits
     log: bool
 
-    def share(self, loss: float) -> float:
-        """How far up the axis a loss lies, 0 to 1."""
-        low, high, at = (math.log(v) if self.log else v for v in (*self.limits, self.inside(loss)))
-        return (at - low) / (high - low)
+    def axis(self, start: float, end: float) -> Axis:
+        """Put the losses shown on the pixels from `start` to `end`."""
+        return Axis(self.limits, start, end, self.log)
 
     def inside(self, loss: float) -> float:
         """The nearest loss that is shown; what is not finite lies above."""
@@ -64,14 +64,12 @@ def loss_scale(losses: Iterable[float], constant: float, runs: Iterable[float]) 
     return Scale((low - 0.06 * (top - low), top + 0.08 * (top - low)), log=False)
 
 
-def loss_axis(axes: Axes, scale: Scale) -> None:
-    """Scale the vertical axis to the losses shown."""
-    if scale.log:
-        style.log_axis(axes, "y", scale.limits, style.loss_label)
-    else:
-        style.linear_axis(axes, "y", scale.limits)
-    axes.grid(axis="y", color=LIGHT["grid"], lw=1)
-    axes.spines["left"].set_visible(False)
+def loss_axis(plot: Plot) -> list[Markup]:
+    """Draw the vertical axis of the losses shown."""
+    if plot.y.log:
+        return axes.left(plot, axes.log_ticks(plot.y.limits), axes.loss_label)
+    ticks = axes.linear_ticks(plot.y.limits)
+    return axes.left(plot, ticks, axes.even_labels(ticks))
 
 
 def rate_shares(history: History) -> Callable[[Run], float]:
@@ -92,24 +90,18 @@ def optimizers_of(history: History) -> list[str]:
     return sorted({optimizer_of(run) for run in history.runs})
 
 
-def dash_of(name: str, optimizers: list[str]) -> Any:
+def dash_of(name: str, optimizers: list[str]) -> Dash:
     """The dash of an optimizer's lines."""
-    return style.DASHES[optimizers.index(name) % len(style.DASHES)]
+    return _DASHES[optimizers.index(name) % len(_DASHES)]
 
 
-def constant_line(axes: Axes, history: History, scale: Scale, across: float) -> None:
+def constant_line(plot: Plot, history: History, scale: Scale, across: float) -> list[Markup]:
     """Draw the loss of the constant predictor, named at a place `across` the picture (1 right, 0.5 in the middle)."""
     constant = history.constant_loss
     if not math.isfinite(constant) or scale.leaves(constant) or constant < scale.limits[0]:
-        return
-    axes.axhline(constant, color=LIGHT["constant"], lw=1.2, dashes=(6, 4), zorder=1.5)
-    axes.annotate(
-        "constant predictor" if history.relative else f"constant predictor {figure(constant)}",
-        (across, constant),
-        (-4 * across, 5),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="right" if across == 1 else "center",
-        color=LIGHT["muted"],
-        size=12,
-    )
+        return []
+    said = "constant predictor" if history.relative else f"constant predictor {figure(constant)}"
+    x = plot.x.start + across * (plot.x.end - plot.x.start) - 4 * across
+    place = (x, float(plot.y.at(constant)) - 6)
+    name = svg.words(said, place, size=12, anchor="end" if across == 1 else "middle", centred=False)
+    return [axes.across(plot, constant, "constant", 1.2, (5, 3.4)), name]

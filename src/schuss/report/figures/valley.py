@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
+from .. import svg
 from ..history import History, RecordLike, Run, as_history, number
-from ..palette import LIGHT, rate_colour
+from ..markup import Markup
+from ..palette import rate_colour
 from ..runs import describe_run, optimizer_of, race_loss
+from ..svg import Figure
 from ..words import setting, shorten
-from . import style
+from . import axes, key
+from .axes import Axis, Plot
+from .key import Sign
 from .scale import Scale, constant_line, dash_of, loss_axis, loss_scale, optimizers_of, rate_shares
-from .style import Sign
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["loss_by_learning_rate"]
+
+_SHAPES = ("circle", "square", "diamond", "wedge", "plus", "star")  # of the penalties; the triangle says diverged
 
 
 def loss_by_learning_rate(record: RecordLike) -> Figure:
@@ -34,92 +35,83 @@ def loss_by_learning_rate(record: RecordLike) -> Figure:
     history = as_history(record)
     runs = [run for run in history.runs if run.learning_rate > 0 and (run.rows.size or run.drop)]
     if not runs:
-        return style.blank("The record holds no run with a learning rate.")
-    with style.drawing():
-        return _draw_losses(history, runs)
-
-
-def _draw_losses(history: History, runs: list[Run]) -> Figure:
+        return svg.blank("The record holds no run with a learning rate.")
     penalties = sorted(
         {number(run.settings.get("l2")) for run in runs if math.isfinite(number(run.settings.get("l2")))}
     )
-    optimizers = optimizers_of(history)
     width, height, left = 440, 340, 56
-    rows = style.key_rows(_loss_key(runs, penalties, optimizers), width)
-    top = 22 * len(rows) + 38
-    fig = style.canvas(width, height + top)
-    style.draw_key(fig, rows, 0)
-    axes = style.place(fig, left, 52, 16, top)
+    signs = key.rows(_key(runs, penalties, optimizers_of(history)), width)
+    top = key.ROW * len(signs) + 38
+    ends = _ends(history, runs)
+    kept = [ends[run.number] for run in runs if run.drop is None or run is history.winner]
+    scale = loss_scale(kept, history.constant_loss, ends.values())
+    rates = [run.learning_rate for run in runs]
+    limits = (min(rates) / 1.6, max(rates) * 1.6)
+    plot = Plot(Axis(limits, left, width - 16, log=True), scale.axis(top + height - 52, top))
+    parts = [
+        *key.draw(signs),
+        *loss_axis(plot),
+        *axes.bottom(plot, axes.log_ticks(limits, 6), setting, "learning rate"),
+        axes.title(plot, f"last {race_loss(history)}", left),
+        *constant_line(plot, history, scale, 0.5),
+        *_valleys(plot, runs, ends, scale, optimizers_of(history)),
+        *_final_points(plot, history, runs, ends, scale, penalties),
+    ]
+    return Figure(width, height + top, tuple(parts), (plot,))
+
+
+def _ends(history: History, runs: list[Run]) -> dict[int, float]:
+    """Give the last loss of each run; of the winner, the loss where the model was taken."""
     ends = {run.number: run.final_loss for run in runs}
     if history.winner is not None:
         ends[history.winner.number] = history.model_at[1]
-    kept = [ends[run.number] for run in runs if run.drop is None or run is history.winner]
-    scale = loss_scale(kept, history.constant_loss, ends.values())
-    loss_axis(axes, scale)
-    rates = [run.learning_rate for run in runs]
-    style.log_axis(axes, "x", (min(rates) / 1.6, max(rates) * 1.6), setting, 6)
-    style.title(axes, f"last {race_loss(history)}", left)
-    axes.set_xlabel("learning rate", labelpad=8)
-    constant_line(axes, history, scale, 0.5)
-    _valleys(axes, runs, ends, scale, optimizers)
-    shares = rate_shares(history)
-    for run in sorted(runs, key=lambda run: run is history.winner):
-        _final_point(axes, run, ends[run.number], history, scale, rate_colour(shares(run)), _marker(run, penalties))
-    return fig
+    return ends
 
 
-def _marker(run: Run, penalties: list[float]) -> str:
-    l2 = number(run.settings.get("l2"))
-    return style.MARKERS[penalties.index(l2) % len(style.MARKERS)] if l2 in penalties else "o"
-
-
-def _valleys(axes: Axes, runs: list[Run], ends: dict[int, float], scale: Scale, optimizers: list[str]) -> None:
+def _valleys(plot: Plot, runs: list[Run], ends: dict[int, float], scale: Scale, optimizers: list[str]) -> list[Markup]:
     """Join, for each optimizer, the best run of each learning rate."""
     valleys: dict[str, dict[float, float]] = {name: {} for name in optimizers}
     for run in runs:
         if not run.diverged:
             valley, loss = valleys[optimizer_of(run)], scale.inside(ends[run.number])
             valley[run.learning_rate] = min(loss, valley.get(run.learning_rate, math.inf))
-    for name, valley in valleys.items():
-        points = sorted(valley.items())
-        if len(points) > 1:
-            dash = dash_of(name, optimizers)
-            axes.plot(*zip(*points, strict=True), color=LIGHT["dropped"], lw=1.2, ls=dash, zorder=2)
+    joined = {name: sorted(valley.items()) for name, valley in valleys.items() if len(valley) > 1}
+    return [
+        svg.line(plot.at(*zip(*points, strict=True)), "dropped", 1.2, dash_of(name, optimizers))
+        for name, points in joined.items()
+    ]
 
 
-def _final_point(axes: Axes, run: Run, loss: float, history: History, scale: Scale, colour: str, marker: str) -> None:
-    won = run is history.winner
-    above = run.diverged or scale.leaves(loss)
-    (point,) = axes.plot(
-        [run.learning_rate],
-        [scale.limits[1] if above else scale.inside(loss)],
-        marker="^" if run.diverged else marker,
-        ms=12 if won else 8,
-        mfc=LIGHT["paper"] if run.drop and not won else colour,
-        mec=LIGHT["ink"] if won else colour,
-        mew=2.2 if won else 1.6,
-        ls="",
-        zorder=5 if won else 4,
-        clip_on=False,
-    )
-    style.mark(point, f"run-{run.number}", describe_run(run, history))
+def _final_points(
+    plot: Plot, history: History, runs: list[Run], ends: dict[int, float], scale: Scale, penalties: list[float]
+) -> list[Markup]:
+    shares = rate_shares(history)
+    parts = []
+    for run in sorted(runs, key=lambda run: run is history.winner):
+        won, colour = run is history.winner, rate_colour(shares(run))
+        x, y = plot.at(run.learning_rate, scale.limits[1] if run.diverged else scale.inside(ends[run.number])).tolist()
+        shape = "triangle" if run.diverged else _shape(number(run.settings.get("l2")), penalties)
+        fill, edge = ("paper" if run.drop and not won else colour), ("ink" if won else colour)
+        point = svg.marker(shape, (x, y), 12 if won else 8, fill, edge, 2.2 if won else 1.6)
+        parts.append(svg.told(describe_run(run, history), point, run=run.number))
+    return parts
 
 
-def _loss_key(runs: list[Run], penalties: list[float], optimizers: list[str]) -> list[Sign]:
-    lone: dict[str, object] = {"color": LIGHT["muted"], "ls": "", "ms": 8, "mew": 1.6, "markevery": [1]}
+def _shape(l2: float, penalties: list[float]) -> str:
+    return _SHAPES[penalties.index(l2) % len(_SHAPES)] if l2 in penalties else "circle"
+
+
+def _key(runs: list[Run], penalties: list[float], optimizers: list[str]) -> list[Sign]:
     signs = []
     if len(penalties) > 1:
         signs += [
-            Sign(f"L2 {setting(l2)}", {**lone, "marker": style.MARKERS[i % len(style.MARKERS)]})
-            for i, l2 in enumerate(penalties[: len(style.MARKERS)])
+            key.marker_sign(f"L2 {setting(l2)}", _shape(l2, penalties), 8, "muted", "muted")
+            for l2 in penalties[: len(_SHAPES)]
         ]
     if len(optimizers) > 1:
-        signs += [
-            Sign(shorten(name, 20), {"color": LIGHT["muted"], "lw": 1.4, "ls": style.DASHES[i % len(style.DASHES)]})
-            for i, name in enumerate(optimizers)
-        ]
+        signs += [key.line_sign(shorten(name, 20), "muted", 1.4, dash_of(name, optimizers)) for name in optimizers]
     if any(run.drop and not run.diverged for run in runs):
-        signs.append(Sign("dropped earlier", {**lone, "marker": "o", "mfc": LIGHT["paper"]}))
+        signs.append(key.marker_sign("dropped earlier", "circle", 8, "paper", "muted"))
     if any(run.diverged for run in runs):
-        signs.append(Sign("diverged", {**lone, "marker": "^", "mfc": LIGHT["paper"]}))
+        signs.append(key.marker_sign("diverged", "triangle", 8, "paper", "muted"))
     return signs

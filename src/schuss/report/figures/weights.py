@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .. import svg
 from ..history import History, RecordLike, as_history, number, sequence
-from ..palette import LIGHT
+from ..markup import Markup
+from ..svg import Figure
 from ..words import figure, shorten
-from . import style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from . import axes
+from .axes import Axis, Plot
 
 __all__ = ["Weight", "largest_weights", "read_weights"]
 
@@ -82,77 +81,55 @@ def largest_weights(record: RecordLike, *, narrow: bool = False) -> Figure:
     history = as_history(record)
     weights, _ = read_weights(history)
     if not weights:
-        return style.blank("The record holds no weights.")
-    with style.drawing():
-        return _draw_narrow(weights[:_DRAWN]) if narrow else _draw_wide(weights[:_DRAWN])
+        return svg.blank("The record holds no weights.")
+    return _draw_narrow(weights[:_DRAWN]) if narrow else _draw_wide(weights[:_DRAWN])
 
 
 def _draw_wide(weights: list[Weight]) -> Figure:
-    high = 27
+    high, top = 27, 32
     names = [shorten(weight.name, 36) for weight in weights]
+    units = [shorten(weight.units, 34) if weight.units else "" for weight in weights]
     left = 16 + 7.3 * max(map(len, names))
-    right = 12 + 6.8 * max(19, *(len(shorten(weight.units, 34)) for weight in weights))
-    fig = style.canvas(920, high * len(weights) + 36)
-    axes = style.place(fig, left, 4, right, 32)
-    _bars(axes, weights, 0.62)
-    style.title(axes, "per standard deviation of the feature")
-    style.title(axes, "in the data's units", -12, across=1.0)
-    for row, (weight, name) in enumerate(zip(weights, names, strict=True)):
-        _words(axes, f"name-{row}", name, weight, (0, row), -12, "right", LIGHT["ink"])
-        _words(axes, f"unit-{row}", shorten(weight.units, 34), weight, (1, row), 12, "left", LIGHT["muted"])
-    return fig
+    right = 920 - 12 - 6.8 * max(19, *map(len, units))
+    rows = Axis((len(weights) - 0.5, -0.5), top + high * len(weights), top)
+    plot = Plot(Axis(_reach(weights), left, right), rows)
+    parts = [*_bars(plot, weights, 0.62), axes.title(plot, "per standard deviation of the feature")]
+    parts.append(svg.words("in the data's units", (right + 12, top - 12), centred=False))
+    for row, (weight, name, unit) in enumerate(zip(weights, names, units, strict=True)):
+        y = float(rows.at(row))
+        label = svg.words(name, (left - 12, y), "ink", 12, anchor="end")
+        parts.append(svg.told(f"{weight.name}: {weight.units}", label, svg.words(unit, (right + 12, y), size=12)))
+    return Figure(920, top + high * len(weights) + 4, tuple(parts), (plot,))
 
 
 def _draw_narrow(weights: list[Weight]) -> Figure:
-    fig = style.canvas(360, 40 * len(weights) + 36)
-    axes = style.place(fig, 2, 4, 2, 32)
-    _bars(axes, weights, 0.34)
-    style.title(axes, "per standard deviation of the feature")
+    high, top = 40, 32
+    rows = Axis((len(weights) - 0.5, -0.5), top + high * len(weights), top)
+    plot = Plot(Axis(_reach(weights), 2, 358), rows)
+    parts = [*_bars(plot, weights, 0.34), axes.title(plot, "per standard deviation of the feature")]
     for row, weight in enumerate(weights):
-        _words(axes, f"name-{row}", shorten(weight.name, 46), weight, (0, row - 0.42), 0, "left", LIGHT["ink"])
-    return fig
+        label = svg.words(shorten(weight.name, 46), (2, float(rows.at(row - 0.42))), "ink", 12)
+        parts.append(svg.told(f"{weight.name}: {weight.units}", label))
+    return Figure(360, top + high * len(weights) + 4, tuple(parts), (plot,))
 
 
-def _bars(axes: Axes, weights: list[Weight], thick: float) -> None:
-    reach = max(abs(weight.weight) for weight in weights) or 1.0
+def _reach(weights: list[Weight]) -> axes.Limits:
+    """Give the limits of the bars' axis: zero and all weights, with room for their labels."""
     low, high = min(0.0, *(w.weight for w in weights)), max(0.0, *(w.weight for w in weights))
-    room = 0.16 * (high - low) or reach
-    axes.set(
-        xlim=(low - room * (low < 0), high + room * (high > 0)), ylim=(len(weights) - 0.5, -0.5), xticks=[], yticks=[]
-    )
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.axvline(0, color=LIGHT["rule"], lw=1)
+    room = 0.16 * (high - low) or 1.0
+    return low - room * (low < 0), high + room * (high > 0 or low == high)
+
+
+def _bars(plot: Plot, weights: list[Weight], thick: float) -> list[Markup]:
+    zero = float(plot.x.at(0.0))
+    parts = [svg.line([(zero, plot.y.start), (zero, plot.y.end)], "rule")]
     for row, weight in enumerate(weights):
         up = weight.weight >= 0
-        colour = LIGHT["positive" if up else "negative"]
-        (bar,) = axes.barh(row, weight.weight, thick, color=colour, lw=0)
-        style.mark(bar, f"bar-{row}", f"{weight.name}: {signed(weight.weight)} per standard deviation; {weight.units}")
-        axes.annotate(
-            signed(weight.weight),
-            (weight.weight, row),
-            (6 if up else -6, 0),
-            textcoords="offset points",
-            ha="left" if up else "right",
-            va="center_baseline",
-            color=LIGHT["muted"],
-            size=11,
-        )
-
-
-def _words(
-    axes: Axes, identity: str, words: str, weight: Weight, at: tuple[float, float], aside: float, side: str, colour: str
-) -> None:
-    label = axes.annotate(
-        words,
-        at,
-        (aside, 0),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha=side,
-        va="center_baseline",
-        color=colour,
-        size=12,
-        parse_math=False,
-    )
-    style.mark(label, identity, f"{weight.name}: {weight.units}")
+        end, top = plot.at(weight.weight, row - thick / 2).tolist()
+        deep = float(plot.y.at(row + thick / 2)) - top
+        bar = svg.rectangle((min(zero, end), top), abs(end - zero), deep, "positive" if up else "negative")
+        place = (end + (6 if up else -6), top + deep / 2)
+        value = svg.words(signed(weight.weight), place, size=11, anchor="start" if up else "end")
+        said = f"{weight.name}: {signed(weight.weight)} per standard deviation; {weight.units}"
+        parts.append(svg.told(said, bar, value))
+    return parts

@@ -1,0 +1,141 @@
+"""The parts of the page in HTML: sections, figures, tables, facts, and the document around them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .markup import Markup, element, joined
+from .palette import DARK, LIGHT, css_variables
+from .svg import Figure
+from .tables import Table
+
+__all__ = ["Picture", "details", "document", "facts", "figure", "paragraph", "section", "table"]
+
+_SECTIONS = {
+    "race": "Race",
+    "results": "Held-out results",
+    "learned": "Weights",
+    "data": "Data",
+    "repeat": "Repeat",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on the page: its drawings for desk and phone, its caption, what it shows in words, its numbers."""
+
+    name: str
+    wide: Figure
+    narrow: Figure | None
+    caption: str
+    summary: str
+    table: Table | None = None
+
+
+def paragraph(words: str, style: str | None = None) -> Markup:
+    """Write a paragraph, nothing where there are no words."""
+    return element("p", {"class": style}, words) if words else Markup()
+
+
+def details(summary: str, inside: Markup) -> Markup:
+    """Write what is seen only after a click."""
+    return element("details", {}, element("summary", {}, summary), inside)
+
+
+def facts(pairs: Iterable[tuple[str, str]], style: str = "facts") -> Markup:
+    """Write names and values, nothing where there are none."""
+    found = [element("div", {}, element("dt", {}, name), element("dd", {}, value)) for name, value in pairs]
+    return element("dl", {"class": style}, *found) if found else Markup()
+
+
+def figure(picture: Picture, label: str = "") -> Markup:
+    """Write a figure: its drawings, its caption, and the numbers behind it."""
+    said = label or picture.summary or picture.caption
+    style = "drawing wide" if picture.narrow else "drawing"
+    drawings = [element("div", {"class": style}, picture.wide.svg(said))]
+    if picture.narrow:
+        drawings.append(element("div", {"class": "drawing narrow"}, picture.narrow.svg(said)))
+    summary = element("span", {"class": "summary"}, picture.summary) if picture.summary else ""
+    caption = element("figcaption", {}, picture.caption, " ", summary)
+    numbers = details("The numbers behind this figure", table(picture.table)) if picture.table else ""
+    return element("figure", {"id": f"figure-{picture.name}"}, *drawings, caption, numbers)
+
+
+def table(content: Table) -> Markup:
+    """Write a table, which scrolls where the window is narrow."""
+    styles = ["t" if place in content.texts else None for place in range(len(content.head))]
+    head = joined(
+        element("th", {"scope": "col", "class": style}, cell) for cell, style in zip(content.head, styles, strict=True)
+    )
+    rows = "\n".join(_row(content, place, cells, styles) for place, cells in enumerate(content.rows))
+    whole = element(
+        "table",
+        {},
+        element("caption", {}, element("span", {}, content.caption)),
+        element("thead", {}, element("tr", {}, head)),
+        element("tbody", {}, Markup(f"\n{rows}\n")),
+    )
+    scroll = {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": content.caption}
+    return joined([element("div", scroll, whole), paragraph(content.rest, "small")])
+
+
+def _row(content: Table, place: int, cells: Sequence[str], styles: Sequence[str | None]) -> Markup:
+    run = {"data-run": str(content.runs[place]), "class": content.states[place]} if content.runs else {}
+    first = element("th", {"scope": "row", "class": styles[0]}, cells[0])
+    rest = (element("td", {"class": style}, cell) for cell, style in zip(cells[1:], styles[1:], strict=True))
+    return element("tr", run, first, *rest)
+
+
+def section(name: str, heading: str, *parts: Markup) -> Markup:
+    """Write a section of the page; the first one, the answer, has the page's own heading."""
+    level = "h1" if name == "answer" else "h2"
+    title = element(level, {"id": f"h-{name}"}, heading)
+    return element("section", {"id": name, "aria-labelledby": f"h-{name}"}, title, *parts)
+
+
+def document(heading: str, version: str, time: Markup, sections: Iterable[Markup]) -> str:
+    """Write the whole page: one file that asks the network for nothing and runs no script but its own.
+
+    time : the `<time>` of the training, empty where it is not known.
+    """
+    script = _asset("report.js")
+    links = (element("a", {"href": f"#{name}"}, words) for name, words in _SECTIONS.items())
+    brand = element("p", {"class": "brand"}, element("span", {}, "schuss"), " ", time)
+    ending = f"Written by schuss {version} from record.jsonl. This file needs nothing else: no network, no server."
+    body = [
+        element("a", {"class": "skip", "href": "#main"}, "Skip to the report"),
+        element("header", {}, brand, element("nav", {"aria-label": "Sections"}, Markup(" ".join(links)))),
+        element("main", {"id": "main"}, Markup("\n\n".join(sections))),
+        element("footer", {}, paragraph(ending)),
+        element("script", {}, Markup(script)),
+    ]
+    html = element(
+        "html", {"lang": "en"}, _head(heading, version, script), element("body", {}, Markup("\n".join(body)))
+    )
+    return f"<!doctype html>\n{html}\n"
+
+
+def _head(heading: str, version: str, script: str) -> Markup:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
+    dark = f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {css_variables(DARK)} }} }}"
+    style = f":root {{ {css_variables(LIGHT)} }}\n{dark}\n{_asset('report.css')}"
+    lines = [
+        element("meta", {"charset": "utf-8"}),
+        Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
+        element("meta", {"name": "color-scheme", "content": "light dark"}),
+        element("meta", {"name": "generator", "content": f"schuss {version}"}),
+        element("title", {}, f"{heading} · schuss"),
+        element("link", {"rel": "icon", "href": "data:,"}),
+        element("style", {}, Markup(style)),
+    ]
+    return element("head", {}, Markup("\n".join(lines)))
+
+
+def _asset(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
