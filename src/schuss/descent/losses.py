@@ -3,8 +3,8 @@
 A loss works on one row's scores `s`, one per output, and the row's target `y`. Two kinds share one calling form:
 
 - one output: `evaluate(self, s, y)` gives `(value, derivative)` of one score;
-- several outputs: `evaluate_into(self, s, y, d)` takes `s` of shape `(outputs, ...)`, writes ∂loss/∂s into `d` and
-  gives the value.
+- several outputs: `evaluate_into(self, s, y, d)` takes `s` of shape `(outputs, ...)`, writes ∂loss/∂s into `d`,
+  which may be `s` itself, and gives the value.
 
 Targets of classification are class indices 0 … C − 1 (two classes need one output, whose score is for class 1);
 those of regression are numbers. Each formula is written once with `ops`: on NumPy arrays it works on all rows at once
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schuss.descent.ops import absolute, constant, exp, log, log1p, maximum, where
+from schuss.descent.ops import absolute, constant, exp, log, log1p_unit, maximum, where
 
 __all__ = [
     "LOSSES",
@@ -49,7 +49,7 @@ class LogLoss(NamedTuple):
         decay = exp(-absolute(s))
         inverse = one / (one + decay)
         probability = where(s >= zero, inverse, decay * inverse)
-        return maximum(s, zero) - y * s + log1p(decay), probability - y
+        return maximum(s, zero) - y * s + log1p_unit(decay), probability - y
 
 
 class Hinge(NamedTuple):
@@ -92,11 +92,12 @@ class Softmax(NamedTuple):
             top = maximum(top, s[j])
         total = own = zero
         for j in range(len(s)):
+            own = own + where(y == j, s[j], zero)
             d[j] = exp(s[j] - top)
             total = total + d[j]
-            own = own + where(y == j, s[j], zero)
+        share = one / total
         for j in range(len(s)):
-            d[j] = d[j] / total - where(y == j, one, zero)
+            d[j] = d[j] * share - where(y == j, one, zero)
         return log(total) + top - own
 
 

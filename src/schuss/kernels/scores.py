@@ -1,81 +1,80 @@
-"""From scores to losses and gradients along the scores, for a mini-batch of all runs of a block."""
+"""From scores to losses and gradients along the scores, for a mini-batch of all runs of a block.
+
+Scores `(rows, columns)` hold a line for each row: the lanes of its outputs, one output after the other. `like`, a tuple
+as long as a block is wide, tells the number of lanes.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from schuss.kernels.dispatch import evaluate, evaluate_into
+from schuss.kernels.lanes import load, store
+from schuss.kernels.lines import add_to, lines, spread
 from schuss.kernels.options import compiled_form_of
 
+MOST_IN_SINGLE = 32
+"""Rows whose losses are added up in float32 before they are added to the float64 tally: widening each costs 3 ns."""
 
-def _learn_one_output(loss, scores, targets, weights, lanes, tally):
+
+def _learn_one_output(loss, like, outputs, scores, targets, weights, tally):
     """Loss and gradient of one output per run."""
-    rows = len(scores)
+    rows = len(targets)
     per_row = np.float32(1.0) / np.float32(rows)
-    for r in range(rows):
-        weight = weights[r]
-        scale = weight * per_row
-        y = np.float32(targets[r])
-        line = scores[r]
-        for k in range(np.uint64(lanes)):
-            value, derivative = evaluate(loss, line[k], y)
-            tally[k] += weight * value
-            line[k] = derivative * scale
+    for first in range(0, rows, MOST_IN_SINGLE):
+        total = spread(np.float32(0.0), like)
+        for r in range(first, min(first + MOST_IN_SINGLE, rows)):
+            value, derivative = evaluate(loss, load(scores, r, 0, like), np.float32(targets[r]))
+            total = total + value * weights[r]
+            store(scores, r, 0, derivative * (weights[r] * per_row))
+        add_to(tally, 0, total)
 
 
-def _learn_outputs(loss, scores, targets, weights, lanes, tally):
+def _learn_outputs(loss, like, outputs, scores, targets, weights, tally):
     """Loss and gradient of several outputs per run."""
     rows, columns = scores.shape
-    outputs = columns // lanes
     per_row = np.float32(1.0) / np.float32(rows)
-    s, d = np.empty(outputs, np.float32), np.empty(outputs, np.float32)
-    for r in range(rows):
-        weight = weights[r]
-        scale = weight * per_row
-        for k in range(lanes):
+    for first in range(0, rows, MOST_IN_SINGLE):
+        total = spread(np.float32(0.0), like)
+        for r in range(first, min(first + MOST_IN_SINGLE, rows)):
+            line = lines(scores, r * columns, outputs, like)
+            total = total + evaluate_into(loss, line, targets[r], line) * weights[r]
+            scale = weights[r] * per_row
             for j in range(outputs):
-                s[j] = scores[r, j * lanes + k]
-            tally[k] += weight * evaluate_into(loss, s, targets[r], d)
-            for j in range(outputs):
-                scores[r, j * lanes + k] = d[j] * scale
+                line[j] = line[j] * scale
+        add_to(tally, 0, total)
 
 
-def _losses_one_output(loss, scores, targets, lanes, out):
+def _losses_one_output(loss, like, outputs, scores, targets, out):
     """Loss of one output per run."""
-    for r in range(len(scores)):
-        y = np.float32(targets[r])
-        for k in range(lanes):
-            out[r, k] = evaluate(loss, scores[r, k], y)[0]
+    for r in range(len(targets)):
+        store(out, r, 0, evaluate(loss, load(scores, r, 0, like), np.float32(targets[r]))[0])
 
 
-def _losses_outputs(loss, scores, targets, lanes, out):
+def _losses_outputs(loss, like, outputs, scores, targets, out):
     """Loss of several outputs per run."""
-    outputs = scores.shape[1] // lanes
-    s, d = np.empty(outputs, np.float32), np.empty(outputs, np.float32)
-    for r in range(len(scores)):
-        for k in range(lanes):
-            for j in range(outputs):
-                s[j] = scores[r, j * lanes + k]
-            out[r, k] = evaluate_into(loss, s, targets[r], d)
+    for r in range(len(targets)):
+        line = lines(scores, r * scores.shape[1], outputs, like)
+        store(out, r, 0, evaluate_into(loss, line, targets[r], line))
 
 
-def learn_from_scores(loss, scores, targets, weights, lanes, tally):
-    """Replace scores `(rows, outputs · lanes)` by the gradient of the mean loss; add weight · loss to `tally`."""
+def learn_from_scores(loss, like, outputs, scores, targets, weights, tally):
+    """Replace scores by the gradient of the mean loss; add weight · loss to `tally` `(lanes,)` float64."""
     learn = _learn_outputs if loss.multiclass else _learn_one_output
-    learn(loss, scores, targets, weights, lanes, tally)
+    learn(loss, like, outputs, scores, targets, weights, tally)
 
 
-def losses_of_scores(loss, scores, targets, lanes, out):
-    """Write each row's loss for each run into `out` `(rows, lanes)`."""
+def losses_of_scores(loss, like, outputs, scores, targets, out):
+    """Write each row's loss for each run into `out` `(rows, lanes)`; the scores are used up."""
     losses = _losses_outputs if loss.multiclass else _losses_one_output
-    losses(loss, scores, targets, lanes, out)
+    losses(loss, like, outputs, scores, targets, out)
 
 
 @compiled_form_of(learn_from_scores)
-def _learn(loss, scores, targets, weights, lanes, tally):
+def _learn(loss, like, outputs, scores, targets, weights, tally):
     return _learn_outputs if loss.instance_class.multiclass else _learn_one_output
 
 
 @compiled_form_of(losses_of_scores)
-def _losses(loss, scores, targets, lanes, out):
+def _losses(loss, like, outputs, scores, targets, out):
     return _losses_outputs if loss.instance_class.multiclass else _losses_one_output

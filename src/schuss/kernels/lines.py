@@ -1,0 +1,250 @@
+"""Lanes in memory: several of them in a row, on the stack, at a place of a flat array, or only a part of them."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import lower_builtin, models, register_model, type_callable
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.np.arrayobj import make_array
+
+from schuss.kernels.lanes import DOUBLE, FLAGS, FLOAT, INT, Lanes
+
+
+class Lines(types.Type):
+    """A pointer to lanes that lie one after the other."""
+
+    def __init__(self, width):
+        super().__init__(f"Lines({width})")
+        self.width = width
+
+
+@register_model(Lines)
+class _LinesModel(models.StructModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, [("data", types.CPointer(types.float32)), ("count", types.intp)])
+
+
+def _compiled(function, result):
+    """Let kernels call `function`, whose result is of the type `result(*types)`, as the decorated lines build it."""
+    type_callable(function)(lambda context: result)
+
+    def decorate(build):
+        lower_builtin(function, *[types.Any] * result.__code__.co_argcount)(build)
+        return build
+
+    return decorate
+
+
+def _vector(width):
+    return ir.VectorType(FLOAT, width)
+
+
+def _read(builder, pointer, vector):
+    return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=4)
+
+
+def _write(builder, vector, pointer):
+    builder.store(vector, builder.bitcast(pointer, vector.type.as_pointer()), align=4)
+
+
+def _at(context, builder, signature, arguments, array=0, place=1):
+    """Give the pointer to a place of a flat array, both arguments of a call."""
+    data = make_array(signature.args[array])(context, builder, arguments[array]).data
+    return builder.gep(data, [context.cast(builder, arguments[place], signature.args[place], types.intp)])
+
+
+def element(array, place):
+    """Give the number at a place of the flat array, without a look at its bounds."""
+    return array.reshape(-1)[place]
+
+
+@_compiled(element, lambda array, place: array.dtype)
+def _(context, builder, signature, arguments):
+    return builder.load(_at(context, builder, signature, arguments))
+
+
+def load_at(array, place, like):
+    """Read lanes from a place of the flat array on."""
+    return array.reshape(-1)[place : place + len(like)].copy()
+
+
+@_compiled(load_at, lambda array, place, like: Lanes(like.count))
+def _(context, builder, signature, arguments):
+    return _read(builder, _at(context, builder, signature, arguments), _vector(signature.return_type.width))
+
+
+def store_at(array, place, value):
+    """Write lanes from a place of the flat array on."""
+    array.reshape(-1)[place : place + len(value)] = value
+
+
+@_compiled(store_at, lambda array, place, value: types.none)
+def _(context, builder, signature, arguments):
+    _write(builder, arguments[2], _at(context, builder, signature, arguments))
+    return context.get_dummy_value()
+
+
+def load_part(array, place, count, like):
+    """Read lanes of which only the first `count` are there; the others are zero."""
+    part = array.reshape(-1)[place : place + min(count, len(like))]
+    return np.concatenate([part, np.zeros(len(like) - len(part), np.float32)])
+
+
+@_compiled(load_part, lambda array, place, count, like: Lanes(like.count))
+def _(context, builder, signature, arguments):
+    vector = _vector(signature.return_type.width)
+    pointer = builder.bitcast(_at(context, builder, signature, arguments), vector.as_pointer())
+    whole = ir.VectorType(INT, vector.count)
+    count = context.cast(builder, arguments[2], signature.args[2], types.int32)
+    first = builder.insert_element(ir.Constant(whole, ir.Undefined), count, ir.Constant(INT, 0))
+    counts = builder.shuffle_vector(first, first, ir.Constant(whole, [0] * vector.count))
+    there = builder.icmp_signed("<", ir.Constant(whole, list(range(vector.count))), counts)
+    kind = ir.FunctionType(vector, [pointer.type, INT, there.type, vector])
+    masked = builder.module.declare_intrinsic(f"llvm.masked.load.v{vector.count}f32.p0", (), kind)
+    return builder.call(masked, [pointer, ir.Constant(INT, 4), there, ir.Constant(vector, None)])
+
+
+def load_each(array, place, step, count, like):
+    """Give a tuple as long as `count` of lanes, each `step` numbers after the one before."""
+    return tuple(load_at(array, place + i * step, like) for i in range(len(count)))
+
+
+@_compiled(load_each, lambda array, place, step, count, like: types.UniTuple(Lanes(like.count), count.count))
+def _(context, builder, signature, arguments):
+    values = []
+    step = context.cast(builder, arguments[2], signature.args[2], types.intp)
+    for i in range(signature.return_type.count):
+        further = builder.mul(step, context.get_constant(types.intp, i))
+        pointer = builder.gep(_at(context, builder, signature, arguments), [further])
+        values.append(_read(builder, pointer, _vector(signature.return_type.dtype.width)))
+    return context.make_tuple(builder, signature.return_type, values)
+
+
+def store_each(array, place, step, values):
+    """Write a tuple of lanes, each `step` numbers after the one before."""
+    for i, value in enumerate(values):
+        store_at(array, place + i * step, value)
+
+
+@_compiled(store_each, lambda array, place, step, values: types.none)
+def _(context, builder, signature, arguments):
+    step = context.cast(builder, arguments[2], signature.args[2], types.intp)
+    for i in range(signature.args[3].count):
+        further = builder.mul(step, context.get_constant(types.intp, i))
+        pointer = builder.gep(_at(context, builder, signature, arguments), [further])
+        _write(builder, builder.extract_value(arguments[3], i), pointer)
+    return context.get_dummy_value()
+
+
+def add_to(array, place, value):
+    """Add lanes to a flat float64 array from a place on."""
+    array.reshape(-1)[place : place + len(value)] += value
+
+
+@_compiled(add_to, lambda array, place, value: types.none)
+def _(context, builder, signature, arguments):
+    wide = builder.fpext(arguments[2], ir.VectorType(DOUBLE, signature.args[2].width))
+    pointer = _at(context, builder, signature, arguments)
+    _write(builder, builder.fadd(_read(builder, pointer, wide.type), wide), pointer)
+    return context.get_dummy_value()
+
+
+def spread(value, like):
+    """Give lanes that all hold one number."""
+    return np.full(len(like), value, np.float32)
+
+
+@_compiled(spread, lambda value, like: Lanes(like.count))
+def _(context, builder, signature, arguments):
+    value = context.cast(builder, arguments[0], signature.args[0], types.float32)
+    vector = _vector(signature.return_type.width)
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(INT, 0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT, vector.count), [0] * vector.count))
+
+
+def sum_of(lanes):
+    """Add lanes up, halves to halves."""
+    while len(lanes) > 1:
+        lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+    return lanes[0]
+
+
+@_compiled(sum_of, lambda lanes: types.float32)
+def _(context, builder, signature, arguments):
+    lanes = arguments[0]
+    while lanes.type.count > 1:
+        half = lanes.type.count // 2
+        low, high = (
+            builder.shuffle_vector(lanes, lanes, ir.Constant(ir.VectorType(INT, half), list(range(at, at + half))))
+            for at in (0, half)
+        )
+        lanes = builder.fadd(low, high, flags=FLAGS)
+    return builder.extract_element(lanes, ir.Constant(INT, 0))
+
+
+def registers(count, like):
+    """Give uninitialised lanes, as many as the tuple `count`; where loops over them are unrolled, in registers."""
+    return np.empty((len(count), len(like)), np.float32)
+
+
+@_compiled(registers, lambda count, like: Lines(like.count))
+def _(context, builder, signature, arguments):
+    with builder.goto_entry_block():
+        data = builder.alloca(_vector(signature.return_type.width), size=ir.Constant(INT, signature.args[0].count))
+    count = context.get_constant(types.intp, signature.args[0].count)
+    return _lines(context, builder, signature, builder.bitcast(data, FLOAT.as_pointer()), count)
+
+
+def lines(array, place, count, like):
+    """Give `count` lanes from a place of the flat array on, to be read and written."""
+    return array.reshape(-1)[place : place + count * len(like)].reshape(count, len(like))
+
+
+@_compiled(lines, lambda array, place, count, like: Lines(like.count))
+def _(context, builder, signature, arguments):
+    count = context.cast(builder, arguments[2], signature.args[2], types.intp)
+    return _lines(context, builder, signature, _at(context, builder, signature, arguments), count)
+
+
+def _lines(context, builder, signature, data, count):
+    shape = context.get_value_type(signature.return_type)
+    return builder.insert_value(builder.insert_value(ir.Constant(shape, ir.Undefined), data, 0), count, 1)
+
+
+@infer_global(len)
+@infer_global(operator.getitem)
+@infer_global(operator.setitem)
+class _OfLines(AbstractTemplate):
+    """The types of `len(lines)`, `lines[i]` and `lines[i] = value`."""
+
+    def generic(self, args, kws):
+        if not isinstance(args[0], Lines):
+            return None
+        return signature({1: types.intp, 2: Lanes(args[0].width), 3: types.none}[len(args)], *args)
+
+
+@lower_builtin(len, Lines)
+def _(context, builder, signature, arguments):
+    return builder.extract_value(arguments[0], 1)
+
+
+def _line(context, builder, signature, arguments):
+    """Give the pointer to the lanes at a place."""
+    place = context.cast(builder, arguments[1], signature.args[1], types.intp)
+    place = builder.mul(place, context.get_constant(types.intp, signature.args[0].width))
+    return builder.gep(builder.extract_value(arguments[0], 0), [place])
+
+
+@lower_builtin(operator.getitem, Lines, types.Integer)
+def _(context, builder, signature, arguments):
+    return _read(builder, _line(context, builder, signature, arguments), _vector(signature.return_type.width))
+
+
+@lower_builtin(operator.setitem, Lines, types.Integer, types.Any)
+def _(context, builder, signature, arguments):
+    _write(builder, arguments[2], _line(context, builder, signature, arguments))
+    return context.get_dummy_value()
