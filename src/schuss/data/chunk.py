@@ -102,9 +102,14 @@ def join(chunks: list[Chunk]) -> Chunk:
     )
 
 
-def cut(chunk: Chunk) -> Iterator[Chunk]:
-    """Cut rows that are in training order into views of at most 8,192."""
-    for start in range(0, len(chunk.targets), CHUNK_ROWS):
+def nothing_like(chunk: Chunk) -> Chunk:
+    """Give no rows, of the same layout, width and types; unlike a view it holds nothing of the chunk."""
+    return take(chunk, np.empty(0, np.int64))
+
+
+def cut(chunk: Chunk, first: int = 0) -> Iterator[Chunk]:
+    """Cut rows that are in training order, from `first` on, into views of at most 8,192."""
+    for start in range(first, len(chunk.targets), CHUNK_ROWS):
         stop = start + CHUNK_ROWS
         yield Chunk(_between(chunk.rows, start, stop), chunk.targets[start:stop], chunk.weights[start:stop])
 

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ..errors import OptionError
-from .chunk import CHUNK_ROWS, Chunk, concatenate_rows, cut, join, size_of, take
+from . import shuffle
+from .cache import CacheError, RowCache
+from .chunk import CHUNK_ROWS, Chunk, SparseRows, concatenate_rows, cut, join, nothing_like, size_of
 from .holdout import SCORE, SELECT
 from .reader import Counts, Pieces, Reader
+from .room import Chunks, Pool, permutation
 from .shuffle import ahead, shuffled
-from .source import Cursor
+from .source import Source
+from .spans import Marked, Span, spans_of
 from .twins import share_of_twins
 
-__all__ = ["ORDERS", "Feed", "MemoryFeed", "StreamFeed", "open_feed"]
+__all__ = ["ORDERS", "Feed", "MemoryFeed", "StreamFeed", "Whole", "open_feed"]
 
 ORDERS = ("shuffle", "once", "replace", "keep")
 
 AHEAD = 4
-"""Chunks that are decoded and encoded ahead of training."""
+AHEAD_BYTES = 1 << 24
+"""Chunks that are made ready ahead of training, and what they may take (one chunk in any case)."""
 
-_NO_ROWS = np.empty(0, np.int64)
+PROBE_BYTES = 1 << 26
+"""Rows read before training begins where it is clear that not all will fit into memory: they tell class shares."""
+
+WHOLE_BYTES = 1 << 30
+"""Rows that take more are not gone through as a whole: each pass would take seconds."""
+
+
+class Whole(NamedTuple):
+    """All training rows in a fixed order, for full passes.
+
+    blocks : gives them anew, each block good until the next one; rows, values : how many they are, and hold.
+    """
+
+    blocks: Callable[[], Iterable[Chunk]]
+    rows: int
+    values: int
 
 
 class Feed(Protocol):
@@ -54,6 +75,10 @@ class Feed(Protocol):
         """Yield the training rows of an epoch in its order."""
         ...
 
+    def whole(self) -> Whole | None:
+        """Give all training rows for full passes; None where these would take too long."""
+        ...
+
 
 @dataclass
 class MemoryFeed:
@@ -66,6 +91,7 @@ class MemoryFeed:
     order: str
     seed: int
     epochs_at_most: int | None = None
+    _taker: Chunks = field(default_factory=Chunks)
 
     @property
     def training_rows(self) -> int:
@@ -79,9 +105,15 @@ class MemoryFeed:
             return
         rng = np.random.default_rng([self.seed, 0 if self.order == "once" else epoch])
         count = self.training_rows
-        places = rng.integers(0, count, count) if self.order == "replace" else rng.permutation(count)
-        for start in range(0, count, CHUNK_ROWS):
-            yield take(self.training, places[start : start + CHUNK_ROWS])
+        places = rng.integers(0, count, count, np.int32) if self.order == "replace" else permutation(count, rng)
+        starts = range(0, count, CHUNK_ROWS)
+        taken = (self._taker.take(self.training, places[start : start + CHUNK_ROWS]) for start in starts)
+        # A thread costs more than it gains where there is one chunk.
+        yield from taken if len(starts) < 2 else ahead(taken, _depth(size_of(self.training) / count))
+
+    def whole(self) -> Whole:
+        """Give all training rows for full passes."""
+        return Whole(partial(cut, self.training), self.training_rows, _values(self.training))
 
     def twins(self) -> float | None:
         """Give the share of the held-out rows that have an identical training row; None without held-out rows."""
@@ -93,9 +125,11 @@ class MemoryFeed:
 
 @dataclass
 class StreamFeed:
-    """Rows read anew in every epoch, encoded ahead of training in a thread of their own.
+    """Rows encoded ahead of training in a thread of their own, read anew in every epoch or from a cache on the disk.
 
-    begun : pieces of the first epoch that were read before it was known that they would not all fit, and what is left.
+    begun : pieces of the first epoch that were read before it was known that they would not all fit, and what is left;
+    spans : what is read in random order in later epochs, none for the order of the source; marks : training rows before
+    each of them; cache : gets the rows of the first epoch; tell : called with what a person should know.
     """
 
     reader: Reader
@@ -104,8 +138,16 @@ class StreamFeed:
     begun: Iterator[Pieces] | None
     counts: Counts
     epochs_at_most: int | None
+    spans: list[Span]
+    marks: dict[int, int]
+    cache: RowCache | None
+    tell: Callable[[str], None]
+    depth: int
     _select: list[Chunk] = field(default_factory=list)
     _score: list[Chunk] = field(default_factory=list)
+    _size: int = 0
+    _values: int = 0
+    _lost: str | None = None
     _first_epoch_over: bool = False
 
     @property
@@ -120,32 +162,64 @@ class StreamFeed:
 
     def chunks(self, epoch: int) -> Iterator[Chunk]:
         """Yield the training rows of an epoch in its order."""
-        if self.begun is not None:
-            pieces, self.begun = self.begun, None
-        else:
-            pieces = self.reader.pieces(Counts(), self._spans(epoch))
-        rng = np.random.default_rng([self.reader.seed, 0 if self.order == "once" else epoch])
-        for chunk, held_out in ahead(_beside(pieces, None if self.order == "keep" else rng), AHEAD):
-            if not self._first_epoch_over:
-                self._select += [select for select, _ in held_out]
-                self._score += [score for _, score in held_out]
+        rng = None
+        if self.order != "keep":
+            rng = np.random.default_rng([self.reader.seed, 0 if self.order == "once" else epoch])
+        if self.begun is None:
+            yield from ahead(shuffled(self._again(epoch), rng), self.depth)
+            return
+        pieces, self.begun = self.begun, None
+        for chunk, held_out in ahead(_beside(self._first(pieces), rng), self.depth):
+            self._select += [select for select, _ in held_out]
+            self._score += [score for _, score in held_out]
+            if self._lost is not None:
+                self.tell(self._lost)
+                self._lost = None
             if chunk is not None:
                 yield chunk
-        if not self._first_epoch_over:
-            self._first_epoch_over = True
-            self.training_rows = self.counts.training
+        self._first_epoch_over = True
+        self.training_rows = self.counts.training
 
-    def _spans(self, epoch: int) -> list[tuple[Cursor, int | None]] | None:
-        """Shuffle the places from which a source can be read at no cost (row groups, files)."""
-        anchors = list(getattr(self.reader.source, "anchors", ()))
-        if self.order in ("keep", "once") or self.reader.holdout.kind == "last" or len(anchors) < 2:
-            return None  # the first epoch comes in the order of the source; the last rows are known by counting
-        spans = [
-            (anchor, following.row - anchor.row if following is not None and following.part == anchor.part else None)
-            for anchor, following in zip(anchors, [*anchors[1:], None], strict=True)
-        ]
-        rng = np.random.default_rng([self.reader.seed, epoch, 1])
-        return [spans[i] for i in rng.permutation(len(spans))]
+    def whole(self) -> Whole | None:
+        """Give all training rows for full passes, from the cache or read anew: the same blocks."""
+        if self.epochs_at_most == 1 or not self._first_epoch_over or self._size > WHOLE_BYTES:
+            return None
+        return Whole(self._blocks, self.training_rows, self._values)
+
+    def _blocks(self) -> Iterator[Chunk]:
+        if self.cache is not None:
+            return self.cache.read(0, self.cache.rows)
+        return ahead(shuffled((piece.training for piece in self.reader.pieces(Counts())), None), self.depth)
+
+    def _first(self, pieces: Iterator[Pieces]) -> Iterator[Pieces]:
+        """Keep what the first epoch reads; a cache that fails is done without."""
+        for piece in pieces:
+            self._size += size_of(piece.training)
+            self._values += _values(piece.training)
+            if self.cache is not None:
+                try:
+                    self.cache.write(piece.training)
+                except CacheError as error:
+                    self._lost = f"the data are read anew in every epoch: their cache cannot be written ({error})"
+                    self.cache = None
+            yield piece
+
+    def _again(self, epoch: int) -> Iterator[Chunk]:
+        """Yield the training rows of an epoch after the first one, span by span."""
+        order = np.random.default_rng([self.reader.seed, epoch, 1]).permutation(len(self.spans))
+        if self.cache is None:
+            spans = [self.spans[place] for place in order]
+            for piece in self.reader.pieces(Counts(), [*spans] or None):
+                yield piece.training
+            return
+        found = sorted(self.marks)  # a span without rows is never reached
+        ends = [*[self.marks[place] for place in found[1:]], self.cache.rows]
+        stops = dict(zip(found, ends, strict=True))
+        for place in order.tolist():
+            if place in stops:
+                yield from self.cache.read(self.marks[place], stops[place])
+        if not self.spans:
+            yield from self.cache.read(0, self.cache.rows)
 
 
 def _beside(
@@ -168,47 +242,107 @@ def _beside(
     yield None, read
 
 
-def open_feed(reader: Reader, *, order: str, memory: int, on_rows: Callable[[int], None] | None = None) -> Feed:
+def open_feed(
+    reader: Reader,
+    *,
+    order: str,
+    memory: int,
+    cache: RowCache | None = None,
+    tell: Callable[[str], None] = lambda sentence: None,
+    on_rows: Callable[[int], None] | None = None,
+) -> Feed:
     """Read the source into memory if its encoded rows fit into `memory` bytes, else give a feed that reads it again.
 
-    on_rows : called with the number of rows read so far.
+    cache : where rows that do not fit are written for later epochs, if its disk has room for them; tell : called
+    with what a person should know; on_rows : called with the number of rows read so far.
     """
     counts = Counts()
-    found = list(reader.held_out_pieces(counts))
-    pieces = reader.pieces(counts)
+    held = list(reader.held_out_pieces(counts))
+    spans = [] if order in ("keep", "once") or reader.holdout.kind == "last" else _spans(reader.source)
+    marks: dict[int, int] = {}
+    source = Marked(reader.source, spans, lambda place: marks.__setitem__(place, counts.training))
+    pieces = replace(reader, source=source).pieces(counts)
+    pool: Pool | None = None
     size = 0
     for piece in pieces:
-        found.append(piece)
-        size += sum(size_of(chunk) for chunk in piece)
+        pool = pool or Pool(piece.training, limit=memory, most=np.iinfo(np.int32).max)
+        added = pool.add(piece.training)
+        size += size_of(piece.training)
+        held.append(piece._replace(training=nothing_like(piece.training)))
         if on_rows is not None:
             on_rows(counts.read)
-        if size > memory:
-            return _stream(reader, order, counts, found, pieces)
-    # Joined one after the other, each list freed at once: at most one copy of the training rows beside the pieces.
-    select, score = (_or_none([piece[use] for piece in found]) for use in (SELECT, SCORE))
-    training = [piece.training for piece in found]
-    found.clear()
-    return MemoryFeed(join(training), select, score, counts, order, reader.seed)
+        if added < len(piece.training.targets) or _too_large(reader, counts, size, memory):
+            found = {"begun": _begun([pool], piece, added, pieces), "spans": spans, "marks": marks}
+            return _stream(reader, counts, held, size, order, cache=cache, tell=tell, **found)
+    select, score = (_or_none([piece[use] for piece in held]) for use in (SELECT, SCORE))
+    training = pool.rows if pool is not None else join([piece.training for piece in held])
+    return MemoryFeed(training, select, score, counts, order, reader.seed)
 
 
-def _stream(reader: Reader, order: str, counts: Counts, found: list[Pieces], rest: Iterator[Pieces]) -> StreamFeed:
-    """Make a feed of what was read already and what is left."""
+def _spans(source: Source) -> list[Span]:
+    """Give the spans to shuffle, none where there is only one."""
+    spans = spans_of(source, shuffle.BUFFER_ROWS // 2)
+    return spans if len(spans) > 1 else []
+
+
+def _too_large(reader: Reader, counts: Counts, size: int, memory: int) -> bool:
+    """Whether rows do not fit into memory, or enough have been read to see that they will not."""
+    expected = reader.source.rows or (reader.expected_rows or 0) / 2  # an estimate may be twice too high
+    return size > memory or (size > min(PROBE_BYTES, memory) and size / counts.read * expected > memory)
+
+
+def _begun(kept: list[Pool], piece: Pieces, added: int, rest: Iterator[Pieces]) -> Iterator[Pieces]:
+    """Give training rows in the order of the source: those kept in memory, which is then free, and what is left."""
+    none = Pieces(*map(nothing_like, piece))
+    yield none._replace(training=kept.pop().rows)
+    for left in cut(piece.training, added):
+        yield none._replace(training=left)
+    del piece
+    yield from rest
+
+
+def _stream(
+    reader: Reader, counts: Counts, held: list[Pieces], size: int, order: str, *, cache: RowCache | None,
+    tell: Callable[[str], None], **others: Any,
+) -> StreamFeed:  # fmt: skip
+    """Make a feed of what was read already, `size` bytes, and what is left."""
     if order == "replace":
         raise OptionError("option '--order replace' draws from all rows, and these do not fit into memory")
-    known = [piece.select for piece in found], [piece.score for piece in found]
-
-    def begun() -> Iterator[Pieces]:
-        while found:
-            piece = found.pop(0)
-            yield piece._replace(select=take(piece.select, _NO_ROWS), score=take(piece.score, _NO_ROWS))
-        yield from rest
-
     source = reader.source
     read = counts.read - counts.from_file
-    share = counts.training / max(read, 1)
     expected = source.rows or reader.expected_rows or read * 4
-    training_rows = max(round(expected * share), counts.training)
-    return StreamFeed(reader, training_rows, order, begun(), counts, None if source.rereadable else 1, *known)
+    training_rows = max(round(expected * counts.training / max(read, 1)), counts.training)
+    row_bytes = size / max(counts.training, 1)
+    if not source.rereadable:
+        cache = None
+    elif cache is not None and not cache.has_room(round(training_rows * row_bytes)):
+        needed = f"{training_rows * row_bytes / 1e9:.1f} GB"
+        tell(f"the data are read anew in every epoch: the disk of '{cache.folder}' has no room for a cache of {needed}")
+        cache = None
+    return StreamFeed(
+        reader,
+        training_rows,
+        order,
+        counts=counts,
+        epochs_at_most=None if source.rereadable else 1,
+        cache=cache,
+        tell=tell,
+        depth=_depth(row_bytes),
+        _select=[piece.select for piece in held],
+        _score=[piece.score for piece in held],
+        **others,
+    )
+
+
+def _depth(row: float) -> int:
+    """Give the chunks to make ready ahead, of rows with so many bytes."""
+    return max(min(int(AHEAD_BYTES / (row * CHUNK_ROWS)), AHEAD), 1)
+
+
+def _values(chunk: Chunk) -> int:
+    """Count the values that a chunk stores."""
+    rows = chunk.rows
+    return int(rows.indptr[-1] - rows.indptr[0]) if isinstance(rows, SparseRows) else rows.size
 
 
 def _or_none(chunks: list[Chunk]) -> Chunk | None:

@@ -8,39 +8,70 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .chunk import CHUNK_ROWS, Chunk, join, take
+from ..errors import DataError
+from .chunk import CHUNK_ROWS, Chunk
+from .room import Chunks, Pool, permutation
 
 __all__ = ["BUFFER_ROWS", "ahead", "shuffled"]
 
 BUFFER_ROWS = 16 * CHUNK_ROWS
 """Rows among which a stream is shuffled: large enough that a row group of sorted rows is spread over many chunks."""
 
+BUFFER_BYTES = 1 << 26
+"""What these may take, at least two chunks apart: of wide rows there are fewer."""
+
 T = TypeVar("T")
 
 
 def shuffled(chunks: Iterator[Chunk], rng: np.random.Generator | None) -> Iterator[Chunk]:
-    """Shuffle a stream of rows within a buffer: when it is full, half of its rows leave in random order."""
-    buffer: list[Chunk] = []
-    held = 0
-    limit = CHUNK_ROWS if rng is None else BUFFER_ROWS
+    """Shuffle a stream of rows within a buffer of two halves; without `rng`, only cut it into chunks of equal size.
+
+    When a half is full, a random half of its rows leaves, mixed with those that stayed behind in the other half, which
+    is then free for new rows: a row is written once and read once. The order depends on the rows alone, not on how
+    they come in chunks.
+    """
+    pool: Pool | None = None
+    taker, half, stayed = Chunks(), 0, np.empty(0, np.int32)
     for chunk in chunks:
-        buffer.append(chunk)
-        held += len(chunk.targets)
-        if held < limit:
-            continue
-        pool = join(buffer)
-        leaving = held // CHUNK_ROWS * CHUNK_ROWS if rng is None else held // 2 // CHUNK_ROWS * CHUNK_ROWS
-        places = np.arange(held) if rng is None else rng.permutation(held)
-        for start in range(0, leaving, CHUNK_ROWS):
-            yield take(pool, places[start : start + CHUNK_ROWS])
-        buffer = [take(pool, places[leaving:])]
-        held -= leaving
-    if held:
-        pool = join(buffer)
-        places = np.arange(held) if rng is None else rng.permutation(held)
-        for start in range(0, held, CHUNK_ROWS):
-            yield take(pool, places[start : start + CHUNK_ROWS])
+        if pool is None and len(chunk.targets):
+            most = CHUNK_ROWS if rng is None else max(BUFFER_ROWS // 2, CHUNK_ROWS)
+            pool = Pool(chunk, limit=BUFFER_BYTES // 2, least=CHUNK_ROWS, most=most, parts=2)
+        added = 0
+        while pool is not None and added < len(chunk.targets):
+            added += pool.add(chunk, added, half)
+            if added == len(chunk.targets):
+                break
+            if not pool.counts[half]:
+                raise DataError(f"a row has more than {BUFFER_BYTES // 16:,} values that are not zero")
+            leaving, stayed = _leave(pool, half, stayed, rng)
+            yield from _taken(taker, pool, leaving)
+            half = 1 - half
+            pool.clear(half)
+    if pool is not None:
+        leaving, stayed = _leave(pool, half, stayed, rng)
+        if rng is not None:
+            leaving = np.concatenate([leaving, stayed])[permutation(len(leaving) + len(stayed), rng)]
+        yield from _taken(taker, pool, leaving)
+
+
+def _leave(
+    pool: Pool, half: int, stayed: NDArray[np.int32], rng: np.random.Generator | None
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Give the places of the rows that leave now, and of those that stay until the other half is full."""
+    here = np.arange(pool.counts[half], dtype=np.int32) + np.int32(pool.first(half))
+    if rng is None:
+        return here, stayed
+    here = here[permutation(len(here), rng)]
+    leaving = np.concatenate([stayed, here[: len(here) // 2]])
+    return leaving[permutation(len(leaving), rng)], here[len(here) // 2 :]
+
+
+def _taken(taker: Chunks, pool: Pool, places: NDArray[np.int32]) -> Iterator[Chunk]:
+    """Copy rows out of the pool, a chunk after the other."""
+    for start in range(0, len(places), CHUNK_ROWS):
+        yield taker.take(pool.everything, places[start : start + CHUNK_ROWS])
 
 
 def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
