@@ -23,12 +23,14 @@ _C_LIBRARY = {"memcpy", "memset", "memmove"}
 """All that a kernel may call: in a process without numba, anything else would end it without a word."""
 
 
-def compile_kernel(kernel: Callable[..., None], static: tuple[Any, ...], kinds: tuple[str, ...]) -> MachineCode:
+def compile_kernel(
+    kernel: Callable[..., None], static: tuple[Any, ...], kinds: tuple[tuple[Any, int], ...]
+) -> MachineCode:
     """Compile a kernel for these static parameters and kinds of arguments, as a function of one table of arguments.
 
     Raises TypeError for a kernel that allocates, raises, or calls something else that needs Python.
     """
-    arguments = _arguments_in_table(tuple(_type_of(kind) for kind in kinds))
+    arguments = _arguments_in_table(tuple(_type_of(*kind) for kind in kinds))
 
     def entry(table):
         kernel(*(static + arguments(table)))
@@ -43,13 +45,11 @@ def compile_kernel(kernel: Callable[..., None], static: tuple[Any, ...], kinds: 
     return MachineCode(symbol, target_machine().emit_object(module))
 
 
-def _type_of(kind: str) -> Any:
-    """Give numba's type of an argument of this kind."""
-    if kind == "int":
-        return types.int64
-    if kind == "float":
-        return types.float64
-    return types.Array(from_dtype(np.dtype(kind[:-1])), int(kind[-1]), "C")
+def _type_of(kind: Any, dimensions: int) -> Any:
+    """Give numba's type of an argument."""
+    if not isinstance(kind, np.dtype):
+        return {int: types.int64, float: types.float64}[kind]
+    return types.Array(from_dtype(kind), dimensions, "C")
 
 
 def _arguments_in_table(kinds: tuple[Any, ...]) -> Any:
