@@ -29,12 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     schuss ...
     0
     """
+    own = arguments is None
     arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A console that cannot show a character of the data shows its code instead.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with commands.make_context("schuss", list(arguments)) as context:
+        with commands.make_context("schuss", list(arguments), obj={"own process": own}) as context:
             code = commands.invoke(context) or DONE
             sys.stdout.flush()
             return code
@@ -105,6 +106,7 @@ def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) ->
     from . import printout, progress
     from .training import train
 
+    _arrow_alone()
     with progress.display(quiet=quiet) as show:
         result = train(_place(data), progress=show, **settings)
     click.echo(_json(result.summary) if as_json else printout.training(result.summary, result.record))
@@ -127,6 +129,7 @@ def predict(model: str, data: tuple[str, ...], proba: bool, out: str | None, **r
     from . import predictions
     from .model import Model
 
+    _arrow_alone()
     write = predictions.writer(out, reads=(model, *data))
     write(Model.load(model).predict_batches(_place(data), proba=proba, **_given(reading)))
 
@@ -144,6 +147,7 @@ def evaluate(model: str, data: tuple[str, ...], as_json: bool, **reading: Any) -
     from . import printout
     from .model import Model
 
+    _arrow_alone()
     scores = Model.load(model).evaluate(_place(data), **_given(reading))
     click.echo(_json(scores) if as_json else printout.scores(scores))
 
@@ -168,6 +172,31 @@ def warmup() -> None:
     from .population.warmup import warmup
 
     click.echo(f"the kernels are compiled ({warmup():.1f} s)")
+
+
+class _NoPandas:
+    """Finds no pandas."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def _arrow_alone() -> None:
+    """Let Arrow find no pandas, if the process is our own.
+
+    At its first array it looks for pandas, once, and imports it where it is installed: 0.25 s, and no frame will come.
+    """
+    if "pandas" in sys.modules or not click.get_current_context().find_root().obj["own process"]:
+        return
+    import pyarrow as pa
+
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.array([])
+    finally:
+        sys.meta_path.remove(_NoPandas)
 
 
 def _place(data: tuple[str, ...]) -> str | list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,7 @@ def _start_event(prepared: Prepared) -> dict[str, Any]:
     }
 
 
+@cache
 def _versions() -> dict[str, str]:
     """Give the versions that the bits of a model depend on."""
     libraries = {name: metadata.version(name) for name in ("numpy", "numba", "scipy", "pyarrow")}
