@@ -185,10 +185,13 @@ def test_losses_of_the_record_are_in_its_unit() -> None:
 
 
 class Elsewhere:
-    """A feed whose rows are not in memory."""
+    """A feed of too many rows for full passes."""
 
     training_rows = 400
     select = None
+
+    def whole(self) -> None:
+        return None
 
 
 @pytest.mark.parametrize("case", ["stream", "hinge", "too wide", "nothing to gain"])

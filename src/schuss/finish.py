@@ -1,4 +1,4 @@
-"""The finish: on rows in memory, full passes bring the race's champion to the optimum of its objective.
+"""The finish: full passes over the rows bring the race's champion to the optimum of its objective.
 
 Mini-batches find the neighbourhood of the optimum in a few passes, but steep directions limit their steps and flat ones
 need long steps: with standardised features of values up to 245 (kddcup99) the optimum is not reached. A quasi-Newton
@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-from .data.chunk import Chunk, SparseRows, as_matrix
-from .data.feed import Feed, MemoryFeed
+from .data.chunk import Chunk, as_matrix
+from .data.feed import Feed, Whole
 from .descent.losses import LogLoss, Loss, Softmax, SquaredError, values_and_gradients
 from .descent.quasi_newton import minimise_smooth
 from .objective import Objective
@@ -112,7 +111,7 @@ def finish(
 ) -> Champion:
     """Solve for the optimum with several penalties, and give what does best on the held-out rows, or the champion.
 
-    Data that do not fit into memory, losses with kinks and very wide models leave the champion as it is. Otherwise each
+    Very large data, losses with kinks and very wide models leave the champion as it is. Otherwise each
     penalty is solved for by L-BFGS, from the strongest to the weakest, each from where the one before ended and the
     first from the champion. Without held-out rows only the champion's own penalty is solved for.
 
@@ -122,14 +121,15 @@ def finish(
     clock, bound the work: the same data give the same model.
     """
     too_wide = champion.state.weights.size * 16 * FEWEST_CORRECTIONS > MEMORY
-    if not isinstance(feed, MemoryFeed) or not isinstance(loss, SMOOTH) or too_wide or constant_loss <= 0:
+    whole = feed.whole()
+    if whole is None or not isinstance(loss, SMOOTH) or too_wide or constant_loss <= 0:
         return champion
-    passes = _affordable(feed.training, champion.state.weights.shape[1], spent_rows)
-    penalties = [level / feed.training_rows for level in PENALTIES] if l2 is None else [l2]
+    passes = _affordable(whole, champion.state.weights.shape[1], spent_rows)
+    penalties = [level / whole.rows for level in PENALTIES] if l2 is None else [l2]
     if feed.select is None or passes < FEWEST_PASSES * len(penalties):
         penalties = [champion.run.l2]
     record.tell("finishing", penalties=len(penalties), passes=passes)
-    solutions = _solve(feed.training, loss, penalties, champion, passes, constant_loss, stop)
+    solutions = _solve(whole, loss, penalties, champion, passes, constant_loss, stop)
     if not solutions:
         return champion
     candidates = [_replaced(champion, *solved) for solved in zip(penalties, solutions, strict=False)]
@@ -158,15 +158,13 @@ def _replaced(champion: Champion, l2: float, solution: Solution) -> Champion:
     return champion._replace(run=champion.run._replace(l2=l2), state=state)
 
 
-def _affordable(training: Chunk, outputs: int, spent_rows: int) -> int:
+def _affordable(whole: Whole, outputs: int, spent_rows: int) -> int:
     """Give the passes over the rows that the finish may take in all."""
-    rows = training.rows
-    products = (len(rows.values) if isinstance(rows, SparseRows) else rows.size) * outputs
-    return int(max(spent_rows / (2 * len(training.targets)), WORK / max(products, 1)))
+    return int(max(spent_rows / (2 * whole.rows), WORK / max(whole.values * outputs, 1)))
 
 
 def _solve(
-    training: Chunk, loss: Loss, penalties: Sequence[float], champion: Champion, passes: int, scale: float,
+    whole: Whole, loss: Loss, penalties: Sequence[float], champion: Champion, passes: int, scale: float,
     stop: Callable[[], bool],
 ) -> list[Solution]:  # fmt: skip
     """Solve for one penalty after the other; what one leaves of its share of the passes goes to the others."""
@@ -174,7 +172,7 @@ def _solve(
     weights = champion.state.weights.astype(np.float64)
     for place, penalty in enumerate(penalties):
         share = (passes - sum(done.passes for done in solutions)) // (len(penalties) - place)
-        objective = Objective(training, loss, penalty)
+        objective = Objective(whole.blocks, loss, penalty)
         done = minimise(objective, weights, passes=share, scale=scale, stop=stop)
         if not np.isfinite(done.value) or not (done.converged or done.passes > 1):
             break  # stopped before it had begun: the first pass only looks at where it starts
@@ -212,8 +210,7 @@ def minimise(
 
     corrections = min(CORRECTIONS, MEMORY // (16 * start.size))
     try:
-        # Sums that BLAS splits among threads change with their number.
-        with threadpool_limits(1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             minimise_smooth(evaluate, start.ravel(), corrections=corrections, decrease=DECREASE, slope=SLOPE)
     except _Enough:
         return best._replace(passes=taken)
