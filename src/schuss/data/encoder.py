@@ -21,7 +21,7 @@ from .columns.numbers import NumberColumn
 from .columns.place import Place, fitting
 from .columns.sparse import SparseColumn
 from .columns.text import TextColumn
-from .layout import dense_rows, should_be_sparse, sparse_rows
+from .layout import DensePlan, dense_plan, locate_numbers, should_be_sparse, sparse_rows, write_dense
 from .schema import Role, Schema, listed
 from .state import pack, unpack
 from .target import TargetEncoder, fit_target, row_weights
@@ -42,6 +42,22 @@ class Encoded(NamedTuple):
     weights: NDArray[np.float32]
     kept: NDArray[np.bool_] | None
     unseen: Mapping[str, int]
+
+
+class Prepared(NamedTuple):
+    """Values of some rows, converted and checked, of which rows can be made.
+
+    length : how many rows; missing : which of them lack a target, None if none does; columns : the values of each
+    column of features; located : where in memory those that are numbers lie.
+    """
+
+    length: int
+    targets: NDArray[np.int32] | NDArray[np.float32]
+    weights: NDArray[np.float32]
+    missing: NDArray[np.bool_] | None
+    unseen: Mapping[str, int]
+    columns: list[Any]
+    located: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -110,6 +126,14 @@ class Encoder:
         """Number of features, without the intercept."""
         return width_edges(self.features)[-1]
 
+    @cached_property
+    def _plan(self) -> DensePlan:
+        return dense_plan(self.features)
+
+    @cached_property
+    def _roles(self) -> list[Role]:
+        return [column.role for column in self.schema.features()]
+
     @property
     def classes(self) -> list[Any] | None:
         """The labels of the classes in sorted order; None for regression."""
@@ -172,22 +196,46 @@ class Encoder:
         DataError
             When a column is missing or a value cannot be used; it names where, row, column and value.
         """
+        prepared = self.prepare(table, where=where, first_row=first_row, target=target, weighted=weighted)
+        whole = self.rows(prepared)
+        _, targets, weights, missing, unseen, *_ = prepared
+        if missing is None:
+            return Encoded(whole, targets, weights, None, unseen)
+        kept = ~missing
+        return Encoded(take_rows(whole, np.flatnonzero(kept)), targets[kept], weights[kept], kept, unseen)
+
+    def prepare(
+        self, table: pa.RecordBatch, *, where: str, first_row: int, target: bool = True, weighted: bool = True
+    ) -> Prepared:
+        """Convert and check values, as the first step of `encode`, which says what the parameters are."""
         place = Place(where, first_row, "")
         weight = self.schema.named(Role.WEIGHT) if target and weighted else None
         self._require_columns(table, where, target, weight)
         weights = np.ones(len(table), np.float32) if weight is None else self._weights(table, place, weight)
         targets, missing = self._targets(table, place) if target else (_NO_TARGETS, None)
-        prepared = [
-            self._prepare(column, role.role, table, place._replace(column=column.name))
-            for column, role in zip(self.features, self.schema.features(), strict=True)
+        columns = [
+            self._prepare(column, role, table, Place(where, first_row, column.name))
+            for column, role in zip(self.features, self._roles, strict=True)
         ]
-        whole = sparse_rows(self.features, prepared) if self.sparse else dense_rows(self.features, prepared, len(table))
-        counts = {column.name: column.unseen(values) for column, values in zip(self.features, prepared, strict=True)}
+        counts = {column.name: column.unseen(values) for column, values in zip(self.features, columns, strict=True)}
         unseen = {name: count for name, count in counts.items() if count}
-        if missing is None:
-            return Encoded(whole, targets, weights, None, unseen)
-        kept = ~missing
-        return Encoded(take_rows(whole, np.flatnonzero(kept)), targets[kept], weights[kept], kept, unseen)
+        located = np.empty((0, 0), np.int64) if self.sparse else locate_numbers(self._plan, self.features, columns)
+        return Prepared(len(table), targets, weights, missing, unseen, columns, located)
+
+    def rows(self, prepared: Prepared) -> Rows:
+        """Give the rows of prepared values."""
+        if self.sparse:
+            return sparse_rows(self.features, prepared.columns)
+        out = np.empty((prepared.length, self.width), np.float32)
+        self.write_rows(prepared, slice(0, prepared.length), np.arange(prepared.length), out)
+        return out
+
+    def write_rows(self, prepared: Prepared, rows: slice, places: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+        """Write some of the dense rows, the i-th of them into row `places[i]` of `out`, which is `(…, width)`.
+
+        Raises DataError at a number that is not finite.
+        """
+        write_dense(self._plan, self.features, prepared.columns, prepared.located, rows, places, out)
 
     def describe(self) -> list[dict[str, object]]:
         """Say of each column of the data what became of it, for the record."""

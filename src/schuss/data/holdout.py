@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import OptionError
+from ..kernels import store
 from .columns.convert import as_strings, in_one_piece
 from .columns.hashing import hash_strings, mix
 
@@ -88,5 +89,7 @@ def uses_of_rows(
     if holdout.kind == "group":
         assert holdout.column is not None
         return _uses_of_keys(_group_keys(table.column(holdout.column)), holdout.share, seed)
-    keys = np.uint64(part << 40) + np.arange(first_row, first_row + count, dtype=np.uint64)
-    return _uses_of_keys(keys, holdout.share, seed)
+    uses = np.empty(count, np.uint8)
+    salt = mix(np.array([seed + 1], np.uint64)).view(np.int64)[0]
+    store.run("encode:hashed_uses", (), (part << 40) + first_row, salt, holdout.share, uses)
+    return uses

@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..kernels import store
 from .chunk import Chunk, SparseRows, take
-from .encoder import Encoder
+from .encoder import Encoder, Prepared
 from .holdout import AT_MOST, SCORE, SELECT, TRAIN, Holdout, uses_of_rows
 from .source import Batch, Cursor, Source
 
 __all__ = ["Counts", "Pieces", "Reader"]
+
+# Rows are made in pieces that stay in the second cache until they are copied to where they are learned from.
+_PIECE_BYTES, _LEAST_ROWS = 1 << 20, 256
+_LEFT_OUT = 3
 
 
 @dataclass
@@ -73,11 +78,11 @@ class Reader:
             columns.append(self.holdout.column)
         if spans is None:
             for batch in self.source.batches(columns=columns):
-                yield self._split(batch, counts)
+                yield from self._split(batch, counts)
             return
         for start, rows in spans:
             for batch in _span(self.source.batches(start, columns=columns), start.part, rows):
-                yield self._split(batch, counts)
+                yield from self._split(batch, counts)
 
     def held_out_pieces(self, counts: Counts) -> Iterator[Pieces]:
         """Yield the rows of the file of held-out rows, alternately to select and to score, at most 200,000 of them."""
@@ -88,40 +93,67 @@ class Reader:
             if known >= AT_MOST:
                 return
             batch = batch._replace(table=batch.table.slice(0, AT_MOST - known))
-            whole, _ = self._encode(batch, self.held_out, counts)
-            rows = np.arange(known, known + len(whole.targets))
+            before = counts.select + counts.score
+            prepared = self._prepare(batch, self.held_out, counts)
             counts.from_file += batch.table.num_rows
-            yield self._part(whole, np.where(rows % 2 == 0, SELECT, SCORE), counts)
+            order = np.arange(prepared.length) if prepared.missing is None else np.cumsum(~prepared.missing) - 1
+            yield from self._part(prepared, np.where((before + order) % 2 == 0, SELECT, SCORE), counts)
         if counts.score == 0:
             raise DataError(f"{self.held_out.parts[0]} has fewer than two rows with a target to judge by")
 
-    def _split(self, batch: Batch, counts: Counts) -> Pieces:
+    def _split(self, batch: Batch, counts: Counts) -> Iterator[Pieces]:
         """Encode a batch and part its rows by use."""
-        read = counts.read
-        whole, kept = self._encode(batch, self.source, counts)
-        uses = uses_of_rows(self.holdout, batch.table, batch.part, batch.row, read, self.total_rows, self.seed)
-        return self._part(whole, uses if kept is None else uses[kept], counts)
+        uses = uses_of_rows(self.holdout, batch.table, batch.part, batch.row, counts.read, self.total_rows, self.seed)
+        yield from self._part(self._prepare(batch, self.source, counts), uses, counts)
 
-    def _encode(self, batch: Batch, source: Source, counts: Counts) -> tuple[Chunk, NDArray[np.bool_] | None]:
-        """Encode a batch, and say which of its rows have a target (None for all)."""
-        encoded = self.encoder.encode(batch.table, where=source.parts[batch.part], first_row=batch.row)
-        weights = encoded.weights if self.mean_weight == 1.0 else encoded.weights / np.float32(self.mean_weight)
+    def _prepare(self, batch: Batch, source: Source, counts: Counts) -> Prepared:
+        """Convert and check a batch, and count it; its weights are those to learn with."""
+        prepared = self.encoder.prepare(batch.table, where=source.parts[batch.part], first_row=batch.row)
+        weights = prepared.weights if self.mean_weight == 1.0 else prepared.weights / np.float32(self.mean_weight)
         if self.class_weights is not None:
-            weights = weights * self.class_weights[encoded.targets.astype(np.intp)]
-        counts.read += batch.table.num_rows
-        counts.skipped += batch.table.num_rows - len(encoded.targets)
-        for name, count in encoded.unseen.items():
+            weights = weights * self.class_weights[prepared.targets.astype(np.intp)]
+        counts.read += prepared.length
+        counts.skipped += 0 if prepared.missing is None else int(prepared.missing.sum())
+        for name, count in prepared.unseen.items():
             counts.unseen[name] = counts.unseen.get(name, 0) + count
-        return Chunk(encoded.rows, encoded.targets, weights), encoded.kept
+        return prepared._replace(weights=weights)
 
-    def _part(self, whole: Chunk, uses: NDArray[np.uint8], counts: Counts) -> Pieces:
-        """Part rows by use and count them."""
-        pieces = Pieces(*(take(whole, uses == use) for use in (TRAIN, SELECT, SCORE)))
-        counts.training += len(pieces.training.targets)
-        counts.select += len(pieces.select.targets)
-        counts.score += len(pieces.score.targets)
-        _add_up(counts, pieces.training, self.encoder.classes)
-        return pieces
+    def _part(self, prepared: Prepared, uses: NDArray[np.uint8], counts: Counts) -> Iterator[Pieces]:
+        """Make rows piece by piece, part them by use, and count them; rows without a target are left out."""
+        if prepared.missing is not None:
+            uses = np.where(prepared.missing, _LEFT_OUT, uses)
+        uses = uses.astype(np.uint8, copy=False)
+        if self.encoder.sparse:
+            whole = Chunk(self.encoder.rows(prepared), prepared.targets, prepared.weights)
+            pieces = iter([Pieces(*(take(whole, uses == use) for use in (TRAIN, SELECT, SCORE)))])
+        else:
+            pieces = self._dense_pieces(prepared, uses)
+        for piece in pieces:
+            counts.training += len(piece.training.targets)
+            counts.select += len(piece.select.targets)
+            counts.score += len(piece.score.targets)
+            _add_up(counts, piece.training, self.encoder.classes)
+            yield piece
+
+    def _dense_pieces(self, prepared: Prepared, uses: NDArray[np.uint8]) -> Iterator[Pieces]:
+        """Make rows piece by piece, each row written to its place among those of its use."""
+        step = max(_PIECE_BYTES // (4 * self.encoder.width), _LEAST_ROWS)
+        for start in range(0, prepared.length, step):
+            stop = min(start + step, prepared.length)
+            targets, weights = np.empty_like(prepared.targets[start:stop]), np.empty(stop - start, np.float32)
+            places, ends = np.empty(stop - start, np.int64), np.empty(_LEFT_OUT + 1, np.int64)
+            given = (uses, start, stop, prepared.targets, prepared.weights)
+            store.run("encode:deal", (), *given, places, targets, weights, ends)
+            rows = np.empty((stop - start, self.encoder.width), np.float32)
+            self.encoder.write_rows(prepared, slice(start, stop), places, rows)
+            learned, *edges = ends[:3].tolist()
+            yield Pieces(
+                Chunk(rows[:learned], targets[:learned], weights[:learned]),
+                *(
+                    Chunk(rows[begin:end].copy(), targets[begin:end].copy(), weights[begin:end].copy())
+                    for begin, end in zip([learned, *edges[:-1]], edges, strict=True)
+                ),
+            )
 
 
 def _add_up(counts: Counts, training: Chunk, classes: list[Any] | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 from .convert import as_numbers, as_vectors
 from .kind import Entries, Scale, blocks, compress, indicator_scale
 from .moments import Moments, take_moments
+from .number_rows import lanes_at, numbers_at, write_numbers
 from .place import Place
 
 # Standardised values may always go this far, however narrow the sample.
 LEAST_REACH = 10.0
 # Larger numbers would overflow when squared.
 LARGEST = 1e150
+# Types that are encoded as they are, or half as wide; all others as float64.
+_FLOATS = {"<f4": np.float32, "<f2": np.float32}
 
 
 class Prepared(NamedTuple):
-    """Numbers `(rows, components)`, where they are missing, and where they stand."""
+    """Numbers `(rows, components)`, float32 or float64, where they are missing, and where they stand."""
 
     values: NDArray[Any]
     missing: NDArray[np.bool_] | None
@@ -83,26 +86,31 @@ class NumberColumn:
         """Numbers are never counted as unseen."""
         return 0
 
+    @property
+    def lanes(self) -> NDArray[np.float64]:
+        """Give centre, factor and bounds of each feature; indicators lie within any."""
+        bounds = np.full((2, len(self.gaps)), [[-np.inf], [np.inf]])
+        low, high = np.concatenate([[self.low, self.high], bounds], axis=1)
+        return np.stack([*self.scale, low, high], axis=1)
+
+    def numbers(self, prepared: Prepared) -> list[tuple[int, ...]]:
+        """Say where the numbers of each feature are in memory, for as long as `prepared` lives."""
+        return numbers_at(prepared.values, prepared.missing, self.gaps.tolist())
+
     def write(self, prepared: Prepared, rows: slice, out: NDArray[np.float32]) -> None:
         """Write standardised numbers; raises DataError at an infinite one."""
-        width = len(self.low)
-        with np.errstate(invalid="ignore", over="ignore"):  # infinite values are found, and refused, below
-            scaled = np.subtract(prepared.values[rows], self.scale.centre[:width], dtype=np.float64)
-            scaled *= self.scale.factor[:width]
-        missing = None
-        if prepared.missing is not None:
-            missing = prepared.missing[rows]
-            scaled[missing] = 0.0
-        # The extremes tell in one sweep whether anything is to be done: NaN and infinity show in them too.
-        if not ((scaled.min(axis=0) >= self.low).all() and (scaled.max(axis=0) <= self.high).all()):
-            missing = np.isnan(prepared.values[rows]) if missing is None else missing | np.isnan(prepared.values[rows])
-            _refuse_infinite(prepared, rows, missing)
-            scaled[missing] = 0.0
-            np.clip(scaled, self.low, self.high, out=scaled)
-        out[:, :width] = scaled
-        if len(self.gaps):
-            gaps = 0.0 if missing is None else missing[:, self.gaps]
-            out[:, width:] = (gaps - self.scale.centre[width:]) * self.scale.factor[width:]
+        dense = np.empty(out.shape, np.float32)
+        lanes, numbers = lanes_at([self.lanes], [0]), np.array(self.numbers(prepared), np.int64)
+        if (problem := write_numbers(lanes, numbers, rows, np.arange(len(out)), dense)) is not None:
+            self.refuse(prepared, *problem)
+        out[:] = dense
+
+    def refuse(self, prepared: Prepared, row: int, component: int) -> NoReturn:
+        """Raise DataError for a number that is infinite, or too large to compute with."""
+        value = prepared.values[row, component].item()
+        where = f" (number {component + 1:,} of the vector)" if prepared.values.shape[1] > 1 else ""
+        complaint = "is not a finite number" if np.isinf(value) else "is too large"
+        raise prepared.place.error(row, f"{value:g}{where} {complaint}")
 
     def entries(self, prepared: Prepared) -> Entries:
         """Give the standardised numbers that are not zero."""
@@ -129,11 +137,12 @@ class NumberColumn:
 
 
 def _read(values: pa.Array, place: Place, vector: bool, width: int | None) -> Prepared:
-    """View a column as `(rows, components)` numbers."""
+    """View a column as `(rows, components)` numbers; whole ones become float64."""
     numbers = as_vectors(values, place, width) if vector else as_numbers(values, place)
     shape = (len(values), -1) if len(values) else (0, width or 1)
-    missing = None if numbers.missing is None else numbers.missing.reshape(shape)
-    return Prepared(numbers.values.reshape(shape), missing, place)
+    missing = None if numbers.missing is None else np.ascontiguousarray(numbers.missing.reshape(shape))
+    floats = numbers.values.astype(_FLOATS.get(numbers.values.dtype.str, np.float64), "C", copy=False)
+    return Prepared(floats.reshape(shape), missing, place)
 
 
 def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
@@ -144,15 +153,3 @@ def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
             piece[prepared.missing[rows]] = np.nan
         piece[np.abs(piece) > LARGEST] = np.nan
         yield piece
-
-
-def _refuse_infinite(prepared: Prepared, rows: slice, missing: NDArray[np.bool_]) -> None:
-    """Raise DataError at the first number that is infinite, or too large to compute with."""
-    values = prepared.values[rows].astype(np.float64)
-    bad = ~(np.abs(values) <= LARGEST) & ~missing
-    if bad.any():
-        row, component = (int(place[0]) for place in np.nonzero(bad))
-        value = values[row, component].item()
-        where = f" (number {component + 1:,} of the vector)" if values.shape[1] > 1 else ""
-        complaint = "is not a finite number" if np.isinf(value) else "is too large"
-        raise prepared.place.error(rows.start + row, f"{value:g}{where} {complaint}")
