@@ -11,7 +11,18 @@ import numpy as np
 from numba import types
 
 from schuss.descent import ops
-from schuss.kernels.lanes import Lanes, anywhere, exponent_and_fraction, floor, magnitude, power_of_two, root, select
+from schuss.kernels.lanes import (
+    Lanes,
+    anywhere,
+    call,
+    emitted,
+    exponent_and_fraction,
+    floor,
+    magnitude,
+    power_of_two,
+    select,
+    spread_value,
+)
 from schuss.kernels.options import compiled_form_of, inlined
 
 F = np.float32
@@ -107,62 +118,44 @@ def log1p_unit_float32(x):
     return x * (p * x + _ONE)
 
 
-def _is_single(x):
-    return isinstance(x, Lanes) or x == types.float32
+def _registered(function, of_numbers, of_lanes):
+    """Let kernels compute one of `ops` by a formula of this module."""
+
+    @compiled_form_of(function)
+    def form(x):
+        return of_lanes if isinstance(x, Lanes) else of_numbers
 
 
-@compiled_form_of(ops.constant)
-def _constant(value, x):
-    if isinstance(x, Lanes):
-        return lambda value, x: select(x == x, np.float32(value), np.float32(value))
-    if x == types.float32:
-        return lambda value, x: np.float32(value)
-    return lambda value, x: np.float64(value)
+_registered(ops.exp, exp_float32, exp_float32)
+_registered(ops.expm1, expm1_float32, expm1_lanes)
+_registered(ops.log, log_float32, log_float32)
+_registered(ops.log1p, log1p_float32, log1p_float32)
+_registered(ops.log1p_unit, log1p_unit_float32, log1p_unit_float32)
 
 
-@compiled_form_of(ops.exp)
-def _exp(x):
-    return (lambda x: exp_float32(x)) if _is_single(x) else (lambda x: np.exp(x))
+@emitted(ops.sqrt, lambda x: x)
+def _(context, builder, signature, arguments):
+    return call(builder, "sqrt", arguments[0])
 
 
-@compiled_form_of(ops.expm1)
-def _expm1(x):
-    if isinstance(x, Lanes):
-        return lambda x: expm1_lanes(x)
-    return (lambda x: expm1_float32(x)) if _is_single(x) else (lambda x: np.expm1(x))
+@emitted(ops.absolute, lambda x: x)
+def _(context, builder, signature, arguments):
+    return call(builder, "fabs", arguments[0])
 
 
-@compiled_form_of(ops.log)
-def _log(x):
-    return (lambda x: log_float32(x)) if _is_single(x) else (lambda x: np.log(x))
-
-
-@compiled_form_of(ops.log1p)
-def _log1p(x):
-    return (lambda x: log1p_float32(x)) if _is_single(x) else (lambda x: np.log1p(x))
-
-
-@compiled_form_of(ops.log1p_unit)
-def _log1p_unit(x):
-    return (lambda x: log1p_unit_float32(x)) if _is_single(x) else (lambda x: np.log1p(x))
-
-
-@compiled_form_of(ops.sqrt)
-def _sqrt(x):
-    return (lambda x: root(x)) if isinstance(x, Lanes) else (lambda x: np.sqrt(x))
-
-
-@compiled_form_of(ops.absolute)
-def _absolute(x):
-    return (lambda x: magnitude(x)) if isinstance(x, Lanes) else (lambda x: abs(x))
-
-
-@compiled_form_of(ops.maximum)
-def _maximum(x, y):
+@emitted(ops.maximum, lambda x, y: x)
+def _(context, builder, signature, arguments):
     # NaN in x survives: max(x, y) of IEEE would drop it and hide a diverged run.
-    return lambda x, y: select(y > x, y, x)
+    x, y = arguments
+    return builder.select(builder.fcmp_ordered(">", y, x), y, x)
 
 
-@compiled_form_of(ops.where)
-def _where(condition, x, y):
-    return lambda condition, x, y: select(condition, x, y)
+@emitted(ops.where, lambda condition, x, y: x)
+def _(context, builder, signature, arguments):
+    return builder.select(*arguments)
+
+
+@emitted(ops.constant, lambda value, x: x)
+def _(context, builder, signature, arguments):
+    value = context.cast(builder, arguments[0], signature.args[0], types.float32)
+    return spread_value(builder, value, getattr(signature.return_type, "width", 0))

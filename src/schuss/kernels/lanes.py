@@ -15,10 +15,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import lower_builtin, models, register_model, type_callable
 from numba.np.arrayobj import make_array
 
-from schuss.kernels.options import FAST, compiled_form_of
+from schuss.kernels.options import FAST
 
 FLAGS = tuple(FAST["fastmath"])
 FLOAT, DOUBLE, INT = ir.FloatType(), ir.DoubleType(), ir.IntType(32)
@@ -52,14 +53,13 @@ class _MaskModel(models.PrimitiveModel):
         super().__init__(manager, kind, ir.VectorType(ir.IntType(1), kind.width))
 
 
-def _spread(builder, value, width):
-    """Repeat a number in every lane; lanes stay as they are."""
-    if isinstance(value.type, ir.VectorType):
+def spread_value(builder, value, width):
+    """Repeat a number in every lane; lanes stay as they are, and so does a number where there are none."""
+    if not width or isinstance(value.type, ir.VectorType):
         return value
-    vector = ir.VectorType(value.type, width)
-    single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(INT, 0))
-    zeros = ir.Constant(ir.VectorType(INT, width), [0] * width)
-    return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)
+    undefined = ir.Constant(ir.VectorType(value.type, width), ir.Undefined)
+    first = builder.insert_element(undefined, value, ir.Constant(INT, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(INT, width), [0] * width))
 
 
 def _among(*kinds):
@@ -69,27 +69,46 @@ def _among(*kinds):
     return lanes[0] if lanes and fits else None
 
 
+# --- how operations are registered ------------------------------------------------------------------------------------
+# numba compiles an overload as a function of its own, 0.08 s each; what is written here costs nothing to speak of
+# (a kernel of forty operations: 3.9 → … s).
+
+
 def _operation(function, emit, result=lambda lanes: lanes):
-    """Register an operation of two values of which at least one is lanes; `emit(builder, x, y)` writes it."""
+    """Register an operation of which at least one value is lanes; `emit(builder, *values)` writes it."""
 
-    @intrinsic
-    def compute(typingctx, x, y):
-        lanes = _among(x, y)
+    @infer_global(function)
+    class _Template(AbstractTemplate):
+        def generic(self, args, kws):
+            lanes = _among(*args)
+            return signature(result(lanes), *args) if lanes else None
 
-        def codegen(context, builder, signature, arguments):
-            return emit(builder, *[_spread(builder, argument, lanes.width) for argument in arguments])
+    def write(context, builder, signature, arguments):
+        width = _among(*signature.args).width
+        return emit(builder, *[spread_value(builder, argument, width) for argument in arguments])
 
-        return result(lanes)(x, y), codegen
+    for kinds in ((Lanes,), (Lanes, Lanes), (Lanes, types.Float), (types.Float, Lanes)):
+        lower_builtin(function, *kinds)(write)
 
-    @compiled_form_of(function)
-    def form(x, y):
-        return (lambda x, y: compute(x, y)) if _among(x, y) else None
 
+def emitted(function, result):
+    """Let kernels call a Python function as the decorated lines write it; its result is of type `result(*types)`."""
+    type_callable(function)(lambda context: result)
+
+    def decorate(write):
+        lower_builtin(function, types.VarArg(types.Any))(write)
+        return write
+
+    return decorate
+
+
+# --- arithmetic -------------------------------------------------------------------------------------------------------
 
 _operation(operator.add, lambda builder, x, y: builder.fadd(x, y, flags=FLAGS))
 _operation(operator.sub, lambda builder, x, y: builder.fsub(x, y, flags=FLAGS))
 _operation(operator.mul, lambda builder, x, y: builder.fmul(x, y, flags=FLAGS))
 _operation(operator.truediv, lambda builder, x, y: builder.fdiv(x, y, flags=FLAGS))
+_operation(operator.neg, lambda builder, x: builder.fneg(x, flags=FLAGS))
 for _function, _sign in (
     (operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">="), (operator.eq, "=="),
 ):  # fmt: skip
@@ -100,7 +119,7 @@ for _function, _sign in (
     )
 
 
-def _call(builder, name, *arguments):
+def call(builder, name, *arguments):
     """Call LLVM's own elementwise function."""
     kind = arguments[0].type
     suffix = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
@@ -110,122 +129,106 @@ def _call(builder, name, *arguments):
     return builder.call(function, arguments)
 
 
-def _elementwise(name):
-    """Give an intrinsic for LLVM's function of one float32 or of lanes."""
-
-    @intrinsic
-    def compute(typingctx, x):
-        return x(x), lambda context, builder, signature, arguments: _call(builder, name, *arguments)
-
-    return compute
+def floor(x):
+    """Give the next smaller whole number."""
+    return np.floor(x)
 
 
-root, floor, magnitude = _elementwise("sqrt"), _elementwise("floor"), _elementwise("fabs")
+def magnitude(x):
+    """Give |x|."""
+    return np.abs(x)
 
 
-@intrinsic
-def _negative(typingctx, x):
-    return x(x), lambda context, builder, signature, arguments: builder.fneg(arguments[0], flags=FLAGS)
+for _function, _name in ((floor, "floor"), (magnitude, "fabs")):
+    emitted(_function, lambda x: x)(
+        lambda context, builder, signature, arguments, name=_name: call(builder, name, arguments[0])
+    )
 
 
-@compiled_form_of(operator.neg)
-def _neg(x):
-    return (lambda x: _negative(x)) if isinstance(x, Lanes) else None
+def fused(x, y, z):
+    """Give x · y + z with one rounding (uncompiled with two); at least one of them must be lanes."""
+    return x * y + z
 
 
-@intrinsic
-def select(typingctx, condition, x, y):
+@emitted(fused, lambda x, y, z: _among(x, y, z))
+def _(context, builder, signature, arguments):
+    return call(
+        builder, "fma", *[spread_value(builder, argument, signature.return_type.width) for argument in arguments]
+    )
+
+
+def select(condition, x, y):
     """Give `x` where the condition holds, else `y`, as one instruction: with branches LLVM may fail to vectorise."""
-    result = _among(x, y) or (Lanes(condition.width) if isinstance(condition, Mask) else x)
-
-    def codegen(context, builder, signature, arguments):
-        condition, x, y = arguments
-        if isinstance(result, Lanes):
-            x, y = (_spread(builder, value, result.width) for value in (x, y))
-        return builder.select(condition, x, y)
-
-    return result(condition, x, y), codegen
+    return np.where(condition, x, y)
 
 
-@intrinsic
-def power_of_two(typingctx, n):
-    """2ⁿ for whole −126 ≤ n ≤ 127, float32 or lanes, made from its bits."""
-
-    def codegen(context, builder, signature, arguments):
-        width = getattr(n, "width", 0)
-        whole = ir.VectorType(INT, width) if width else INT
-        constants = [ir.Constant(whole, [number] * width if width else number) for number in (127, 23)]
-        bits = builder.shl(builder.add(builder.fptosi(arguments[0], whole), constants[0]), constants[1])
-        return builder.bitcast(bits, arguments[0].type)
-
-    return n(n), codegen
+@emitted(select, lambda condition, x, y: _among(x, y) or (Lanes(condition.width) if hasattr(condition, "width") else x))
+def _(context, builder, signature, arguments):
+    condition, x, y = arguments
+    if isinstance(signature.return_type, Lanes):
+        x, y = (spread_value(builder, value, signature.return_type.width) for value in (x, y))
+    return builder.select(condition, x, y)
 
 
-@intrinsic
-def exponent_and_fraction(typingctx, x):
-    """Give e and ½ ≤ m < 1 with x = 2ᵉ m for a normal x > 0, float32 or lanes, from its bits."""
-
-    def codegen(context, builder, signature, arguments):
-        width = getattr(x, "width", 0)
-        whole = ir.VectorType(INT, width) if width else INT
-        bias, shift, mask, half = (
-            ir.Constant(whole, [number] * width if width else number) for number in (126, 23, 0x007FFFFF, 0x3F000000)
-        )
-        bits = builder.bitcast(arguments[0], whole)
-        exponent = builder.sitofp(builder.sub(builder.lshr(bits, shift), bias), arguments[0].type)
-        fraction = builder.bitcast(builder.or_(builder.and_(bits, mask), half), arguments[0].type)
-        return context.make_tuple(builder, signature.return_type, [exponent, fraction])
-
-    return types.UniTuple(x, 2)(x), codegen
-
-
-@intrinsic
-def anywhere(typingctx, condition):
+def anywhere(condition):
     """Say whether a condition holds in any lane."""
-
-    def codegen(context, builder, signature, arguments):
-        if not isinstance(condition, Mask):
-            return arguments[0]
-        bits = builder.bitcast(arguments[0], ir.IntType(condition.width))
-        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
-
-    return types.boolean(condition), codegen
+    return bool(np.any(condition))
 
 
-def _address(context, builder, kind, array, place):
-    """Give the address of an element of a C-contiguous array."""
-    parts = make_array(kind)(context, builder, array)
-    shape = cgutils.unpack_tuple(builder, parts.shape)
-    offset = place[0]
-    for length, index in zip(shape[1:], place[1:], strict=True):
-        offset = builder.add(builder.mul(offset, length), index)
-    return builder.gep(parts.data, [offset])
+@emitted(anywhere, lambda condition: types.boolean)
+def _(context, builder, signature, arguments):
+    if not isinstance(signature.args[0], Mask):
+        return arguments[0]
+    bits = builder.bitcast(arguments[0], ir.IntType(signature.args[0].width))
+    return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
 
-def _as_vector(builder, address, element, width):
-    return builder.bitcast(address, ir.VectorType(element, width).as_pointer())
+# --- bits -------------------------------------------------------------------------------------------------------------
 
 
-@intrinsic
-def _load(typingctx, table, i, j, like):
-    """Read lanes from a float32 table `(rows, columns)`, from column `j` of row `i` on."""
-
-    def codegen(context, builder, signature, arguments):
-        address = _address(context, builder, table, arguments[0], arguments[1:3])
-        return builder.load(_as_vector(builder, address, FLOAT, like.count), align=4)
-
-    return Lanes(like.count)(table, types.uintp, types.uintp, like), codegen
+def _wholes(kind, *numbers):
+    """Give the type of an int32 for each lane (or one, for a number), and constants of it."""
+    width = getattr(kind, "width", 0)
+    whole = ir.VectorType(INT, width) if width else INT
+    return whole, *[ir.Constant(whole, [number] * width if width else number) for number in numbers]
 
 
-@intrinsic
-def _store(typingctx, table, i, j, value):
-    def codegen(context, builder, signature, arguments):
-        address = _address(context, builder, table, arguments[0], arguments[1:3])
-        vector = _spread(builder, arguments[3], value.width)
-        builder.store(vector, _as_vector(builder, address, FLOAT, value.width), align=4)
-        return context.get_dummy_value()
+def power_of_two(n):
+    """2ⁿ for whole −126 ≤ n ≤ 127, float32 or lanes, made from its bits."""
+    return np.exp2(n)
 
-    return types.void(table, types.uintp, types.uintp, value), codegen
+
+@emitted(power_of_two, lambda n: n)
+def _(context, builder, signature, arguments):
+    whole, bias, shift = _wholes(signature.return_type, 127, 23)
+    bits = builder.shl(builder.add(builder.fptosi(arguments[0], whole), bias), shift)
+    return builder.bitcast(bits, arguments[0].type)
+
+
+def exponent_and_fraction(x):
+    """E and ½ ≤ m < 1 with x = 2ᵉ m for a normal x > 0, float32 or lanes, from its bits."""
+    fraction, exponent = np.frexp(x)
+    return exponent.astype(np.float32), fraction
+
+
+@emitted(exponent_and_fraction, lambda x: types.UniTuple(x, 2))
+def _(context, builder, signature, arguments):
+    whole, bias, shift, mask, half = _wholes(signature.args[0], 126, 23, 0x007FFFFF, 0x3F000000)
+    bits = builder.bitcast(arguments[0], whole)
+    exponent = builder.sitofp(builder.sub(builder.lshr(bits, shift), bias), arguments[0].type)
+    fraction = builder.bitcast(builder.or_(builder.and_(bits, mask), half), arguments[0].type)
+    return context.make_tuple(builder, signature.return_type, [exponent, fraction])
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def _address(context, builder, signature, arguments):
+    """Give the address of an element of a C-contiguous table: the first three arguments."""
+    i, j = (context.cast(builder, arguments[n], signature.args[n], types.uintp) for n in (1, 2))
+    table = make_array(signature.args[0])(context, builder, arguments[0])
+    columns = cgutils.unpack_tuple(builder, table.shape)[1]
+    return builder.gep(table.data, [builder.add(builder.mul(i, columns), j)])
 
 
 def load(table, i, j, like):
@@ -233,9 +236,10 @@ def load(table, i, j, like):
     return table[i, j : j + len(like)].copy()
 
 
-@compiled_form_of(load)
-def _compiled_load(table, i, j, like):
-    return lambda table, i, j, like: _load(table, i, j, like)
+@emitted(load, lambda table, i, j, like: Lanes(like.count))
+def _(context, builder, signature, arguments):
+    vector = ir.VectorType(FLOAT, signature.return_type.width).as_pointer()
+    return builder.load(builder.bitcast(_address(context, builder, signature, arguments), vector), align=4)
 
 
 def store(table, i, j, value):
@@ -243,38 +247,24 @@ def store(table, i, j, value):
     table[i, j : j + len(value)] = value
 
 
-@compiled_form_of(store)
-def _compiled_store(table, i, j, value):
-    return lambda table, i, j, value: _store(table, i, j, value)
+@emitted(store, lambda table, i, j, value: types.none)
+def _(context, builder, signature, arguments):
+    vector = arguments[3].type.as_pointer()
+    builder.store(arguments[3], builder.bitcast(_address(context, builder, signature, arguments), vector), align=4)
+    return context.get_dummy_value()
 
 
-@intrinsic
-def fused(typingctx, x, y, z):
-    """Give x · y + z with one rounding, in lanes or numbers."""
-    lanes = _among(x, y, z)
-
-    def codegen(context, builder, signature, arguments):
-        return _call(builder, "fma", *[_spread(builder, argument, lanes.width) for argument in arguments])
-
-    return lanes(x, y, z), codegen
+def prefetch(table, i, j):
+    """Send for the line of memory with an element of a table, to be written to; no harm is done if it is never used."""
 
 
-@intrinsic
-def _zeros(typingctx, like):
-    vector = ir.VectorType(FLOAT, like.count)
-    return Lanes(like.count)(like), lambda context, builder, signature, arguments: ir.Constant(vector, [0.0] * like.count)
-
-
-@intrinsic
-def _prefetch(typingctx, table, i, j):
-    def codegen(context, builder, signature, arguments):
-        address = _address(context, builder, table, arguments[0], arguments[1:])
-        pointer, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole]), "llvm.prefetch.p0"
-        )
-        numbers = [ir.Constant(whole, number) for number in (1, 3, 1)]  # to be written to, near, data
-        builder.call(function, [builder.bitcast(address, pointer), *numbers])
-        return context.get_dummy_value()
-
-    return types.void(table, types.uintp, types.uintp), codegen
+@emitted(prefetch, lambda table, i, j: types.none)
+def _(context, builder, signature, arguments):
+    address = _address(context, builder, signature, arguments)
+    pointer, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole]), "llvm.prefetch.p0"
+    )
+    numbers = [ir.Constant(whole, number) for number in (1, 3, 1)]  # to be written to, near, data
+    builder.call(function, [builder.bitcast(address, pointer), *numbers])
+    return context.get_dummy_value()

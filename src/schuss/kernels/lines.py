@@ -7,11 +7,11 @@ import operator
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import lower_builtin, models, register_model, type_callable
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import lower_builtin, models, register_model
 from numba.np.arrayobj import make_array
 
-from schuss.kernels.lanes import DOUBLE, FLAGS, FLOAT, INT, Lanes
+from schuss.kernels.lanes import DOUBLE, FLAGS, FLOAT, INT, Lanes, emitted, spread_value
 
 
 class Lines(types.Type):
@@ -26,17 +26,6 @@ class Lines(types.Type):
 class _LinesModel(models.StructModel):
     def __init__(self, manager, kind):
         super().__init__(manager, kind, [("data", types.CPointer(types.float32)), ("count", types.intp)])
-
-
-def _compiled(function, result):
-    """Let kernels call `function`, whose result is of the type `result(*types)`, as the decorated lines build it."""
-    type_callable(function)(lambda context: result)
-
-    def decorate(build):
-        lower_builtin(function, *[types.Any] * result.__code__.co_argcount)(build)
-        return build
-
-    return decorate
 
 
 def _vector(width):
@@ -62,9 +51,20 @@ def element(array, place):
     return array.reshape(-1)[place]
 
 
-@_compiled(element, lambda array, place: array.dtype)
+@emitted(element, lambda array, place: array.dtype)
 def _(context, builder, signature, arguments):
     return builder.load(_at(context, builder, signature, arguments))
+
+
+def store_element(array, place, value):
+    """Write a number to a place of the flat array, without a look at its bounds."""
+    array.reshape(-1)[place] = value
+
+
+@emitted(store_element, lambda array, place, value: types.none)
+def _(context, builder, signature, arguments):
+    builder.store(arguments[2], _at(context, builder, signature, arguments))
+    return context.get_dummy_value()
 
 
 def load_at(array, place, like):
@@ -72,7 +72,7 @@ def load_at(array, place, like):
     return array.reshape(-1)[place : place + len(like)].copy()
 
 
-@_compiled(load_at, lambda array, place, like: Lanes(like.count))
+@emitted(load_at, lambda array, place, like: Lanes(like.count))
 def _(context, builder, signature, arguments):
     return _read(builder, _at(context, builder, signature, arguments), _vector(signature.return_type.width))
 
@@ -82,7 +82,7 @@ def store_at(array, place, value):
     array.reshape(-1)[place : place + len(value)] = value
 
 
-@_compiled(store_at, lambda array, place, value: types.none)
+@emitted(store_at, lambda array, place, value: types.none)
 def _(context, builder, signature, arguments):
     _write(builder, arguments[2], _at(context, builder, signature, arguments))
     return context.get_dummy_value()
@@ -94,14 +94,13 @@ def load_part(array, place, count, like):
     return np.concatenate([part, np.zeros(len(like) - len(part), np.float32)])
 
 
-@_compiled(load_part, lambda array, place, count, like: Lanes(like.count))
+@emitted(load_part, lambda array, place, count, like: Lanes(like.count))
 def _(context, builder, signature, arguments):
     vector = _vector(signature.return_type.width)
     pointer = builder.bitcast(_at(context, builder, signature, arguments), vector.as_pointer())
     whole = ir.VectorType(INT, vector.count)
     count = context.cast(builder, arguments[2], signature.args[2], types.int32)
-    first = builder.insert_element(ir.Constant(whole, ir.Undefined), count, ir.Constant(INT, 0))
-    counts = builder.shuffle_vector(first, first, ir.Constant(whole, [0] * vector.count))
+    counts = spread_value(builder, count, vector.count)
     there = builder.icmp_signed("<", ir.Constant(whole, list(range(vector.count))), counts)
     kind = ir.FunctionType(vector, [pointer.type, INT, there.type, vector])
     masked = builder.module.declare_intrinsic(f"llvm.masked.load.v{vector.count}f32.p0", (), kind)
@@ -113,7 +112,7 @@ def load_each(array, place, step, count, like):
     return tuple(load_at(array, place + i * step, like) for i in range(len(count)))
 
 
-@_compiled(load_each, lambda array, place, step, count, like: types.UniTuple(Lanes(like.count), count.count))
+@emitted(load_each, lambda array, place, step, count, like: types.UniTuple(Lanes(like.count), count.count))
 def _(context, builder, signature, arguments):
     values = []
     step = context.cast(builder, arguments[2], signature.args[2], types.intp)
@@ -130,7 +129,7 @@ def store_each(array, place, step, values):
         store_at(array, place + i * step, value)
 
 
-@_compiled(store_each, lambda array, place, step, values: types.none)
+@emitted(store_each, lambda array, place, step, values: types.none)
 def _(context, builder, signature, arguments):
     step = context.cast(builder, arguments[2], signature.args[2], types.intp)
     for i in range(signature.args[3].count):
@@ -145,7 +144,7 @@ def add_to(array, place, value):
     array.reshape(-1)[place : place + len(value)] += value
 
 
-@_compiled(add_to, lambda array, place, value: types.none)
+@emitted(add_to, lambda array, place, value: types.none)
 def _(context, builder, signature, arguments):
     wide = builder.fpext(arguments[2], ir.VectorType(DOUBLE, signature.args[2].width))
     pointer = _at(context, builder, signature, arguments)
@@ -158,12 +157,10 @@ def spread(value, like):
     return np.full(len(like), value, np.float32)
 
 
-@_compiled(spread, lambda value, like: Lanes(like.count))
+@emitted(spread, lambda value, like: Lanes(like.count))
 def _(context, builder, signature, arguments):
     value = context.cast(builder, arguments[0], signature.args[0], types.float32)
-    vector = _vector(signature.return_type.width)
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(INT, 0))
-    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(INT, vector.count), [0] * vector.count))
+    return spread_value(builder, value, signature.return_type.width)
 
 
 def sum_of(lanes):
@@ -173,7 +170,7 @@ def sum_of(lanes):
     return lanes[0]
 
 
-@_compiled(sum_of, lambda lanes: types.float32)
+@emitted(sum_of, lambda lanes: types.float32)
 def _(context, builder, signature, arguments):
     lanes = arguments[0]
     while lanes.type.count > 1:
@@ -191,7 +188,7 @@ def registers(count, like):
     return np.empty((len(count), len(like)), np.float32)
 
 
-@_compiled(registers, lambda count, like: Lines(like.count))
+@emitted(registers, lambda count, like: Lines(like.count))
 def _(context, builder, signature, arguments):
     with builder.goto_entry_block():
         data = builder.alloca(_vector(signature.return_type.width), size=ir.Constant(INT, signature.args[0].count))
@@ -204,7 +201,7 @@ def lines(array, place, count, like):
     return array.reshape(-1)[place : place + count * len(like)].reshape(count, len(like))
 
 
-@_compiled(lines, lambda array, place, count, like: Lines(like.count))
+@emitted(lines, lambda array, place, count, like: Lines(like.count))
 def _(context, builder, signature, arguments):
     count = context.cast(builder, arguments[2], signature.args[2], types.intp)
     return _lines(context, builder, signature, _at(context, builder, signature, arguments), count)

@@ -32,7 +32,7 @@ def _learn_one_output(loss, like, outputs, scores, targets, weights, tally):
 
 def _learn_outputs(loss, like, outputs, scores, targets, weights, tally):
     """Loss and gradient of several outputs per run."""
-    rows, columns = scores.shape
+    rows, columns = len(targets), scores.shape[1]
     per_row = np.float32(1.0) / np.float32(rows)
     for first in range(0, rows, MOST_IN_SINGLE):
         total = spread(np.float32(0.0), like)
