@@ -43,7 +43,7 @@ def counted(result: Any) -> dict[str, int]:
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 @pytest.mark.parametrize("memory", [1 << 30, 1], ids=["memory", "stream"])
 def test_held_out_rows_of_a_file(tmp_path: Path, suffix: str, memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("schuss.training.ROWS_MEMORY", memory)
+    monkeypatch.setattr("schuss.reading.ARRAYS_MEMORY", memory)
     held_out = frame(101, seed=1)
     held_out.loc[3, "label"] = None
     held_out = held_out[["label", "shop", "a", "w"]].assign(more=1)

@@ -164,7 +164,7 @@ def test_streaming_gives_the_same_bits_each_time(tmp_path: Path, monkeypatch: py
     frame = pd.DataFrame(rng.normal(size=(20_000, 4)), columns=list("abcd"))
     frame["y"] = np.where(frame.a + 0.3 * rng.normal(size=20_000) > 0, "yes", "no")
     frame.to_parquet(tmp_path / "t.parquet", row_group_size=1500)
-    monkeypatch.setattr("schuss.training.ROWS_MEMORY", 1)
+    monkeypatch.setattr("schuss.reading.ROWS_MEMORY", 1)
     monkeypatch.setattr(shuffle, "BUFFER_ROWS", 3000)
     results = [quick(tmp_path / "t.parquet", target="y", epochs=2, runs=8) for _ in range(2)]
     assert digest(results[0]) == digest(results[1])

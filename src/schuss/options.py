@@ -188,6 +188,12 @@ machine = group(
     option(
         "--memory", metavar="SIZE", help="Memory the weights may take (4GB); by default a quarter of the machine's."
     ),
+    option(
+        "--cache",
+        default="auto",
+        metavar="auto|off|DIR",
+        help="Where encoded rows that do not fit into memory wait for later epochs; auto: beside the run.",
+    ),
     option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads to train with; by default one a core."),
 )
 

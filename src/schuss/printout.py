@@ -17,10 +17,12 @@ def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) ->
     summary : what `train --json` prints.
     record : the events of the run; its first one holds the notices, among them the columns left out.
     """
-    start = next(event for event in record if event["event"] == "start")
+    events = list(record)
+    start = next(event for event in events if event["event"] == "start")
+    notices = [*start["notices"], *(event["message"] for event in events if event["event"] == "notice")]
     lines = [
         ("trained", f"{summary['task']} of '{summary['target']}' from {start['source']['name']}: {_size(summary)}"),
-        *(("notice", notice) for notice in start["notices"]),
+        *(("notice", notice) for notice in notices),
         ("held out", _holdout(summary["holdout"])),
         ("winner", _chosen(summary["chosen"])),
         ("race", _race(summary)),

@@ -81,6 +81,8 @@ def _news(event: Event) -> Iterator[str]:
         yield f"schuss: {event['task']} of '{event['target']}' from {event['source']['name']}"
         for notice in event["notices"]:
             yield f"schuss: {notice}"
+    if event["event"] == "notice":
+        yield f"schuss: {event['message']}"
 
 
 def _status(event: Event, write: Callable[[float], str]) -> list[str]:

@@ -111,6 +111,7 @@ class Settings:
     header: bool = True
     scan: bool = False
     memory: str | int | None = None
+    cache: str | Path = "auto"
     threads: int | None = None
     seed: int = 0
     out: str | Path | None = None
@@ -146,6 +147,8 @@ class Settings:
             above("threads", self.threads, 1, exclusive=False, whole=True)
         if self.runs < len(self.optimizers):
             raise OptionError(f"option '--runs' must be at least {len(self.optimizers)}, one for each optimizer")
+        if self.cache not in ("auto", "off") and not Path(self.cache).is_dir():
+            raise OptionError(f"option '--cache' takes auto, off or a folder that exists, not '{self.cache}'")
         self._check_columns()
         parse_seconds(self.time_limit)
         parse_bytes(self.memory)

@@ -22,7 +22,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from . import __version__
-from .data.feed import Feed, MemoryFeed, open_feed
+from .data.feed import Feed, MemoryFeed
 from .descent.losses import loss_for
 from .errors import DataError, OptionError
 from .finish import finish, run_rows
@@ -34,12 +34,10 @@ from .population.population import Run
 from .preparation import Prepared, prepare, svmlight_base
 from .race.loop import Finish, Plan, run_race
 from .race.record import Event, Recorder
+from .reading import rows_of
 from .settings import Settings, parse_seconds
 
 __all__ = ["Result", "train"]
-
-ROWS_MEMORY = 1 << 30
-"""Encoded rows are kept for later epochs if they fit into this many bytes; larger data are read anew in every epoch."""
 
 WEIGHTS_SHOWN = 40
 
@@ -95,7 +93,9 @@ def train(source: Any, target: str | None = None, **options: Any) -> Result:
     with _threads(settings.threads), _interruptible() as interrupted:
         prepared = prepare(source, settings)
         with _recorder(prepared.folder, settings.progress) as record:
-            return _train(prepared, record, started, interrupted)
+            record("start", **_start_event(prepared))
+            with rows_of(prepared, record) as feed:
+                return _train(prepared, feed, record, started, interrupted)
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:
@@ -178,11 +178,9 @@ def _write_report(events: list[Event], folder: RunFolder) -> None:
     write_report(events, folder.draft(REPORT))
 
 
-def _train(prepared: Prepared, record: Recorder, started: float, interrupted: Callable[[], bool]) -> Result:
-    """Read the rows, race, and finish."""
+def _train(prepared: Prepared, feed: Feed, record: Recorder, started: float, interrupted: Callable[[], bool]) -> Result:
+    """Race, and finish."""
     settings, encoder = prepared.settings, prepared.encoder
-    record("start", **_start_event(prepared))
-    feed = open_feed(prepared.reader, order=settings.order, memory=ROWS_MEMORY)
     _require_rows(feed, prepared.source.parts[0])
     loss = loss_for(prepared.loss, outputs_of(encoder.classes))
     unit = loss_in_data_units(prepared.loss, 1.0, encoder.target_scale)
