@@ -12,9 +12,15 @@ memory of this weight. It returns the new weight and the new slots. It is writte
 literal but those that come in through `s` (a literal is float64 and would slow a float32 kernel): one source for NumPy,
 torch and the compiled kernels.
 
-A rule with `lazy = True` also has `rest(self, s, total, w, slots)`: what happens to a weight over steps in which its
-gradient is zero, where `total` is the sum of the rates of those steps. On sparse rows only touched weights then cost
-time. Rules without it move every weight at every step.
+On sparse rows only touched weights should cost time. A rule says how its weights rest while their gradient is zero:
+
+- `linear = True`: update(s, w, g) = a·w + b·g, with a and b the same for all weights of a run; then at rest all weights
+  are multiplied by the same number, and the engine steps that number instead of the weights;
+- `lazy = True`: each weight moves by the penalty alone, at its own rate. `rest(self, s, total, w, slots)` is what that
+  comes to over steps whose rates sum to `total`, and `step(self, s, w, g, slots)` is the update without the penalty,
+  which is left to the next rest; update = step, then rest for this step's rate.
+
+Other rules move every weight at every step, and cost time for all of them.
 """
 
 from __future__ import annotations
@@ -39,6 +45,7 @@ class Optimizer(Protocol):
     slot_names: ClassVar[tuple[str, ...]]
     carry_start: ClassVar[tuple[float, ...]]
     lazy: ClassVar[bool]
+    linear: ClassVar[bool]
 
     def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
         """Give the carry after these steps and the table of scalars `(T, scalars, K)`."""
@@ -55,7 +62,7 @@ def _table(*scalars: NDArray[np.floating[Any]]) -> Array:
 
 
 class SGD(NamedTuple):
-    """Plain stochastic gradient descent: w ← w + l2_step(w) − η g (Robbins and Monro 1951).
+    """Plain stochastic gradient descent: w ← (w − η g) · exp(−λ₂ η) (Robbins and Monro 1951).
 
     >>> rule = SGD()
     >>> w, _ = rule.update((0.5, 0.0), 2.0, 0.1, ())
@@ -63,23 +70,20 @@ class SGD(NamedTuple):
     1.95
     """
 
-    scalar_names = ("rate", "pull", "l2")
+    scalar_names = ("rate", "pull")
     slot_names = ()
     carry_start = ()
-    lazy = True
+    lazy = False
+    linear = True
 
     def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
-        """Give η, exp(−λ₂ η) − 1 by which the penalty pulls every weight, and λ₂."""
-        return carry, _table(rate, np.expm1(-l2 * rate), l2)
+        """Give η, and exp(−λ₂ η) − 1 by which the penalty pulls every weight."""
+        return carry, _table(rate, np.expm1(-l2 * rate))
 
     def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
-        """Step along the gradient."""
-        rate, pull = s[0], s[1]
-        return w + (w * pull - rate * g), slots
-
-    def rest(self, s: Any, total: Any, w: Any, slots: Any) -> tuple[Any, Any]:
-        """Only the penalty moves an untouched weight."""
-        return w + l2_step(w, s[2], total), slots
+        """Step along the gradient, then along the penalty."""
+        moved = w - s[0] * g
+        return moved + moved * s[1], slots
 
 
 class Momentum(NamedTuple):
@@ -95,6 +99,7 @@ class Momentum(NamedTuple):
     slot_names = ("velocity",)
     carry_start = ()
     lazy = False
+    linear = False
 
     def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
         """Give η, exp(−λ₂ η/(1 − μ)) − 1 and μ."""
@@ -120,21 +125,27 @@ class Adagrad(NamedTuple):
     slot_names = ("sum_of_squares",)
     carry_start = ()
     lazy = True
+    linear = False
 
     def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
         """Give η, λ₂ and ε."""
         return carry, _table(rate, l2, np.asarray(self.epsilon, np.float64))
 
-    def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
-        """Step with the weight's own rate."""
-        rate, l2, epsilon = s[0], s[1], s[2]
+    def step(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
+        """Step along the gradient with the weight's own rate."""
         total = slots[0] + g * g
-        own_rate = rate / (sqrt(total) + epsilon)
-        return w + (l2_step(w, l2, own_rate) - own_rate * g), (total,)
+        return w - s[0] / (sqrt(total) + s[2]) * g, (total,)
 
     def rest(self, s: Any, total: Any, w: Any, slots: Any) -> tuple[Any, Any]:
         """Only the penalty moves an untouched weight, at its own rate."""
         return w + l2_step(w, s[1], total / (sqrt(slots[0]) + s[2])), slots
+
+    def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
+        """Step along the gradient, then along the penalty, with the weight's own rate."""
+        total = slots[0] + g * g
+        own_rate = s[0] / (sqrt(total) + s[2])
+        moved = w - own_rate * g
+        return moved + l2_step(moved, s[1], own_rate), (total,)
 
 
 class Adam(NamedTuple):
@@ -163,6 +174,7 @@ class Adam(NamedTuple):
     slot_names = ("mean", "mean_of_squares")
     carry_start = (1.0, 1.0)
     lazy = False
+    linear = False
 
     def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
         """Give η, λ₂, the betas, 1/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ) and ε; the carry holds β₁ᵗ and β₂ᵗ."""

@@ -40,6 +40,16 @@ def _update(self, s, w, g, slots):
     return _formula(self, "update")
 
 
+def step(self, s, w, g, slots):
+    """Give a rule's new weight and slots, without the penalty."""
+    return self.step(s, w, g, slots)
+
+
+@compiled_form_of(step)
+def _step(self, s, w, g, slots):
+    return _formula(self, "step")
+
+
 def rest(self, s, total, w, slots):
     """Give weight and slots after steps without a gradient."""
     return self.rest(s, total, w, slots)

@@ -17,7 +17,8 @@ from schuss.data.chunk import Chunk, SparseRows
 from schuss.descent.losses import Loss
 from schuss.descent.optimizers import OPTIMIZERS
 from schuss.descent.schedules import SCHEDULES
-from schuss.kernels import dense, sparse
+from schuss.kernels import store
+from schuss.population import dense
 from schuss.population.population import Run, Tallies, WinnerState
 from schuss.population.workers import side_by_side
 
@@ -27,8 +28,8 @@ LANES = 16
 """Runs in a block: sixteen float32 weights fill a cache line of 64 bytes. A few finalists get narrower blocks."""
 
 
-MOST_CHUNKS = 256
-"""Chunks after which a lazy rule catches every weight up, so that the table of what they missed stays short."""
+SAME_RATE_ROWS = 32
+"""Rows, at least, for which a learning rate stays the same: at batch 1 the table of scalars took 500 ns a row."""
 
 
 def _lanes_for(runs: int, threads: int) -> int:
@@ -40,14 +41,33 @@ class Block(NamedTuple):
     """Up to sixteen runs.
 
     weights : `(features + 1, outputs · lanes)`; slots : `(slots, features + 1, outputs · lanes)`; carry :
-    `(carries, lanes)`; seen, before : what lazy rules need on sparse rows, see `kernels.sparse.advance_lazily`.
+    `(carries, lanes)`; scale : `(lanes,)`, by which a linear rule's weights are to be multiplied on sparse rows; now,
+    since : `(schedules,)` and `(features, schedules)`, how far a lazy rule's weights are up to date, see
+    `kernels.sparse.advance_resting`; spare : `(features + 1, …)`, workspace, one value for no feature in between.
     """
 
     weights: NDArray[np.float32]
     slots: NDArray[np.float32]
     carry: NDArray[np.float64]
-    seen: NDArray[np.int32]
-    before: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    now: NDArray[np.float64]
+    since: NDArray[np.float64]
+    spare: NDArray[np.float32 | np.int32]
+
+
+class Table(NamedTuple):
+    """What the steps of a chunk have in common for all weights of a run: step t takes line (phase + t) >> shift.
+
+    factors : `(lines, schedules)`, by what the schedules multiply the rates; carry : after the chunk; penalised, free :
+    `(lines, scalars, lanes)` float64, the rule's scalars with and without the penalty.
+    """
+
+    phase: int
+    shift: int
+    factors: NDArray[np.float64]
+    carry: NDArray[np.float64]
+    penalised: NDArray[np.float64]
+    free: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -75,6 +95,33 @@ def _l2(runs: tuple[Run, ...], block: int, lanes: int) -> NDArray[np.float64]:
     return l2
 
 
+def _aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Give zeros that begin at a line of the cache: sixteen runs then take one line, not two."""
+    size = 4 * int(np.prod(shape))
+    memory = np.zeros(size + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + size].view(np.float32).reshape(shape)
+
+
+def _schedules(runs: tuple[Run, ...]) -> list[str]:
+    """Give the schedules that runs follow."""
+    return sorted({run.schedule for run in runs})
+
+
+def _bases(state: LinearState, b: int) -> NDArray[np.float64]:
+    """Give the learning rate of each run of a block, in the line of its schedule `(schedules, lanes)`."""
+    schedules = _schedules(state.runs)
+    bases = np.zeros((len(schedules), state.lanes))
+    for lane, run in enumerate(state.runs[b * state.lanes : (b + 1) * state.lanes]):
+        bases[schedules.index(run.schedule), lane] = run.learning_rate
+    return bases
+
+
+def _width(lanes: int) -> tuple[np.float32, ...]:
+    """Tell a kernel the width of a block by the length of a tuple."""
+    return (np.float32(0),) * lanes
+
+
 def _single(scalars: NDArray[np.float64]) -> NDArray[np.float32]:
     """Round to float32; a rate too large for it becomes infinite, and its run diverges."""
     with np.errstate(over="ignore"):
@@ -99,8 +146,13 @@ class Linear:
 
     @property
     def lazy(self) -> bool:
-        """Whether only touched weights cost time."""
+        """Whether each weight must be caught up on what the penalty did to it while no row touched it."""
         return self.is_sparse and self.rule.lazy
+
+    @property
+    def scaled(self) -> bool:
+        """Whether weights are kept as a multiple of a run's scale."""
+        return self.is_sparse and self.rule.linear
 
     @property
     def _like(self) -> tuple[tuple[np.float32, ...], tuple[np.float32, ...]]:
@@ -111,19 +163,30 @@ class Linear:
     def start(self, runs: tuple[Run, ...]) -> LinearState:
         """Give the state of runs that start at zero."""
         lanes = _lanes_for(len(runs), self.threads)
-        columns = self.outputs * lanes
-        slots = len(self.rule.slot_names)
-        blocks = tuple(
-            Block(
-                np.zeros((self.features + 1, columns), np.float32),
-                np.zeros((slots, self.features + 1, columns), np.float32),
-                np.repeat(np.array(self.rule.carry_start, np.float64).reshape(-1, 1), lanes, axis=1),
-                np.zeros(self.features if self.lazy else 0, np.int32),
-                np.zeros((1, lanes)),
-            )
-            for _ in range(0, len(runs), lanes)
+        schedules = len(_schedules(runs))
+        return LinearState(runs, tuple(self._fresh_block(lanes, schedules) for _ in range(0, len(runs), lanes)), lanes)
+
+    def _fresh_block(self, lanes: int, schedules: int) -> Block:
+        """Give a block whose weights are zero."""
+        columns = self.outputs * lanes if self.is_sparse else dense.columns(self.outputs, lanes)
+        shape = (self.features + 1, columns)
+        return Block(
+            weights=_aligned(shape),
+            slots=_aligned((len(self.rule.slot_names), *shape)),
+            carry=np.repeat(np.array(self.rule.carry_start, np.float64).reshape(-1, 1), lanes, axis=1),
+            scale=np.ones(lanes),
+            now=np.zeros(schedules),
+            since=np.zeros((self.features if self.lazy else 0, schedules)),
+            spare=self._spare(shape),
         )
-        return LinearState(runs, blocks, lanes)
+
+    def _spare(self, shape: tuple[int, int]) -> NDArray[np.float32 | np.int32]:
+        """Give workspace for the gradients of sparse mini-batches: of all features, or the line of each in a list."""
+        if not self.is_sparse or self.scaled:
+            return np.zeros((0, 0), np.float32)
+        if not self.lazy:
+            return _aligned(shape)
+        return np.full((self.features if self.batch_size > 1 else 0, 1), -1, np.int32)
 
     def begin_leg(self, state: LinearState, planned_rows: int) -> LinearState:
         """Begin the schedules anew, to reach their end after so many rows."""
@@ -133,16 +196,26 @@ class Linear:
         """Let the schedules reach their end after so many rows of the leg."""
         return replace(state, planned_rows=planned_rows)
 
-    def _rates(self, state: LinearState, block: int, rows: int) -> NDArray[np.float64]:
-        """Give the learning rate of each step of the coming chunk `(steps, lanes)`."""
-        starts = state.rows + np.arange(0, rows, self.batch_size)
-        progress = np.minimum(starts / state.planned_rows, 1.0)
-        factors = {name: SCHEDULES[name](progress) for name in {run.schedule for run in state.runs}}
-        lanes = state.lanes
-        rates = np.zeros((len(starts), lanes))
-        for lane, run in enumerate(state.runs[block * lanes : (block + 1) * lanes]):
-            rates[:, lane] = run.learning_rate * factors[run.schedule]
-        return rates
+    def _spans(self, state: LinearState, rows: int) -> tuple[int, int, NDArray[np.float64]]:
+        """Give phase and shift of the coming chunk's table, and the progress at the start of each of its lines.
+
+        A line serves a span of steps; a rule whose scalars change with every step has one line a step.
+        """
+        span_steps = 1 if self.rule.carry_start else max(1, SAME_RATE_ROWS // self.batch_size)
+        shift = span_steps.bit_length() - 1
+        span = self.batch_size << shift
+        phase = state.rows % span // self.batch_size
+        begun = state.rows - (phase * self.batch_size if shift else 0)
+        return phase, shift, np.minimum(np.arange(begun, state.rows + rows, span) / state.planned_rows, 1.0)
+
+    def _table(self, state: LinearState, b: int, rows: int) -> Table:
+        """Give what the steps of the coming chunk have in common."""
+        phase, shift, progress = self._spans(state, rows)
+        factors = np.stack([SCHEDULES[name](progress) for name in _schedules(state.runs)], axis=1)
+        rates = factors @ _bases(state, b)
+        carry, penalised = self.rule.scalars(state.blocks[b].carry, rates, _l2(state.runs, b, state.lanes))
+        free = self.rule.scalars(state.blocks[b].carry, rates, np.zeros(state.lanes))[1]
+        return Table(phase, shift, factors, carry, penalised, free)
 
     def advance(self, state: LinearState, chunk: Chunk) -> tuple[LinearState, Tallies]:
         """Learn from a chunk; the arrays of `state` are used up."""
@@ -155,68 +228,122 @@ class Linear:
 
     def _advance_block(self, state: LinearState, b: int, chunk: Chunk, tally: NDArray[np.float64]) -> Block:
         """Learn from a chunk with one block."""
-        block = state.blocks[b]
-        if len(block.before) > MOST_CHUNKS:
-            block = self._up_to_date(state, b)
-        rates = self._rates(state, b, len(chunk.targets))
-        carry, table = self.rule.scalars(block.carry, rates, _l2(state.runs, b, state.lanes))
-        free_table = self.rule.scalars(block.carry, rates, np.zeros(state.lanes))[1]
-        tables = _single(table), _single(free_table)
-        rule = type(self.rule)()  # only its type matters to a kernel, and a default one has only numbers in it
-        rows = chunk.rows
-        what = (chunk.targets, chunk.weights, min(self.batch_size, len(chunk.targets)), *tables)
-        if not isinstance(rows, SparseRows):
-            dense.advance_dense(rule, self.loss, self._like, rows, *what, block.weights, block.slots, tally)
-            return block._replace(carry=carry)
-        if not self.lazy:
-            sparse.advance_fully(
-                rule, self.loss, self._like, *rows[:3], *what, block.weights, block.slots, tally
-            )  # fmt: skip
-            return block._replace(carry=carry)
-        sums = np.zeros((len(rates) + 1, state.lanes))
-        np.cumsum(rates, axis=0, out=sums[1:])
-        number = len(block.before) - 1
-        sparse.advance_lazily(
-            rule, self.loss, self._like, *rows[:3], *what, _single(sums), block.before, block.seen, number,
-            block.weights, block.slots, tally,
-        )  # fmt: skip
-        return block._replace(carry=carry, before=np.vstack([block.before, block.before[-1:] + sums[-1]]))
+        table = self._table(state, b, len(chunk.targets))
+        if not isinstance(chunk.rows, SparseRows):
+            self._advance_dense(state, b, chunk, table, tally)
+        elif self.scaled:
+            self._advance_scaled(state, b, chunk, table, tally)
+        elif self.lazy:
+            self._advance_resting(state, b, chunk, table, tally)
+        else:
+            self._advance_fully(state, b, chunk, table, tally)
+        return state.blocks[b]._replace(carry=table.carry)
 
-    def _up_to_date(self, state: LinearState, b: int) -> Block:
-        """Give a block whose every weight is up to date."""
-        block = state.blocks[b]
-        if not self.lazy or len(block.before) == 1:
-            return block
-        lanes = state.lanes
-        l2 = _l2(state.runs, b, lanes)
-        table = self.rule.scalars(block.carry, np.zeros((1, lanes)), l2)[1][0].astype(np.float32)
-        sparse.catch_up(
-            type(self.rule)(),
-            self._like,
-            table,
-            block.before,
-            block.seen,
-            len(block.before) - 1,
-            block.weights,
-            block.slots,
+    def _advance_dense(
+        self, state: LinearState, b: int, chunk: Chunk, table: Table, tally: NDArray[np.float64]
+    ) -> None:
+        """Learn from dense rows."""
+        block, batch = state.blocks[b], min(self.batch_size, len(chunk.targets))
+        tables = _single(table.penalised), _single(table.free)
+        steps = table.phase, table.shift
+        dense.advance(
+            self._type_of_rule, self.loss, self.outputs, chunk, batch, steps, tables, block.weights, block.slots, tally
         )
-        block.seen[:] = 0
-        return block._replace(before=np.zeros((1, lanes)))
+
+    @property
+    def _type_of_rule(self) -> Any:
+        """A rule with plain numbers in it: only its type matters to a kernel."""
+        return type(self.rule)()
+
+    def _sparse_arguments(self, chunk: Chunk, table: Table) -> tuple[Any, ...]:
+        """Give what all kernels for sparse rows begin with."""
+        rows = chunk.rows
+        assert isinstance(rows, SparseRows)
+        batch = min(self.batch_size, max(len(chunk.targets), 1))
+        return (*rows[:3], chunk.targets, chunk.weights, batch, table.phase, table.shift)
+
+    def _scores(self, lanes: int, rows: int) -> NDArray[np.float32]:
+        """Give workspace for the scores of so many rows."""
+        return np.empty((rows, self.outputs * lanes), np.float32)
+
+    def _advance_scaled(
+        self, state: LinearState, b: int, chunk: Chunk, table: Table, tally: NDArray[np.float64]
+    ) -> None:
+        """Learn from sparse rows with a linear rule, whose two coefficients are its steps from 1 and along 1."""
+        block, lanes = state.blocks[b], state.lanes
+        arguments = self._sparse_arguments(chunk, table)
+        penalised, free = np.moveaxis(table.penalised, 1, 0), np.moveaxis(table.free, 1, 0)
+        with np.errstate(all="ignore"):
+            shrink, move = (self.rule.update(penalised, w, g, ())[0] for w, g in ((1.0, 0.0), (0.0, 1.0)))
+            free_move = self.rule.update(free, 0.0, 1.0, ())[0]
+        store.run(
+            "sparse:advance_scaled", (self.loss, _width(lanes)), *arguments, shrink, move, free_move, block.scale,
+            block.weights, self._scores(lanes, arguments[5]), np.empty((3, lanes), np.float32), tally,
+        )  # fmt: skip
+
+    def _advance_resting(
+        self, state: LinearState, b: int, chunk: Chunk, table: Table, tally: NDArray[np.float64]
+    ) -> None:
+        """Learn from sparse rows with a lazy rule."""
+        block, lanes = state.blocks[b], state.lanes
+        arguments = self._sparse_arguments(chunk, table)
+        indptr, batch = arguments[0], arguments[5]
+        bounds = np.append(indptr[:-1:batch], indptr[-1])
+        most = 0 if batch == 1 else min(int(np.diff(bounds).max()), self.features)
+        store.run(
+            "sparse:advance_resting", (self._type_of_rule, self.loss, (*self._like, _width(lanes))), *arguments,
+            _single(table.penalised), _single(table.free), int(_l2(state.runs, b, lanes).any()), table.factors,
+            _single(_bases(state, b)), block.now, block.since, block.weights, block.slots, self._scores(lanes, batch),
+            np.ones((1, lanes), np.float32), block.spare, np.empty(most, np.int32), self._scores(lanes, most), tally,
+        )  # fmt: skip
+
+    def _advance_fully(
+        self, state: LinearState, b: int, chunk: Chunk, table: Table, tally: NDArray[np.float64]
+    ) -> None:
+        """Learn from sparse rows with a rule that moves every weight at every step."""
+        block, lanes = state.blocks[b], state.lanes
+        arguments = self._sparse_arguments(chunk, table)
+        store.run(
+            "sparse:advance_fully", (self._type_of_rule, self.loss, (*self._like, _width(lanes))), *arguments,
+            _single(table.penalised), _single(table.free), block.weights, block.slots,
+            self._scores(lanes, arguments[5]), np.ones((1, lanes), np.float32), block.spare, tally,
+        )  # fmt: skip
+
+    def _bring_up_to_date(self, state: LinearState, b: int) -> None:
+        """Bring every weight of a block up to date."""
+        block, lanes = state.blocks[b], state.lanes
+        if self.scaled and (block.scale != 1.0).any():
+            block.weights[:-1] *= np.tile(block.scale, self.outputs).astype(np.float32)
+            block.scale[:] = 1.0
+        l2 = _l2(state.runs, b, lanes)
+        if self.lazy and l2.any():
+            table = self.rule.scalars(block.carry, np.zeros((1, lanes)), l2)[1]
+            store.run(
+                "sparse:rest_all", (self._type_of_rule, (*self._like, _width(lanes))), _single(table),
+                _single(_bases(state, b)), block.now, block.since, block.weights, block.slots,
+            )  # fmt: skip
 
     def up_to_date(self, state: LinearState) -> LinearState:
         """Give the state with every weight up to date, before weights are read as a whole."""
-        return replace(state, blocks=tuple(self._up_to_date(state, b) for b in range(len(state.blocks))))
+        side_by_side([partial(self._bring_up_to_date, state, b) for b in range(len(state.blocks))], self.threads)
+        return state
 
     def losses(self, state: LinearState, chunk: Chunk) -> NDArray[np.float32]:
         """Give the loss of every row for every run `(rows, runs)`; `state` must be up to date."""
-        lanes = state.lanes
-        out = np.empty((len(state.blocks), len(chunk.targets), lanes), np.float32)
-        for b, block in enumerate(state.blocks):
-            if isinstance(chunk.rows, SparseRows):
-                sparse.losses_sparse(self.loss, *chunk.rows[:3], chunk.targets, block.weights, lanes, out[b])
-            else:
-                dense.losses_dense(self.loss, chunk.rows, chunk.targets, block.weights, lanes, out[b])
-        return np.concatenate(list(out), axis=1)[:, : len(state.runs)]
+        jobs = [partial(self._losses_of_block, state, b, chunk) for b in range(len(state.blocks))]
+        return np.concatenate(side_by_side(jobs, self.threads), axis=1)[:, : len(state.runs)]
+
+    def _losses_of_block(self, state: LinearState, b: int, chunk: Chunk) -> NDArray[np.float32]:
+        """Give the loss of every row for every lane of a block `(rows, lanes)`."""
+        block, lanes = state.blocks[b], state.lanes
+        if not isinstance(chunk.rows, SparseRows):
+            return dense.losses(self.loss, self.outputs, lanes, chunk, block.weights)
+        out = np.empty((len(chunk.targets), lanes), np.float32)
+        store.run(
+            "sparse:losses_sparse", (self.loss, _width(lanes)), *chunk.rows[:3], chunk.targets, block.weights,
+            self._scores(lanes, 64), np.ones((1, lanes), np.float32), out,
+        )  # fmt: skip
+        return out
 
     def keep(self, state: LinearState, numbers: list[int]) -> LinearState:
         """Go on with these runs alone, closed up into as few blocks as they need; `state` must be up to date."""
@@ -224,15 +351,20 @@ class Linear:
         fresh = self.start(tuple(state.runs[i] for i in places))
         for new, old in enumerate(places):
             source, target = state.blocks[old // state.lanes], fresh.blocks[new // fresh.lanes]
-            a, z = old % state.lanes, new % fresh.lanes
-            target.weights[:, z :: fresh.lanes] = source.weights[:, a :: state.lanes]
-            target.slots[:, :, z :: fresh.lanes] = source.slots[:, :, a :: state.lanes]
-            target.carry[:, z] = source.carry[:, a]
+            a, z = self._columns_of(old % state.lanes, state.lanes), self._columns_of(new % fresh.lanes, fresh.lanes)
+            target.weights[:, z] = source.weights[:, a]
+            target.slots[:, :, z] = source.slots[:, :, a]
+            target.carry[:, new % fresh.lanes] = source.carry[:, old % state.lanes]
         return replace(fresh, rows=state.rows, planned_rows=state.planned_rows)
 
     def take(self, state: LinearState, number: int) -> WinnerState:
         """Copy one run out; `state` must be up to date."""
         place = [run.number for run in state.runs].index(number)
-        block, lane, lanes = state.blocks[place // state.lanes], place % state.lanes, state.lanes
-        slots = {name: block.slots[i, :, lane::lanes].copy() for i, name in enumerate(self.rule.slot_names)}
-        return WinnerState(block.weights[:, lane::lanes].copy(), slots, block.carry[:, lane].copy())
+        block, lane = state.blocks[place // state.lanes], place % state.lanes
+        columns = self._columns_of(lane, state.lanes)
+        slots = {name: block.slots[i][:, columns].copy() for i, name in enumerate(self.rule.slot_names)}
+        return WinnerState(block.weights[:, columns].copy(), slots, block.carry[:, lane].copy())
+
+    def _columns_of(self, lane: int, lanes: int) -> slice:
+        """Give the columns of a run's outputs."""
+        return slice(lane, self.outputs * lanes, lanes)
