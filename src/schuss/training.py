@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from .race.loop import Finish, Plan, run_race
 from .race.record import Event, Recorder
 from .reading import rows_of
 from .settings import Settings, parse_seconds
+from .versions import version_of
 
 __all__ = ["Result", "train"]
 
@@ -251,7 +251,7 @@ def _start_event(prepared: Prepared) -> dict[str, Any]:
 @cache
 def _versions() -> dict[str, str]:
     """Give the versions that the bits of a model depend on."""
-    libraries = {name: metadata.version(name) for name in ("numpy", "numba", "scipy", "pyarrow")}
+    libraries = {name: version_of(name) for name in ("numpy", "numba", "scipy", "pyarrow")}
     return {"schuss": __version__, "python": platform.python_version(), **libraries, "machine": platform.machine()}
 
 

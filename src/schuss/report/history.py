@@ -16,7 +16,7 @@ from schuss.errors import DataError
 
 from .words import clean
 
-__all__ = ["Drop", "History", "Leg", "RecordLike", "Run", "as_history", "number", "read_history"]
+__all__ = ["Drop", "History", "Leg", "RecordLike", "Run", "as_history", "evenly", "number", "quantile", "read_history"]
 
 
 @dataclass(frozen=True)
@@ -258,6 +258,29 @@ def _runs(
         Run(run, settings.get(run, {}), *_columns(curves.get(run, [])), drop=drops.get(run))
         for run in sorted({*curves, *drops})
     )
+
+
+def evenly(size: int, most: int) -> NDArray[np.int64]:
+    """Give at most so many places in a list of `size`, evenly taken, the first and the last among them.
+
+    >>> evenly(9, 3).tolist(), evenly(2, 3).tolist()
+    ([0, 4, 8], [0, 1])
+    """
+    return np.linspace(0, size - 1, min(most, size)).round().astype(np.int64)
+
+
+def quantile(values: NDArray[np.float64], share: float) -> float:
+    """The value that so large a share of the values does not exceed, between two of them in proportion.
+
+    NumPy's own functions import its masked arrays for it, 15 ms at every start.
+
+    >>> quantile(np.array([4.0, 1.0, 2.0]), 0.75)
+    3.0
+    """
+    place, ordered = share * (values.size - 1), np.sort(values)
+    low = math.floor(place)
+    high = min(low + 1, values.size - 1)
+    return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
 
 
 def _columns(curve: list[tuple[float, float, float]]) -> tuple[NDArray[np.float64], ...]:

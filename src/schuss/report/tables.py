@@ -12,7 +12,7 @@ import numpy as np
 
 from .figures.results import class_names, confusion_counts, residual_points
 from .figures.weights import read_weights, signed
-from .history import History, Run, mapping, number, sequence
+from .history import History, Run, evenly, mapping, number, sequence
 from .runs import fate_in_words, race_loss
 from .words import amount, count, figure, percent, plural, setting, shorten
 
@@ -104,8 +104,8 @@ def shared_settings(history: History) -> str:
 def curves_table(history: History) -> Table:
     """The held-out losses of the runs at their evaluations, thinned to what a reader can take in."""
     runs = sorted((run for run in history.runs if run.rows.size), key=lambda run: _order(run, history))[:_CURVE_RUNS]
-    moments = np.unique(np.concatenate([run.rows for run in runs])) if runs else np.empty(0)
-    kept = moments[np.unique(np.linspace(0, moments.size - 1, min(_CURVE_ROWS, moments.size)).round().astype(int))]
+    moments = np.array(sorted({moment for run in runs for moment in run.rows.tolist()}))
+    kept = moments[evenly(moments.size, _CURVE_ROWS)]
     losses = [dict(zip(run.rows.tolist(), run.holdout.tolist(), strict=True)) for run in runs]
     rows = [
         (count(moment), *(figure(loss[moment]) if moment in loss else "" for loss in losses))
@@ -153,7 +153,7 @@ def residuals_table(history: History) -> Table | None:
     predicted, actual = residual_points(history)
     if not predicted.size:
         return None
-    kept = np.unique(np.linspace(0, predicted.size - 1, min(_PAIRS, predicted.size)).round().astype(int))
+    kept = evenly(predicted.size, _PAIRS)
     rows = [(figure(p), figure(a), figure(a - p)) for p, a in zip(predicted[kept], actual[kept], strict=True)]
     rest = f"{count(len(rows))} of the {count(predicted.size)} recorded rows." if len(rows) < predicted.size else ""
     return Table("Held-out rows", ("predicted", "actual", "residual"), rows, frozenset(), rest=rest)

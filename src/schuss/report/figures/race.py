@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import svg
-from ..history import History, RecordLike, Run, as_history
+from ..history import History, RecordLike, Run, as_history, evenly
 from ..markup import Markup, element
 from ..palette import RATE_STEPS, rate_colour
 from ..runs import describe_run, optimizer_of, race_loss
@@ -141,7 +141,7 @@ def _thin(rows: NDArray[np.float64], losses: NDArray[np.float64], most: int) -> 
 
 
 def _thinned(points: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    return points[np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).round().astype(int))]
+    return points[evenly(len(points), most)]
 
 
 def _until_it_leaves(

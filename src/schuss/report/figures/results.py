@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import svg
-from ..history import History, RecordLike, as_history, mapping, number, sequence
+from ..history import History, RecordLike, as_history, mapping, number, quantile, sequence
 from ..markup import Markup
 from ..palette import heat_colour
 from ..svg import Figure
@@ -168,7 +168,7 @@ def residuals(record: RecordLike, *, narrow: bool = False) -> Figure:
 
 def _range(values: NDArray[np.float64]) -> Limits:
     """All values, or where a few lie far out, the bulk of them."""
-    low, high = (float(end) for end in np.quantile(values, [0.01, 0.99]))
+    low, high = quantile(values, 0.01), quantile(values, 0.99)
     reach = 0.35 * (high - low)
     low, high = max(float(values.min()), low - reach), min(float(values.max()), high + reach)
     margin = max(0.03 * (high - low), 1e-6 * abs(high), 1e-6)

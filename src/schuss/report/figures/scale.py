@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import svg
-from ..history import History, Run
+from ..history import History, Run, quantile
 from ..markup import Markup
 from ..runs import optimizer_of
 from ..words import figure
@@ -51,9 +51,8 @@ def loss_scale(losses: Iterable[float], constant: float, runs: Iterable[float]) 
     good = np.array([loss for loss in losses if math.isfinite(loss)])
     if not good.size:
         good = np.array([loss for loss in runs if math.isfinite(loss)] or [0.0, 1.0])
-        good = good[good <= np.median(good)]
-    low = float(np.quantile(good, 0.01))
-    top = float(np.quantile(good, 0.95))
+        good = good[good <= quantile(good, 0.5)]
+    low, top = quantile(good, 0.01), quantile(good, 0.95)
     if math.isfinite(constant) and constant > low:
         top = max(constant, min(top, 2 * constant - low))
     if not top > low:
