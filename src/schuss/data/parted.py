@@ -26,6 +26,8 @@ class PartedSource:
     ----------
     read : called with part, row and columns; yields record batches of that part in order, each with the row it begins
         at, from a row not after the one asked for.
+    some : as `read`, with the number of rows wanted as a last argument, which it may exceed; None where `read` does no
+        more than its reader takes.
     anchors : positions where reading can begin at no cost (parts, row groups); `sample` spreads over them.
     weight : column that the format itself marks as the weight of the rows, or None.
     """
@@ -41,6 +43,7 @@ class PartedSource:
     nbytes: int | None = None
     stamps: Sequence[dict[str, object]] = field(default_factory=tuple)
     rereadable: bool = True
+    some: Callable[[int, int, Sequence[str] | None, int | None], Pieces] | None = None
 
     def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield the rows from `cursor` on, in order, at most 65,536 at a time."""
@@ -62,7 +65,7 @@ class PartedSource:
             following = chosen[place + 1] if place + 1 < len(chosen) else None
             if following is not None and following.part == anchor.part:
                 share = min(share, following.row - anchor.row)
-            span = list(self._span(anchor, share))
+            span = list(self.span(anchor, share))
             left -= sum(batch.table.num_rows for batch in span)
             found += span
         return found
@@ -71,16 +74,18 @@ class PartedSource:
         """Describe each part: path, size and modification time in ns; None where rows live in memory."""
         return [dict(stamp) for stamp in self.stamps]
 
-    def _span(self, anchor: Cursor, limit: int) -> Iterator[Batch]:
-        """Yield at most `limit` rows of one part from an anchor on."""
-        for row, table in self.read(anchor.part, anchor.row, None):
-            for batch in cut(table, anchor.part, row, anchor.row):
-                if limit <= 0:
+    def span(self, start: Cursor, rows: int | None, *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        """Yield the rows of one part from `start` on, so many or (None) all, and decode no more than these."""
+        columns = _known(self, columns)
+        if rows == 0:
+            return
+        some = self.some or (lambda part, row, columns, rows: self.read(part, row, columns))
+        for row, table in some(start.part, start.row, columns, rows):
+            for batch in cut(table, start.part, row, start.row):
+                kept = batch if rows is None else batch._replace(table=batch.table.slice(0, rows))
+                yield kept
+                if rows is not None and (rows := rows - kept.table.num_rows) <= 0:
                     return
-                yield batch._replace(table=batch.table.slice(0, limit))
-                limit -= batch.table.num_rows
-            if limit <= 0:
-                return
 
 
 def cut(table: pa.RecordBatch, part: int, row: int, start: int) -> Iterator[Batch]:

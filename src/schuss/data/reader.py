@@ -21,6 +21,8 @@ __all__ = ["Counts", "Pieces", "Reader"]
 # Rows are made in pieces that stay in the second cache until they are copied to where they are learned from.
 _PIECE_BYTES, _LEAST_ROWS = 1 << 20, 256
 _LEFT_OUT = 3
+# Squares that are added up in float32, before the sums are in float64.
+_SUMMED = 65_536
 
 
 @dataclass
@@ -81,7 +83,7 @@ class Reader:
                 yield from self._split(batch, counts)
             return
         for start, rows in spans:
-            for batch in _span(self.source.batches(start, columns=columns), start.part, rows):
+            for batch in self.source.span(start, rows, columns=columns):
                 yield from self._split(batch, counts)
 
     def held_out_pieces(self, counts: Counts) -> Iterator[Pieces]:
@@ -159,22 +161,12 @@ class Reader:
 def _add_up(counts: Counts, training: Chunk, classes: list[Any] | None) -> None:
     """Add the training rows of a batch to the sums."""
     rows = training.rows
-    values = rows.values if isinstance(rows, SparseRows) else rows.ravel()
-    blocks = np.array_split(values, len(values) // 65_536 + 1)  # float32 sums of more terms would be rough
-    counts.squared_norm += sum(float(np.dot(block, block)) for block in blocks)
+    values = rows.values if isinstance(rows, SparseRows) else rows.reshape(-1)
+    for start in range(0, len(values), _SUMMED):
+        block = values[start : start + _SUMMED]
+        counts.squared_norm += float(np.dot(block, block))
     if classes is None:
         sums = np.array([training.weights.sum(dtype=np.float64), np.dot(training.weights, training.targets)])
     else:
         sums = np.bincount(training.targets, training.weights, minlength=len(classes)).astype(np.float64)
     counts.goals = sums if len(counts.goals) == 0 else counts.goals + sums
-
-
-def _span(batches: Iterator[Batch], part: int, rows: int | None) -> Iterator[Batch]:
-    """Yield batches of one part, until so many rows have come (None: to its end)."""
-    for batch in batches:
-        if batch.part != part or rows == 0:
-            return
-        if rows is not None:
-            batch = batch._replace(table=batch.table.slice(0, rows))
-            rows -= batch.table.num_rows
-        yield batch

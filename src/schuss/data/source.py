@@ -53,6 +53,10 @@ class Source(Protocol):
         """
         ...
 
+    def span(self, start: Cursor, rows: int | None, *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        """Yield so many rows of one part from `start` on; None for all that it has."""
+        ...
+
     def sample(self, limit: int) -> list[Batch]:
         """Give at most `limit` rows that represent the whole: the first ones, or row groups spread over the files."""
         ...

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...kernels import store
 
 # Rows that the loop works on at once, and numbers of them that stay in the second cache.
-_ROWS, _NUMBERS = 128, 1 << 18
+_ROWS, _NUMBERS = 256, 1 << 18
 
 
 class Lanes(NamedTuple):
