@@ -281,7 +281,8 @@ class Encoder:
         wanted = [column.name for column in self.features]
         wanted += [self.schema.named(Role.TARGET) or ""] if target else []
         wanted += [weight] if weight is not None else []
-        lacking = [name for name in wanted if name not in table.schema.names]
+        there = set(table.schema.names)
+        lacking = [name for name in wanted if name not in there]
         if lacking:
             raise DataError(f"{where} lacks the column{'s' if len(lacking) > 1 else ''} {listed(lacking)}")
 
