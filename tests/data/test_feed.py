@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
+from tests.data.test_cache import fill_up
 
 from schuss.data import shuffle
+from schuss.data.cache import RowCache
 from schuss.data.chunk import CHUNK_ROWS, Chunk, SparseRows, row_count
 from schuss.data.encoder import Encoder
 from schuss.data.feed import Feed, MemoryFeed, StreamFeed, open_feed
@@ -26,6 +29,7 @@ from schuss.data.open import open_source
 from schuss.data.reader import Reader
 from schuss.data.schema import Role, infer_schema
 from schuss.data.shuffle import ahead
+from schuss.data.spans import spans_of
 from schuss.errors import DataError, OptionError
 
 ROWS = 30_000
@@ -312,3 +316,75 @@ def test_squared_norm_and_goals(places: dict[str, Any]) -> None:
     targets = np.concatenate([chunk.targets for chunk in feed.chunks(0)])
     assert feed.counts.squared_norm == pytest.approx((rows**2).sum(), rel=1e-4)
     np.testing.assert_array_equal(feed.counts.goals, np.bincount(targets))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[RowCache]:
+    with closing(RowCache(tmp_path)) as opened:
+        yield opened
+
+
+def assert_same_chunks(one: list[Chunk], other: list[Chunk]) -> None:
+    assert len(one) == len(other)
+    for a, b in zip(one, other, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize(
+    ("order", "holdout"), [("shuffle", "0.1"), ("shuffle", "last:0.1"), ("once", "none"), ("keep", "group:shop")]
+)
+@pytest.mark.parametrize("place", ["row groups", "files", "csv"])
+def test_cached_epochs_are_those_read_anew(
+    places: dict[str, Any], place: str, order: str, holdout: str, cache: RowCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shuffle, "BUFFER_ROWS", 2_000)
+    monkeypatch.setattr(shuffle, "CHUNK_ROWS", 700)
+    monkeypatch.setattr("schuss.data.cache.CHUNK_ROWS", 700)
+    anew = open_feed(reader_of(places[place], holdout), order=order, memory=10_000)
+    cached = open_feed(reader_of(places[place], holdout), order=order, memory=10_000, cache=cache)
+    assert isinstance(cached, StreamFeed)
+    for epoch in range(4):
+        assert_same_chunks(list(cached.chunks(epoch)), list(anew.chunks(epoch)))
+        monkeypatch.setattr(cached, "reader", replace(cached.reader, source=None))  # pyright: ignore
+    for one, other in zip(held(cached), held(anew), strict=True):
+        np.testing.assert_array_equal(one, other)
+    wholes = [feed.whole() for feed in (cached, anew)]
+    for one, other in zip(*(whole.blocks() for whole in wholes if whole), strict=True):
+        assert_same_chunks([one], [other])
+    assert wholes[0] is not None
+    assert wholes[0].rows == cached.training_rows == cache.rows
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    places: dict[str, Any], cache: RowCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_up(monkeypatch, after=200_000)
+    told: list[str] = []
+    feed = open_feed(reader_of(places["csv"]), order="shuffle", memory=1, cache=cache, tell=told.append)
+    anew = feed_of(places["csv"], memory=1)
+    for epoch in range(2):
+        assert_same_chunks(list(feed.chunks(epoch)), list(anew.chunks(epoch)))
+    assert told == ["the data are read anew in every epoch: their cache cannot be written (no space left on device)"]
+    monkeypatch.setattr("schuss.data.cache.MARGIN", 1 << 60)
+    feed = open_feed(reader_of(places["csv"]), order="shuffle", memory=1, cache=cache, tell=told.append)
+    assert f"the disk of '{cache.folder}' has no room for a cache of 0.0 GB" in told[1]
+    assert isinstance(feed, StreamFeed)
+    assert feed.cache is None
+
+
+def test_spans_are_of_so_many_rows_at_least(places: dict[str, Any]) -> None:
+    source = open_source(places["files"], target="label")
+    assert [tuple(span.start) for span in spans_of(source, 1)] == [
+        (0, 0), (0, 4000), (0, 8000), (1, 0), (1, 4000), (1, 8000), (1, 12000), (1, 16000)
+    ]  # fmt: skip
+    assert [(*span.start, span.rows) for span in spans_of(source, 5_000)] == [
+        (0, 0, 8000), (0, 8000, None), (1, 0, 8000), (1, 8000, 8000), (1, 16000, None)
+    ]  # fmt: skip
+
+
+def test_an_arrays_rows_are_copied_once(places: dict[str, Any]) -> None:
+    feed = feed_of(places["memory"])
+    assert isinstance(feed, MemoryFeed)
+    assert isinstance(feed.training.rows, np.ndarray)
+    assert feed.training.rows.base is not None, "a view of the room that was set aside"

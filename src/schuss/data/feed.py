@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -206,20 +207,18 @@ class StreamFeed:
 
     def _again(self, epoch: int) -> Iterator[Chunk]:
         """Yield the training rows of an epoch after the first one, span by span."""
-        order = np.random.default_rng([self.reader.seed, epoch, 1]).permutation(len(self.spans))
+        order = np.random.default_rng([self.reader.seed, epoch, 1]).permutation(len(self.spans)).tolist()
         if self.cache is None:
-            spans = [self.spans[place] for place in order]
-            for piece in self.reader.pieces(Counts(), [*spans] or None):
+            for piece in self.reader.pieces(Counts(), [*(self.spans[place] for place in order)] or None):
                 yield piece.training
             return
-        found = sorted(self.marks)  # a span without rows is never reached
-        ends = [*[self.marks[place] for place in found[1:]], self.cache.rows]
-        stops = dict(zip(found, ends, strict=True))
-        for place in order.tolist():
-            if place in stops:
-                yield from self.cache.read(self.marks[place], stops[place])
         if not self.spans:
             yield from self.cache.read(0, self.cache.rows)
+        found = sorted(self.marks)  # a span without rows is never reached
+        stops = {place: self.marks[after] for place, after in pairwise(found)}
+        for place in order:
+            if place in self.marks:
+                yield from self.cache.read(self.marks[place], stops.get(place, self.cache.rows))
 
 
 def _beside(

@@ -50,22 +50,33 @@ def shuffled(chunks: Iterator[Chunk], rng: np.random.Generator | None) -> Iterat
             half = 1 - half
             pool.clear(half)
     if pool is not None:
-        leaving, stayed = _leave(pool, half, stayed, rng)
-        if rng is not None:
-            leaving = np.concatenate([leaving, stayed])[permutation(len(leaving) + len(stayed), rng)]
-        yield from _taken(taker, pool, leaving)
+        yield from _taken(taker, pool, _spread(stayed, _order(pool, half, rng)))
 
 
 def _leave(
     pool: Pool, half: int, stayed: NDArray[np.int32], rng: np.random.Generator | None
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Give the places of the rows that leave now, and of those that stay until the other half is full."""
-    here = np.arange(pool.counts[half], dtype=np.int32) + np.int32(pool.first(half))
-    if rng is None:
-        return here, stayed
-    here = here[permutation(len(here), rng)]
-    leaving = np.concatenate([stayed, here[: len(here) // 2]])
-    return leaving[permutation(len(leaving), rng)], here[len(here) // 2 :]
+    here = _order(pool, half, rng)
+    leaving = len(here) if rng is None else len(here) // 2
+    return _spread(stayed, here[:leaving]), here[leaving:]
+
+
+def _order(pool: Pool, half: int, rng: np.random.Generator | None) -> NDArray[np.int32]:
+    """Give the places of a half's rows, in random order if there is a generator."""
+    count = pool.counts[half]
+    order = np.arange(count, dtype=np.int32) if rng is None else permutation(count, rng)
+    return order + np.int32(pool.first(half))
+
+
+def _spread(some: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Spread places evenly among others; both come in random order already."""
+    total = len(some) + len(others)
+    chosen = np.zeros(total, np.bool_)
+    chosen[np.arange(len(some)) * total // max(len(some), 1)] = True
+    spread = np.empty(total, np.int32)
+    spread[chosen], spread[~chosen] = some, others
+    return spread
 
 
 def _taken(taker: Chunks, pool: Pool, places: NDArray[np.int32]) -> Iterator[Chunk]:
