@@ -34,7 +34,8 @@ class ClassificationTally:
         if self._ranks is not None:
             ranks = _ranks(scores[:, 0] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0])
             for label in (0, 1):
-                self._ranks[label] += np.bincount(ranks[targets == label], minlength=1 << _RANK_BITS)
+                # Only bins that occur are touched: memory and time of few rows are few.
+                np.add.at(self._ranks[label], ranks[targets == label], 1)
 
     def metrics(self) -> dict[str, float | None]:
         """Give accuracy, F1 averaged over the classes that occur, and for two classes the area under the ROC curve."""
@@ -64,9 +65,11 @@ def _ranks(scores: NDArray[Any]) -> NDArray[np.uint32]:
 
 def _area(negative: NDArray[np.int64], positive: NDArray[np.int64]) -> float | None:
     """Give the share of pairs of a negative and a positive row in which the positive one scores higher."""
-    pairs = float(negative.sum()) * float(positive.sum())
-    below = np.cumsum(negative) - negative
-    return float((positive * (below + negative / 2)).sum() / pairs) if pairs else None
+    low, high = np.flatnonzero(negative), np.flatnonzero(positive)
+    until = np.concatenate([[0], np.cumsum(negative[low])])
+    pairs = float(until[-1]) * float(positive[high].sum())
+    below = until[np.searchsorted(low, high)]
+    return float((positive[high] * (below + negative[high] / 2)).sum() / pairs) if pairs else None
 
 
 class RegressionTally:
