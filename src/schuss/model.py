@@ -15,7 +15,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from .data.chunk import Rows, as_matrix
-from .data.encoder import Encoded, Encoder
+from .data.encoder import Encoder, Prepared
 from .data.open import open_source
 from .data.schema import Role, listed
 from .descent.losses import LOSSES, loss_for, probabilities, values_and_gradients
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 FILE_FORMAT = 1
 FILE_NAME = "model.safetensors"
 
-# Numbers that are encoded at once: 64 MB of them.
+# Numbers of sparse rows that are encoded at once, 64 MB of them, and of dense ones.
 _NUMBERS_AT_ONCE = 1 << 24
+_CACHED_NUMBERS = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,9 @@ class Model:
 
     def _predict_batches(self, source: Source, proba: bool) -> Iterator[pa.RecordBatch]:
         nothing = True
-        for encoded in self._encoded(source, target=False):
+        for scores, _ in self._scored(source, target=False):
             nothing = False
-            yield self._predictions(self.scores(encoded.rows), proba)
+            yield self._predictions(scores, proba)
         if nothing:
             yield self._predictions(np.empty((0, self.weights.shape[1])), proba)
 
@@ -197,11 +198,10 @@ class Model:
             if self.classes is None
             else ClassificationTally(len(self.classes))
         )
-        for encoded in self._encoded(opened, target=True):
-            scores = self.scores(encoded.rows)
+        for scores, targets in self._scored(opened, target=True):
             rows += len(scores)
-            total += float(values_and_gradients(loss, scores, encoded.targets)[0].sum(dtype=np.float64))
-            tally.add(scores, encoded.targets)
+            total += float(values_and_gradients(loss, scores, targets)[0].sum(dtype=np.float64))
+            tally.add(scores, targets)
         mean = loss_in_data_units(self.loss, total / rows, self.encoder.target_scale) if rows else None
         return {"rows": rows, "loss": mean, **tally.metrics()}
 
@@ -233,17 +233,33 @@ class Model:
         _require([column.name for column in self.encoder.features], opened)
         return opened
 
-    def _encoded(self, source: Source, target: bool) -> Iterator[Encoded]:
-        """Encode a source in pieces of bounded size."""
+    def _scored(self, source: Source, target: bool) -> Iterator[tuple[NDArray[np.float64], NDArray[Any]]]:
+        """Give scores and targets of all rows of a source, or of those that have a target."""
         columns = [column.name for column in self.encoder.features] + ([self.target] if target else [])
         density = sum(column.density for column in self.encoder.features)
-        numbers = int(2 * density) + 1 if self.encoder.sparse else self.encoder.width
-        step = max(256, min(65_536, _NUMBERS_AT_ONCE // max(numbers, 1)))
+        step = max(256, min(65_536, int(_NUMBERS_AT_ONCE / (2 * density + 1)))) if self.encoder.sparse else 65_536
         for batch in source.batches(columns=columns):
             for start in range(0, len(batch.table), step):
                 piece = batch.table.slice(start, step)
                 where, first_row = source.parts[batch.part], batch.row + start
-                yield self.encoder.encode(piece, where=where, first_row=first_row, target=target, weighted=False)
+                prepared = self.encoder.prepare(piece, where=where, first_row=first_row, target=target, weighted=False)
+                scores = self._scores_of(prepared)
+                kept = slice(None) if prepared.missing is None else ~prepared.missing
+                yield scores[kept], prepared.targets[kept]
+
+    def _scores_of(self, prepared: Prepared) -> NDArray[np.float64]:
+        """Compute the scores of prepared values; dense rows are made piece by piece, for the second cache."""
+        if self.encoder.sparse:
+            return self.scores(self.encoder.rows(prepared))
+        step = max(_CACHED_NUMBERS // self.encoder.width, 256)
+        room, places = np.empty((min(step, prepared.length), self.encoder.width), np.float32), np.arange(step)
+        scores = np.empty((prepared.length, self.weights.shape[1]))
+        for start in range(0, prepared.length, step):
+            stop = min(start + step, prepared.length)
+            rows = room[: stop - start]
+            self.encoder.write_rows(prepared, slice(start, stop), places[: stop - start], rows)
+            scores[start:stop] = self.scores(rows)
+        return scores
 
 
 def outputs_of(classes: list[Any] | None) -> int:

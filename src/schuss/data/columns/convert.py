@@ -15,6 +15,10 @@ from .place import Place
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "nil", "?", "-", ".")
 
 
+# Arrow's names of types, where NumPy's differ.
+_DTYPES = {"float": "f4", "double": "f8", "halffloat": "f2"}
+
+
 class Numbers(NamedTuple):
     """Numbers of any width and where they are missing; under a True of `missing` the value means nothing.
 
@@ -124,8 +128,11 @@ def as_numbers(values: pa.Array, place: Place) -> Numbers:
 
 def _buffer_view(values: pa.Array) -> NDArray[Any]:
     """See the buffer of primitive values, those under a null included."""
-    bare = pa.Array.from_buffers(values.type, len(values), [None, values.buffers()[1]], offset=values.offset)
-    return bare.to_numpy(zero_copy_only=True)
+    dtype = np.dtype(_DTYPES.get(str(values.type), str(values.type)))
+    buffer = values.buffers()[1]
+    if buffer is None or not len(values):
+        return np.empty(0, dtype)
+    return np.frombuffer(buffer, dtype, len(values), values.offset * dtype.itemsize)
 
 
 def _parse_numbers(strings: pa.DictionaryArray, place: Place) -> Numbers:
