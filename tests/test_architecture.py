@@ -90,3 +90,26 @@ def test_starts_without_heavy_imports(start: str) -> None:
     code += "; import sys; print(' '.join(sorted({name.partition('.')[0] for name in sys.modules})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert HEAVY.isdisjoint(done.stdout.splitlines()[-1].split())
+
+
+def test_a_warm_training_imports_no_more_than_it_needs(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("a,b,y\n" + "".join(f"{i % 7},{i % 5},{i % 3 % 2}\n" for i in range(300)), encoding="utf-8")
+    code = """
+import sys
+from schuss.cli import main
+sys.argv = ["schuss", *sys.argv[1:]]
+assert main() == 0
+print(" ".join(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+    run = tmp_path / "run"
+    training = ["train", str(table), "--target", "y", "--out", str(run), "--force"]
+    prediction = ["predict", str(run), str(table), "--out", str(tmp_path / "predictions.csv")]
+    roots = []
+    for arguments in (training, training, prediction):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, cwd=tmp_path
+        )
+        roots.append(set(done.stdout.splitlines()[-1].split()))
+    for found in roots[1:]:  # the first training may have compiled kernels
+        assert found & HEAVY == {"pyarrow"}
