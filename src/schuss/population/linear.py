@@ -32,6 +32,10 @@ SAME_RATE_ROWS = 32
 """Rows, at least, for which a learning rate stays the same: at batch 1 the table of scalars took 500 ns a row."""
 
 
+SMALLEST_SHRINK = 2.0**-40
+"""Of what a linear rule's penalty leaves of a weight in one step: less is as good as nothing in float32."""
+
+
 def _lanes_for(runs: int, threads: int) -> int:
     """Give the width of the blocks: the narrowest that gives every thread at most one block, or else the full one."""
     return next((lanes for lanes in (1, 4, 8) if runs <= lanes * threads), LANES)
@@ -82,9 +86,10 @@ class LinearState:
 
 
 def state_bytes(features: int, outputs: int, runs: int, optimizer: str, threads: int = 1) -> int:
-    """Give the bytes that the weights and slots of a population take."""
+    """Give the bytes that the weights and slots of a population take; on sparse rows no more than that."""
     lanes = _lanes_for(runs, threads)
-    return -(-runs // lanes) * (features + 1) * outputs * lanes * (1 + len(OPTIMIZERS[optimizer].slot_names)) * 4
+    line = 4 * dense.columns(outputs, lanes) * (1 + len(OPTIMIZERS[optimizer].slot_names))
+    return -(-runs // lanes) * (features + 1) * line
 
 
 def _l2(runs: tuple[Run, ...], block: int, lanes: int) -> NDArray[np.float64]:
@@ -275,10 +280,15 @@ class Linear:
         penalised, free = np.moveaxis(table.penalised, 1, 0), np.moveaxis(table.free, 1, 0)
         with np.errstate(all="ignore"):
             shrink, move = (self.rule.update(penalised, w, g, ())[0] for w, g in ((1.0, 0.0), (0.0, 1.0)))
-            free_move = self.rule.update(free, 0.0, 1.0, ())[0]
+            free_move = _single(self.rule.update(free, 0.0, 1.0, ())[0])
+        shrink = np.maximum(shrink, SMALLEST_SHRINK)
+        steps = 1 << table.shift
+        together = np.log(SMALLEST_SHRINK) / np.minimum(np.log(np.nan_to_num(shrink).min(axis=1)), -1e-9)
+        scales, moves = np.empty((2, steps, lanes), np.float32)
         store.run(
-            "sparse:advance_scaled", (self.loss, _width(lanes)), *arguments, shrink, move, free_move, block.scale,
-            block.weights, self._scores(lanes, arguments[5]), np.empty((3, lanes), np.float32), tally,
+            "sparse:advance_scaled", (self.loss, _width(lanes)), *arguments, shrink, move, free_move,
+            np.clip(together, 1, steps).astype(np.int64), block.scale, block.weights,
+            self._scores(lanes, arguments[5]), scales, moves, tally,
         )  # fmt: skip
 
     def _advance_resting(
