@@ -107,8 +107,8 @@ def advance_dense(
 ):  # fmt: skip
     """Learn from a chunk, a mini-batch at a time.
 
-    `table` and `free_table` `(lines, scalars, places of a vector)`: the rule's scalars with and without the penalty; step
-    t takes line (phase + t) >> shift. Workspace: `scores` `(batch, columns)`, `gradient` `(8, columns)`.
+    `table` and `free_table` `(lines, scalars, places)` hold the rule's scalars with and without the penalty;
+    step t takes line (phase + t) >> shift. Workspace: `scores` `(batch, columns)`, `gradient` `(8, columns)`.
     """
     rows, features = x.shape
     size = len(like[0]) * len(like[3])

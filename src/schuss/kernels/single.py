@@ -1,8 +1,8 @@
 """Dense rows for one run of one output: vectors run over the features, and over the rows where losses are computed.
 
-Weights are packed, `(vectors + 1, places of a vector)`: feature after feature, zeros after the last one, and a line that
-holds the intercept in every place. `like` holds tuples of which only the length counts: scalars and slots of the rule,
-lanes (one), places of a vector.
+Weights are packed, `(vectors + 1, places of a vector)`: feature after feature, zeros after the last one, and a line
+that holds the intercept in every place. `like` holds tuples of which only the length counts: scalars and slots of the
+rule, lanes (one), places of a vector.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def score_rows(like, x, weights, scores):
 
 @kernel()
 def losses_single(loss, like, x, targets, weights, scores, out):
-    """Write each row's loss into `out` `(rows, 1)`, for as many rows at a time as `scores` has places (whole vectors)."""
+    """Write each row's loss into `out` `(rows, 1)`; as many rows at a time as `scores` has places (whole vectors)."""
     for first in range(0, len(x), len(scores)):
         rows = min(len(scores), len(x) - first)
         score(like, x, first, rows, weights, scores)

@@ -53,8 +53,8 @@ def _in_vectors(table: Floats, vector: int) -> Floats:
 
 
 def advance(
-    rule: Any, loss: Loss, outputs: int, chunk: Chunk, batch: int, steps: tuple[int, int], tables: tuple[Floats, Floats],
-    weights: Floats, slots: Floats, tally: NDArray[np.float64],
+    rule: Any, loss: Loss, outputs: int, chunk: Chunk, batch: int, steps: tuple[int, int],
+    tables: tuple[Floats, Floats], weights: Floats, slots: Floats, tally: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Learn from a chunk with one block.
 
