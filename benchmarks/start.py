@@ -95,7 +95,7 @@ def fresh(folder: Path) -> dict[str, str]:
 
 
 def measure(rounds: int, first: int) -> tuple[list[Command], np.ndarray, np.ndarray]:
-    """Give the commands, the seconds of their first times `(first, commands)` and of later ones `(rounds, commands)`."""
+    """Give the commands, the seconds of their first times `(first, commands)`, and of later ones `(rounds, …)`."""
     cold, warm = [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -142,8 +142,8 @@ each command with the threads that it takes by itself.
 
 Medians of {len(warm)} rounds in which each command runs once; ratios are taken within a round. The very first time
 (median of {len(cold)}) finds neither compiled kernels nor compiled Python files of any package; there `schuss predict`
-follows a training. Targets: a training afterwards in at most {WARM:g} × {BASE} ({verdict(ratio, WARM)}: {ratio:.2f}), the
-very first one in at most {COLD:g} s ({verdict(begun, COLD)}: {begun:.1f} s).
+follows a training. Targets: a training afterwards in at most {WARM:g} × {BASE}
+({verdict(ratio, WARM)}: {ratio:.2f}), the very first one in at most {COLD:g} s ({verdict(begun, COLD)}: {begun:.1f} s).
 """
 
 
