@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 import schuss
 from schuss.data import shuffle
+from schuss.data.cache import RowCache
 from schuss.errors import DataError, OptionError, OutputError, TrainingError
 from schuss.race.record import read_record
 from schuss.training import Result, train
@@ -177,6 +178,68 @@ def test_streaming_gives_the_same_bits_each_time(tmp_path: Path, monkeypatch: py
     assert results[0].record[-1]["rows"] == results[0].summary["chosen"]["epochs"] * 18_000 or (
         abs(results[0].record[-1]["rows"] - 36_000) < 500
     )
+
+
+@pytest.fixture
+def streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file whose rows do not fit into memory, as it were."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(rng.normal(size=(9_000, 3)), columns=list("abc"))
+    frame["y"] = np.where(frame.a + 0.3 * rng.normal(size=9_000) > 0, "yes", "no")
+    frame.to_parquet(tmp_path / "t.parquet", row_group_size=1000)
+    monkeypatch.setattr("schuss.reading.ROWS_MEMORY", 1)
+    monkeypatch.setattr(shuffle, "BUFFER_ROWS", 2000)
+    return tmp_path / "t.parquet"
+
+
+def test_a_cache_changes_no_bit_and_leaves_nothing_behind(streamed: Path) -> None:
+    elsewhere = streamed.parent / "elsewhere"
+    elsewhere.mkdir()
+    digests = set()
+    for cache in ("auto", "off", elsewhere):
+        out = streamed.parent / f"run-{Path(cache).name}"
+        result = train(streamed, target="y", runs=4, cache=cache, out=out)
+        digests.add(digest(result))
+        assert result.summary["chosen"]["finish"] == "full-batch", "full passes over what is not in memory"
+        assert sorted(path.name for path in out.iterdir()) == ["model.safetensors", "record.jsonl", "report.html"]
+        assert events(result, "notice") == []
+    assert len(digests) == 1
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
+def test_a_cache_is_gone_whatever_ends_the_training(
+    streamed: Path, failure: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caches: list[RowCache] = []
+
+    class Watched(RowCache):
+        def __init__(self, folder: Path) -> None:
+            super().__init__(folder)
+            caches.append(self)
+
+    def fail(event: dict[str, Any]) -> None:
+        if event["event"] == "evaluation":
+            assert [cache.rows > 0 for cache in caches] == [True]
+            raise failure
+
+    monkeypatch.setattr("schuss.reading.RowCache", Watched)
+    with pytest.raises(failure):
+        train(streamed, target="y", runs=2, progress=fail)
+    with pytest.raises(IndexError):
+        list(caches[0].read(0, 1))
+
+
+def test_a_disk_without_room_is_told(streamed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("schuss.data.cache.MARGIN", 1 << 60)
+    result = train(streamed, target="y", runs=2, epochs=2)
+    assert next(event["message"] for event in events(result, "notice")).startswith("the data are read anew in every")
+    assert events(train(streamed, target="y", runs=2, epochs=1), "notice") == [], "one epoch needs no cache"
+
+
+def test_a_cache_is_a_folder(streamed: Path) -> None:
+    with pytest.raises(OptionError, match="'--cache' takes auto, off or a folder that exists, not 'nowhere'"):
+        train(streamed, target="y", cache="nowhere")
 
 
 @pytest.mark.parametrize(

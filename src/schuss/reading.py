@@ -25,9 +25,10 @@ ARRAYS_MEMORY = 1 << 30
 def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
     """Open the feed of a training; what it has to say is recorded, and its cache is gone in the end."""
     settings = prepared.settings
-    in_memory = all(stamp.get("path") is None for stamp in prepared.source.fingerprint())
+    source = prepared.source
+    in_memory = source.rereadable and all(stamp.get("path") is None for stamp in source.fingerprint())
     cache = None
-    if settings.cache != "off" and settings.epochs != 1 and not in_memory:
+    if settings.cache != "off" and settings.epochs != 1 and source.rereadable and not in_memory:
         beside = tempfile.gettempdir() if prepared.folder is None else prepared.folder.path
         cache = RowCache(Path(beside if settings.cache == "auto" else settings.cache))
     try:

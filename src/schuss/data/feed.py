@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..errors import OptionError
+from ..errors import DataError, OptionError
 from . import shuffle
 from .cache import CacheError, RowCache
-from .chunk import CHUNK_ROWS, Chunk, SparseRows, concatenate_rows, cut, join, nothing_like, size_of
-from .holdout import SCORE, SELECT
+from .chunk import CHUNK_ROWS, Chunk, SparseRows, concatenate_rows, cut, nothing_like, size_of
+from .held import Held
 from .reader import Counts, Pieces, Reader
 from .room import Chunks, Pool, permutation
 from .shuffle import ahead, shuffled
@@ -144,8 +144,7 @@ class StreamFeed:
     cache: RowCache | None
     tell: Callable[[str], None]
     depth: int
-    _select: list[Chunk] = field(default_factory=list)
-    _score: list[Chunk] = field(default_factory=list)
+    held: tuple[Held, Held]
     _size: int = 0
     _values: int = 0
     _lost: str | None = None
@@ -154,12 +153,12 @@ class StreamFeed:
     @property
     def select(self) -> Chunk | None:
         """The held-out rows seen so far that choose between runs."""
-        return _or_none(self._select)
+        return self.held[0].rows
 
     @property
     def score(self) -> Chunk | None:
         """The held-out rows seen so far that report how good the chosen run is."""
-        return _or_none(self._score)
+        return self.held[1].rows
 
     def chunks(self, epoch: int) -> Iterator[Chunk]:
         """Yield the training rows of an epoch in its order."""
@@ -171,8 +170,8 @@ class StreamFeed:
             return
         pieces, self.begun = self.begun, None
         for chunk, held_out in ahead(_beside(self._first(pieces), rng), self.depth):
-            self._select += [select for select, _ in held_out]
-            self._score += [score for _, score in held_out]
+            for piece in held_out:
+                _hold(self.held, piece)
             if self._lost is not None:
                 self.tell(self._lost)
                 self._lost = None
@@ -221,18 +220,16 @@ class StreamFeed:
                 yield from self.cache.read(self.marks[place], stops.get(place, self.cache.rows))
 
 
-def _beside(
-    pieces: Iterator[Pieces], rng: np.random.Generator | None
-) -> Iterator[tuple[Chunk | None, list[tuple[Chunk, Chunk]]]]:
-    """Yield the chunks of training rows, each with the held-out rows (select, score) that were read for it.
+def _beside(pieces: Iterator[Pieces], rng: np.random.Generator | None) -> Iterator[tuple[Chunk | None, list[Pieces]]]:
+    """Yield the chunks of training rows, each with the pieces whose held-out rows were read for it.
 
     Which held-out rows have been seen must depend on the chunk, not on how far a thread has read ahead.
     """
-    read: list[tuple[Chunk, Chunk]] = []
+    read: list[Pieces] = []
 
     def training() -> Iterator[Chunk]:
         for piece in pieces:
-            read.append((piece.select, piece.score))
+            read.append(piece._replace(training=nothing_like(piece.training)))
             yield piece.training
 
     for chunk in shuffled(training(), rng):
@@ -256,7 +253,9 @@ def open_feed(
     with what a person should know; on_rows : called with the number of rows read so far.
     """
     counts = Counts()
-    held = list(reader.held_out_pieces(counts))
+    held = Held(), Held()
+    for piece in reader.held_out_pieces(counts):
+        _hold(held, piece)
     spans = [] if order in ("keep", "once") or reader.holdout.kind == "last" else _spans(reader.source)
     marks: dict[int, int] = {}
     source = Marked(reader.source, spans, lambda place: marks.__setitem__(place, counts.training))
@@ -264,18 +263,18 @@ def open_feed(
     pool: Pool | None = None
     size = 0
     for piece in pieces:
+        _hold(held, piece)
         pool = pool or Pool(piece.training, limit=memory, most=np.iinfo(np.int32).max)
         added = pool.add(piece.training)
         size += size_of(piece.training)
-        held.append(piece._replace(training=nothing_like(piece.training)))
         if on_rows is not None:
             on_rows(counts.read)
         if added < len(piece.training.targets) or _too_large(reader, counts, size, memory):
             found = {"begun": _begun([pool], piece, added, pieces), "spans": spans, "marks": marks}
             return _stream(reader, counts, held, size, order, cache=cache, tell=tell, **found)
-    select, score = (_or_none([piece[use] for piece in held]) for use in (SELECT, SCORE))
-    training = pool.rows if pool is not None else join([piece.training for piece in held])
-    return MemoryFeed(training, select, score, counts, order, reader.seed)
+    if pool is None:
+        raise DataError(f"{reader.source.parts[0]} has no rows")
+    return MemoryFeed(pool.rows, held[0].rows, held[1].rows, counts, order, reader.seed)
 
 
 def _spans(source: Source) -> list[Span]:
@@ -301,7 +300,7 @@ def _begun(kept: list[Pool], piece: Pieces, added: int, rest: Iterator[Pieces]) 
 
 
 def _stream(
-    reader: Reader, counts: Counts, held: list[Pieces], size: int, order: str, *, cache: RowCache | None,
+    reader: Reader, counts: Counts, held: tuple[Held, Held], size: int, order: str, *, cache: RowCache | None,
     tell: Callable[[str], None], **others: Any,
 ) -> StreamFeed:  # fmt: skip
     """Make a feed of what was read already, `size` bytes, and what is left."""
@@ -312,9 +311,7 @@ def _stream(
     expected = source.rows or reader.expected_rows or read * 4
     training_rows = max(round(expected * counts.training / max(read, 1)), counts.training)
     row_bytes = size / max(counts.training, 1)
-    if not source.rereadable:
-        cache = None
-    elif cache is not None and not cache.has_room(round(training_rows * row_bytes)):
+    if cache is not None and not cache.has_room(round(training_rows * row_bytes)):
         needed = f"{training_rows * row_bytes / 1e9:.1f} GB"
         tell(f"the data are read anew in every epoch: the disk of '{cache.folder}' has no room for a cache of {needed}")
         cache = None
@@ -327,8 +324,7 @@ def _stream(
         cache=cache,
         tell=tell,
         depth=_depth(row_bytes),
-        _select=[piece.select for piece in held],
-        _score=[piece.score for piece in held],
+        held=held,
         **others,
     )
 
@@ -344,9 +340,7 @@ def _values(chunk: Chunk) -> int:
     return int(rows.indptr[-1] - rows.indptr[0]) if isinstance(rows, SparseRows) else rows.size
 
 
-def _or_none(chunks: list[Chunk]) -> Chunk | None:
-    """Join chunks and keep the result in place of its parts; None where there is no row."""
-    if not any(len(chunk.targets) for chunk in chunks):
-        return None
-    chunks[:] = [join(chunks)]
-    return chunks[0]
+def _hold(held: tuple[Held, Held], piece: Pieces) -> None:
+    """Keep the held-out rows of a piece."""
+    for one, chunk in zip(held, (piece.select, piece.score), strict=True):
+        one.add(chunk)
