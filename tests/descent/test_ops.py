@@ -18,6 +18,10 @@ def test_torch_and_numpy_give_the_same(name: str) -> None:
     assert float(function(0.5)) == pytest.approx(float(getattr(np, name)(0.5)), rel=1e-15)
 
 
+def test_log1p_unit_is_log1p() -> None:
+    np.testing.assert_array_equal(ops.log1p_unit(VALUES), np.log1p(VALUES))
+
+
 def test_absolute_maximum_and_where() -> None:
     x, y = np.array([-1.0, 2.0]), np.array([1.0, 0.0])
     tx, ty = torch.tensor(x), torch.tensor(y)

@@ -9,7 +9,8 @@ import pytest
 from numba import njit
 
 from schuss.descent import ops
-from schuss.kernels import dense  # noqa: F401 — registers the compiled forms
+from schuss.kernels import elementary  # noqa: F401 — registers the compiled forms
+from schuss.kernels.lines import load_at, store_at
 from schuss.kernels.options import FAST
 
 SMALLEST = np.float32(1.1754944e-38)
@@ -44,9 +45,46 @@ def compiled_others(x, y, out):
         out[4, i] = ops.constant(0.1, x[i])
 
 
+@njit(**FAST)
+def compiled_expm1(x, out):
+    for i in range(len(x)):
+        out[i] = ops.expm1(x[i])
+
+
+@njit(**FAST)
+def compiled_log1p_unit(x, out):
+    for i in range(len(x)):
+        out[i] = ops.log1p_unit(x[i])
+
+
+def on_lanes(function: Callable) -> Callable:
+    """The same function for eight lanes at a time."""
+
+    @njit(**FAST)
+    def compiled(x, out, like):
+        for i in range(0, len(x), len(like)):
+            store_at(out, i, function(load_at(x, i, like)))
+
+    return compiled
+
+
+LANES = {
+    compiled_exp: on_lanes(ops.exp), compiled_expm1: on_lanes(ops.expm1), compiled_log: on_lanes(ops.log),
+    compiled_log1p: on_lanes(ops.log1p), compiled_log1p_unit: on_lanes(ops.log1p_unit),
+}  # fmt: skip
+
+
 def run(function: Callable, x: np.ndarray) -> np.ndarray:
+    """Apply a function to numbers, and to lanes, which must agree."""
     out = np.empty_like(x, F)
     function(x.astype(F), out)
+    padded = np.resize(x.astype(F), -(-len(x) // 8) * 8)
+    lanes = np.empty_like(padded)
+    LANES[function](padded, lanes, (0.0,) * 8)
+    if function is compiled_expm1:  # of two forms, the shorter one for small numbers
+        np.testing.assert_allclose(lanes[: len(x)], out, rtol=3e-7)
+        return lanes[: len(x)]
+    np.testing.assert_array_equal(lanes[: len(x)], out)
     return out
 
 
@@ -94,6 +132,30 @@ def test_log1p() -> None:
     )
 
 
+def test_expm1() -> None:
+    x = np.concatenate([floats_between(SMALLEST, 87.0), -floats_between(SMALLEST, 87.0)])
+    np.random.default_rng(0).shuffle(x)  # small and large ones side by side
+    assert ulps(run(compiled_expm1, x), np.expm1(x.astype(np.float64))) <= 3
+    assert ulps(run(compiled_expm1, np.sort(x)), np.expm1(np.sort(x).astype(np.float64))) <= 3
+    special = np.array([0.0, -0.0, 1e-45, 89.0, 1e30, np.inf, -104.0, -np.inf, np.nan], F)
+    np.testing.assert_array_equal(
+        run(compiled_expm1, special), [0, 0, F(1e-45), np.inf, np.inf, np.inf, -1, -1, np.nan]
+    )
+
+
+def test_expm1_of_a_lane_does_not_depend_on_its_neighbours() -> None:
+    x = floats_between(1e-4, 1.0, 40_961)
+    alone = run(compiled_expm1, np.repeat(x, 8))[::8]
+    mixed = np.stack([x, np.full_like(x, 3.0), *[x] * 6], axis=1).ravel()
+    np.testing.assert_array_equal(run(compiled_expm1, mixed)[::8], alone)
+
+
+def test_log1p_unit() -> None:
+    x = np.append(floats_between(SMALLEST, 1.0), [F(1)])
+    assert ulps(run(compiled_log1p_unit, x), np.log1p(x.astype(np.float64))) <= 2
+    np.testing.assert_array_equal(run(compiled_log1p_unit, np.array([0.0, 1e-45, np.nan], F)), [0, F(1e-45), np.nan])
+
+
 def test_the_exact_ones_and_nan() -> None:
     values = np.array([0.0, -0.0, 1.5, -2.25, 3e38, np.inf, 1e-45], F)
     x, y = (grid.ravel() for grid in np.meshgrid(values, values))
@@ -108,7 +170,7 @@ def test_the_exact_ones_and_nan() -> None:
     assert np.isnan(out[:3]).all(), "a diverged run must stay visible"
 
 
-@pytest.mark.parametrize("function", [compiled_exp, compiled_log, compiled_log1p])
+@pytest.mark.parametrize("function", list(LANES))
 def test_a_float32_loop_holds_no_float64(function: Callable) -> None:
     run(function, np.ones(4))
     assembly = "".join(function.inspect_asm().values())

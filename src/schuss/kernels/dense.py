@@ -147,7 +147,7 @@ def advance_rows(
     """
     rows, features = x.shape
     size = len(like[0]) * len(like[3])
-    score(like[3], x, 0, 1, weights, scores)
+    score(like[3], x, 0, min(rows, 1), weights, scores)
     for r in range(rows):
         learn_from_scores(loss, like[2], outputs, scores, targets[r : r + 1], row_weights[r : r + 1], tally)
         line = ((phase + r) >> shift) * size
