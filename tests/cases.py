@@ -84,7 +84,12 @@ class RuleCase(NamedTuple):
 RULE_CASES = [
     RuleCase("sgd", SGD(), lambda p, lr: torch.optim.SGD(p, lr=lr), (0.001, 0.03, 0.3)),
     RuleCase("momentum", Momentum(), lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9), (0.0003, 0.01, 0.05)),
-    RuleCase("adagrad", Adagrad(), lambda p, lr: torch.optim.Adagrad(p, lr=lr, eps=1e-10), (0.003, 0.1, 1.0)),
+    RuleCase(
+        "adagrad",
+        Adagrad(),
+        lambda p, lr: torch.optim.Adagrad(p, lr=lr, eps=0, initial_accumulator_value=1e-20),
+        (0.003, 0.1, 1.0),
+    ),
     RuleCase("adam", Adam(), lambda p, lr: torch.optim.Adam(p, lr=lr), (0.0003, 0.01, 0.1)),
 ]
 

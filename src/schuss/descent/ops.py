@@ -11,7 +11,19 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["absolute", "constant", "exp", "expm1", "log", "log1p", "log1p_unit", "maximum", "sqrt", "where"]
+__all__ = [
+    "absolute",
+    "constant",
+    "exp",
+    "expm1",
+    "inverse_root",
+    "log",
+    "log1p",
+    "log1p_unit",
+    "maximum",
+    "sqrt",
+    "where",
+]
 
 
 def _is_tensor(x: Any) -> bool:
@@ -53,6 +65,11 @@ def log1p_unit(x: Any) -> Any:
 def sqrt(x: Any) -> Any:
     """Give the square root."""
     return x.sqrt() if _is_tensor(x) else np.sqrt(x)
+
+
+def inverse_root(x: Any) -> Any:
+    """Give 1/√x."""
+    return x.rsqrt() if _is_tensor(x) else 1.0 / np.sqrt(x)
 
 
 def absolute(x: Any) -> Any:

@@ -6,6 +6,8 @@ A rule is a named tuple of hyperparameters with two pure functions.
 runs `rate` is `(T, K)` and `l2` is `(K,)`; the result is `(carry, table)`, the table `(T, len(scalar_names), K)`.
 `carry` is `(len(carry_start), K)`: running products such as βᵗ, so that a chunk goes on exactly where the last ended.
 
+`penalty_scalar` names the scalar that is zero where there is no penalty, as for the intercept.
+
 `update(self, s, w, g, slots)` is the arithmetic for one weight (or an array of weights): `s` holds the scalars in the
 order of `scalar_names`, `g` is the gradient of the mini-batch's mean loss without the penalty, `slots` is the rule's
 memory of this weight. It returns the new weight and the new slots. It is written with `ops` alone and holds no numeric
@@ -30,7 +32,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from schuss.descent.ops import sqrt
+from schuss.descent.ops import inverse_root, sqrt
 from schuss.descent.penalties import l2_step
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "Momentum", "Optimizer"]
@@ -42,6 +44,7 @@ class Optimizer(Protocol):
     """What the engine needs to know of a rule."""
 
     scalar_names: ClassVar[tuple[str, ...]]
+    penalty_scalar: ClassVar[str]
     slot_names: ClassVar[tuple[str, ...]]
     carry_start: ClassVar[tuple[float, ...]]
     lazy: ClassVar[bool]
@@ -69,10 +72,10 @@ def _table(rate: Array, *others: NDArray[np.floating[Any]] | float) -> Array:
     return table
 
 
-def _powers(start: Array, factor: Any, shape: tuple[int, ...]) -> Array:
-    """Multiply `start` `(K,)` by a factor at every step: the products `(T, K)`."""
-    factors = np.empty((shape[0] + 1, *shape[1:]))
-    factors[0], factors[1:] = start, factor
+def _powers(start: Array, factor: Array, steps: int) -> Array:
+    """Multiply `start` `(K,)` by a factor at every step: the products `(T, K)`, `(T, 1)` for a factor of all runs."""
+    factors = np.empty((steps + 1, factor.size))
+    factors[0], factors[1:] = start[: factor.size], factor
     return np.cumprod(factors, axis=0, dtype=np.float64)[1:]
 
 
@@ -86,6 +89,7 @@ class SGD(NamedTuple):
     """
 
     scalar_names = ("rate", "pull")
+    penalty_scalar = "pull"
     slot_names = ()
     carry_start = ()
     lazy = False
@@ -111,6 +115,7 @@ class Momentum(NamedTuple):
     momentum: Any = 0.9
 
     scalar_names = ("rate", "pull", "momentum")
+    penalty_scalar = "pull"
     slot_names = ("velocity",)
     carry_start = ()
     lazy = False
@@ -129,36 +134,37 @@ class Momentum(NamedTuple):
 
 
 class Adagrad(NamedTuple):
-    """Rates that fall with each weight's own gradients: G ← G + g²; w ← w − η g/(√G + ε) (Duchi et al. 2011).
+    """Rates that fall with each weight's own gradients: G ← G + g²; w ← w − η g/√(G + ε²) (Duchi et al. 2011).
 
     ε: keeps the first steps finite. Rare features keep large rates, which suits sparse rows.
     """
 
     epsilon: Any = 1e-10
 
-    scalar_names = ("rate", "l2", "epsilon")
+    scalar_names = ("rate", "l2", "epsilon_squared")
+    penalty_scalar = "l2"
     slot_names = ("sum_of_squares",)
     carry_start = ()
     lazy = True
     linear = False
 
     def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
-        """Give η, λ₂ and ε."""
-        return carry, _table(rate, l2, np.asarray(self.epsilon, np.float64))
+        """Give η, λ₂ and ε²."""
+        return carry, _table(rate, l2, np.square(np.asarray(self.epsilon, np.float64)))
 
     def step(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
         """Step along the gradient with the weight's own rate."""
         total = slots[0] + g * g
-        return w - s[0] / (sqrt(total) + s[2]) * g, (total,)
+        return w - s[0] * inverse_root(total + s[2]) * g, (total,)
 
     def rest(self, s: Any, total: Any, w: Any, slots: Any) -> tuple[Any, Any]:
         """Only the penalty moves an untouched weight, at its own rate."""
-        return w + l2_step(w, s[1], total / (sqrt(slots[0]) + s[2])), slots
+        return w + l2_step(w, s[1], total * inverse_root(slots[0] + s[2])), slots
 
     def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
         """Step along the gradient, then along the penalty, with the weight's own rate."""
         total = slots[0] + g * g
-        own_rate = s[0] / (sqrt(total) + s[2])
+        own_rate = s[0] * inverse_root(total + s[2])
         moved = w - own_rate * g
         return moved + l2_step(moved, s[1], own_rate), (total,)
 
@@ -186,6 +192,7 @@ class Adam(NamedTuple):
         "unbias2",
         "epsilon",
     )
+    penalty_scalar = "l2"
     slot_names = ("mean", "mean_of_squares")
     carry_start = (1.0, 1.0)
     lazy = False
@@ -194,11 +201,11 @@ class Adam(NamedTuple):
     def scalars(self, carry: Array, rate: Array, l2: Array) -> tuple[Array, Array]:
         """Give η, λ₂, the betas, 1/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ) and ε; the carry holds β₁ᵗ and β₂ᵗ."""
         beta1, beta2, epsilon = (np.asarray(one, np.float64) for one in self)
-        power1, power2 = _powers(carry[0], beta1, rate.shape), _powers(carry[1], beta2, rate.shape)
+        power1, power2 = _powers(carry[0], beta1, len(rate)), _powers(carry[1], beta2, len(rate))
         table = _table(
             rate, l2, beta1, 1.0 - beta1, beta2, 1.0 - beta2, 1.0 / (1.0 - power1), 1.0 / np.sqrt(1.0 - power2), epsilon
         )
-        return np.stack([power1[-1], power2[-1]]), table
+        return np.stack([np.broadcast_to(power[-1], carry.shape[1:]) for power in (power1, power2)]), table
 
     def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
         """Average gradient and squared gradient, then step by their ratio."""

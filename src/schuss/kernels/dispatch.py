@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
 from schuss.descent import penalties
-from schuss.kernels import elementary  # noqa: F401  (registers the formulas)
+from schuss.kernels import elementary, estimates  # noqa: F401  (they register the formulas)
 from schuss.kernels.options import compiled_form_of, inlined
 
 inlined(penalties.l2_step)
