@@ -71,6 +71,7 @@ def parquet_source(files: Sequence[File], *, name: str) -> PartedSource:
         rows=sum(counts),
         nbytes=sum(file.size for file in files),
         stamps=[stamp(file) for file in files],
+        spread_over=_spread_over(starts),
     )
 
 
@@ -241,6 +242,12 @@ def _ahead(decode: Callable[[list[int]], pa.Table], runs: Sequence[list[int]]) -
             del table
         for last in waiting:
             yield last.result()
+
+
+def _spread_over(starts: Sequence[np.ndarray]) -> int:
+    """Choose from how many row groups a sample comes: the first rows of a large one cost half of the whole."""
+    groups, rows = sum(len(one) - 1 for one in starts), sum(int(one[-1]) for one in starts)
+    return groups if rows < groups * BATCH_ROWS else max(8, groups // 8)
 
 
 def _width(kind: pa.DataType) -> int:

@@ -12,7 +12,7 @@ from schuss.data.source import Batch, Cursor
 from schuss.errors import DataError
 
 BATCH_ROWS = 65_536
-_SPANS = 64
+_SPREAD = 64
 
 Pieces = Iterator[tuple[int, pa.RecordBatch]]
 Reader = Callable[[int, int, "Sequence[str] | None"], Pieces]
@@ -28,6 +28,7 @@ class PartedSource:
         at, from a row not after the one asked for.
     some : as `read`, with the number of rows wanted as a last argument, which it may exceed; None where `read` does no
         more than its reader takes.
+    spread_over : how many anchors a sample is spread over at most; 64 at the very most.
     anchors : positions where reading can begin at no cost (parts, row groups); `sample` spreads over them.
     weight : column that the format itself marks as the weight of the rows, or None.
     """
@@ -44,6 +45,7 @@ class PartedSource:
     stamps: Sequence[dict[str, object]] = field(default_factory=tuple)
     rereadable: bool = True
     some: Callable[[int, int, Sequence[str] | None, int | None], Pieces] | None = None
+    spread_over: int = _SPREAD
 
     def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield the rows from `cursor` on, in order, at most 65,536 at a time."""
@@ -54,10 +56,10 @@ class PartedSource:
                 yield from cut(table, part, row, start)
 
     def sample(self, limit: int) -> list[Batch]:
-        """Give at most `limit` rows: all if there are no more, else the first after up to 64 anchors spread evenly."""
+        """Give at most `limit` rows: all if there are no more, else the first after some anchors spread evenly."""
         if self.rows is not None and self.rows <= limit:
             return list(self.batches())
-        chosen = spread(self.anchors, min(_SPANS, limit))
+        chosen = spread(self.anchors, min(self.spread_over, _SPREAD, limit))
         found: list[Batch] = []
         left = limit
         for place, anchor in enumerate(chosen):

@@ -74,22 +74,27 @@ class Reader:
     mean_weight: float = 1.0
 
     def pieces(self, counts: Counts, spans: list[tuple[Cursor, int | None]] | None = None) -> Iterator[Pieces]:
-        """Yield every batch's rows by use; `spans` are (start, rows) in the order of reading, None for all in order."""
+        """Yield every batch's rows by use; `spans` are (start, rows) in the order of reading, None for all in order.
+
+        The training rows of a piece last until the next piece is asked for: its room is used again.
+        """
+        room = _Room(self.encoder)
         columns = list(self.encoder.columns)
         if self.holdout.column is not None and self.holdout.column not in columns:
             columns.append(self.holdout.column)
         if spans is None:
             for batch in self.source.batches(columns=columns):
-                yield from self._split(batch, counts)
+                yield from self._split(batch, counts, room)
             return
         for start, rows in spans:
             for batch in self.source.span(start, rows, columns=columns):
-                yield from self._split(batch, counts)
+                yield from self._split(batch, counts, room)
 
     def held_out_pieces(self, counts: Counts) -> Iterator[Pieces]:
         """Yield the rows of the file of held-out rows, alternately to select and to score, at most 200,000 of them."""
         if self.held_out is None:
             return
+        room = _Room(self.encoder)
         for batch in self.held_out.batches(columns=self.encoder.columns):
             known = counts.select + counts.score
             if known >= AT_MOST:
@@ -99,14 +104,14 @@ class Reader:
             prepared = self._prepare(batch, self.held_out, counts)
             counts.from_file += batch.table.num_rows
             order = np.arange(prepared.length) if prepared.missing is None else np.cumsum(~prepared.missing) - 1
-            yield from self._part(prepared, np.where((before + order) % 2 == 0, SELECT, SCORE), counts)
+            yield from self._part(prepared, np.where((before + order) % 2 == 0, SELECT, SCORE), counts, room)
         if counts.score == 0:
             raise DataError(f"{self.held_out.parts[0]} has fewer than two rows with a target to judge by")
 
-    def _split(self, batch: Batch, counts: Counts) -> Iterator[Pieces]:
+    def _split(self, batch: Batch, counts: Counts, room: _Room) -> Iterator[Pieces]:
         """Encode a batch and part its rows by use."""
         uses = uses_of_rows(self.holdout, batch.table, batch.part, batch.row, counts.read, self.total_rows, self.seed)
-        yield from self._part(self._prepare(batch, self.source, counts), uses, counts)
+        yield from self._part(self._prepare(batch, self.source, counts), uses, counts, room)
 
     def _prepare(self, batch: Batch, source: Source, counts: Counts) -> Prepared:
         """Convert and check a batch, and count it; its weights are those to learn with."""
@@ -120,7 +125,7 @@ class Reader:
             counts.unseen[name] = counts.unseen.get(name, 0) + count
         return prepared._replace(weights=weights)
 
-    def _part(self, prepared: Prepared, uses: NDArray[np.uint8], counts: Counts) -> Iterator[Pieces]:
+    def _part(self, prepared: Prepared, uses: NDArray[np.uint8], counts: Counts, room: _Room) -> Iterator[Pieces]:
         """Make rows piece by piece, part them by use, and count them; rows without a target are left out."""
         if prepared.missing is not None:
             uses = np.where(prepared.missing, _LEFT_OUT, uses)
@@ -129,7 +134,7 @@ class Reader:
             whole = Chunk(self.encoder.rows(prepared), prepared.targets, prepared.weights)
             pieces = iter([Pieces(*(take(whole, uses == use) for use in (TRAIN, SELECT, SCORE)))])
         else:
-            pieces = self._dense_pieces(prepared, uses)
+            pieces = room.pieces(prepared, uses)
         for piece in pieces:
             counts.training += len(piece.training.targets)
             counts.select += len(piece.select.targets)
@@ -137,25 +142,36 @@ class Reader:
             _add_up(counts, piece.training, self.encoder.classes)
             yield piece
 
-    def _dense_pieces(self, prepared: Prepared, uses: NDArray[np.uint8]) -> Iterator[Pieces]:
-        """Make rows piece by piece, each row written to its place among those of its use."""
-        step = max(_PIECE_BYTES // (4 * self.encoder.width), _LEAST_ROWS)
-        for start in range(0, prepared.length, step):
-            stop = min(start + step, prepared.length)
-            targets, weights = np.empty_like(prepared.targets[start:stop]), np.empty(stop - start, np.float32)
-            places, ends = np.empty(stop - start, np.int64), np.empty(_LEFT_OUT + 1, np.int64)
+
+class _Room:
+    """Room for a piece of dense rows, used again for the next one: fresh memory costs 100 ns a row of page faults."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._rows_at_once = max(_PIECE_BYTES // (4 * encoder.width), _LEAST_ROWS)
+        length = 0 if encoder.sparse else self._rows_at_once
+        self._rows = np.empty((length, encoder.width), np.float32)
+        self._targets = np.empty(length, np.float32 if encoder.classes is None else np.int32)
+        self._weights = np.empty(length, np.float32)
+        self._places, self._ends = np.empty(length, np.int64), np.empty(_LEFT_OUT + 1, np.int64)
+
+    def pieces(self, prepared: Prepared, uses: NDArray[np.uint8]) -> Iterator[Pieces]:
+        """Make rows piece by piece, each row written to its place among those of its use; the held-out ones last."""
+        for start in range(0, prepared.length, self._rows_at_once):
+            stop = min(start + self._rows_at_once, prepared.length)
+            places = self._places[: stop - start]
             given = (uses, start, stop, prepared.targets, prepared.weights)
-            store.run("encode:deal", (), *given, places, targets, weights, ends)
-            rows = np.empty((stop - start, self.encoder.width), np.float32)
-            self.encoder.write_rows(prepared, slice(start, stop), places, rows)
-            learned, *edges = ends[:3].tolist()
-            yield Pieces(
-                Chunk(rows[:learned], targets[:learned], weights[:learned]),
-                *(
-                    Chunk(rows[begin:end].copy(), targets[begin:end].copy(), weights[begin:end].copy())
-                    for begin, end in zip([learned, *edges[:-1]], edges, strict=True)
-                ),
-            )
+            store.run("encode:deal", (), *given, places, self._targets, self._weights, self._ends)
+            self._encoder.write_rows(prepared, slice(start, stop), places, self._rows)
+            learned, selecting, scoring = self._ends[:3].tolist()
+            yield Pieces(self._chunk(0, learned), self._kept(learned, selecting), self._kept(selecting, scoring))
+
+    def _chunk(self, begin: int, end: int) -> Chunk:
+        return Chunk(self._rows[begin:end], self._targets[begin:end], self._weights[begin:end])
+
+    def _kept(self, begin: int, end: int) -> Chunk:
+        rows, targets, weights = self._rows[begin:end], self._targets[begin:end], self._weights[begin:end]
+        return Chunk(rows.copy(), targets.copy(), weights.copy())
 
 
 def _add_up(counts: Counts, training: Chunk, classes: list[Any] | None) -> None:
