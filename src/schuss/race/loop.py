@@ -138,7 +138,8 @@ def _advance(race: Race, chunk: Chunk) -> None:
     for contender in list(race.contenders):
         contender.state, tallies = contender.population.advance(contender.state, chunk)
         _tally(race, contender.runs, tallies)
-        lost = [run for run, loss in zip(contender.runs, tallies.loss, strict=True) if not np.isfinite(loss)]
+        finite = np.isfinite(tallies.loss).tolist()
+        lost = [run for run, is_finite in zip(contender.runs, finite, strict=True) if not is_finite]
         if lost:
             _drop(race, lost, "diverged", {})
     race.tallied_weight += float(chunk.weights.sum(dtype=np.float64))
@@ -148,8 +149,8 @@ def _advance(race: Race, chunk: Chunk) -> None:
 
 def _tally(race: Race, runs: tuple[Run, ...], tallies: Tallies) -> None:
     """Add up the progressive losses since the last evaluation."""
-    for run, loss in zip(runs, tallies.loss, strict=True):
-        race.tallied[run.number] = race.tallied.get(run.number, 0.0) + float(loss)
+    for run, loss in zip(runs, tallies.loss.tolist(), strict=True):
+        race.tallied[run.number] = race.tallied.get(run.number, 0.0) + loss
 
 
 def _judge(race: Race) -> Standing:
