@@ -49,7 +49,7 @@ def _like(*lengths: int) -> tuple[tuple[np.float32, ...], ...]:
 
 def _in_vectors(table: Floats, vector: int) -> Floats:
     """Repeat the scalars of the lanes `(lines, scalars, lanes)` until they fill a vector."""
-    return np.tile(table, (1, 1, vector // table.shape[2]))
+    return table if table.shape[2] == vector else np.tile(table, (1, 1, vector // table.shape[2]))
 
 
 def advance(
