@@ -85,16 +85,13 @@ def minimise_smooth(
     Parameters
     ----------
     function
-        Gives f(x) and ∇f(x), of the shape of x; what it raises ends the minimisation. Where a value is not finite,
-        shorter steps are tried.
+        Gives f(x) and ∇f(x); what it raises ends the minimisation. Where a value is not finite, steps are shorter.
     start
         The first x, of one dimension.
     corrections
         How many of the last steps and changes of the gradient make up H.
-    decrease
-        Converged when (f − f⁺) / max(|f|, |f⁺|, 1) is at most this.
-    slope
-        Converged when no component of the gradient is larger than this.
+    decrease, slope
+        Converged when (f − f⁺) / max(|f|, |f⁺|, 1) or every component of the gradient is at most this.
     iterations
         At most so many steps are taken.
 

@@ -132,7 +132,7 @@ def stroke(colour: str, width: float, dash: Sequence[float] = ()) -> dict[str, s
 
 def area(points: ArrayLike, colour: str, opacity: float = 1.0) -> Markup:
     """Fill the polygon through points `(n, 2)`."""
-    return element("path", {"d": f"{path(points)}Z", "fill": _paint(colour), "fill-opacity": _unless(opacity, 1.0)})
+    return element("path", {"d": f"{path(points)}Z", "fill": _paint(colour), "fill-opacity": opacity})
 
 
 def rectangle(corner: Point, width: float, height: float, colour: str) -> Markup:
@@ -189,7 +189,3 @@ def told(saying: str, *parts: Markup, run: int | None = None, **attributes: str 
 
 def _paint(colour: str) -> str:
     return colour if colour in ("none", "transparent") else f"var(--{colour})"
-
-
-def _unless(value: float, usual: float) -> float | None:
-    return None if value == usual else value

@@ -76,27 +76,15 @@ class Plot:
         """Give the pixels `(…, 2)` of points."""
         return np.stack(np.broadcast_arrays(self.x.at(x), self.y.at(y)), axis=-1)
 
-    @property
-    def top_left(self) -> Point:
-        """The upper left corner, in pixels."""
-        return self.x.start, self.y.end
-
-    @property
-    def bottom_right(self) -> Point:
-        """The lower right corner, in pixels."""
-        return self.x.end, self.y.start
-
 
 def title(plot: Plot, text: str, left: float = 0.0) -> Markup:
     """Say above a plot what it shows, from `left` pixels before it."""
-    x, y = plot.top_left
-    return svg.words(text, (x - left, y - 12), centred=False)
+    return svg.words(text, (plot.x.start - left, plot.y.end - 12), centred=False)
 
 
 def bottom(plot: Plot, ticks: Sequence[float], label: Label, name: str, *, grid: bool = False) -> list[Markup]:
     """Draw the axis across: a base line or vertical grid lines, the ticks' labels, and the axis's name."""
-    _, high = plot.top_left
-    _, low = plot.bottom_right
+    low, high = plot.y.start, plot.y.end
     places = [float(place) for place in plot.x.at(ticks)]
     parts = [svg.line([(x, low), (x, high)], "grid") for x in places if grid]
     if not grid:
