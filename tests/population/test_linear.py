@@ -29,7 +29,7 @@ from tests.cases import (
 from schuss.data.chunk import Chunk, SparseRows
 from schuss.descent.losses import values_and_gradients
 from schuss.descent.optimizers import OPTIMIZERS
-from schuss.population.linear import LANES, Linear, state_bytes
+from schuss.population.linear import LANES, Linear, LinearState, state_bytes
 from schuss.population.population import Run
 
 every_rule = pytest.mark.parametrize("rule", RULE_CASES, ids=ids(RULE_CASES))
@@ -350,20 +350,30 @@ def test_the_intercept_is_free_of_the_penalty() -> None:
         assert np.abs(weights[:-1]).max() < 0.01
 
 
+def rates_of(ours: Linear, state: LinearState, rows: int) -> np.ndarray:
+    """The learning rate of each line of the coming chunk's table for each lane."""
+    return ours._table(state, 0, rows).penalised[:, ours.rule.scalar_names.index("rate")]
+
+
 def test_schedules_reach_their_end_with_the_planned_rows() -> None:
-    ours = population(RULES_BY_NAME["sgd"], LOSSES_BY_NAME["log_loss"], 3, 10, False)
-    runs = tuple(Run(i, "sgd", 0.5, 0.0, name, 10) for i, name in enumerate(("constant", "linear", "inverse_time")))
-    state = ours.begin_leg(ours.start(runs), 200)
+    ours = population(RULES_BY_NAME["sgd"], LOSSES_BY_NAME["log_loss"], 3, 32, False)
+    runs = tuple(Run(i, "sgd", 0.5, 0.0, name, 32) for i, name in enumerate(("constant", "linear", "inverse_time")))
+    state = ours.begin_leg(ours.start(runs), 640)
     progress = np.arange(10) / 20
     expected = 0.5 * np.stack([np.ones(10), 1 - progress, 1 / (1 + 15 * progress)], axis=1)
-    np.testing.assert_allclose(ours._rates(state, 0, 100)[:, :3], expected, rtol=1e-12)
-    assert not ours._rates(state, 0, 100)[:, 3].any()
-    rows = dense_rows(100, 3)
-    state, _ = ours.advance(state, chunk_of(rows, np.zeros(100, np.int32)))
-    np.testing.assert_allclose(ours._rates(state, 0, 5)[0, :3], [0.5, 0.25, 0.5 / 8.5], rtol=1e-12)
-    assert ours._rates(ours.replan(state, 400), 0, 5)[0, 1] == pytest.approx(0.375)
-    assert ours._rates(ours.replan(state, 50), 0, 5)[0, 1] == 0
-    assert ours._rates(ours.begin_leg(state, 400), 0, 5)[0, 1] == 0.5
+    np.testing.assert_allclose(rates_of(ours, state, 320)[:, :3], expected, rtol=1e-12)
+    assert not rates_of(ours, state, 320)[:, 3].any()
+    row_by_row = replace(ours, batch_size=1)  # a rate stays for 32 rows
+    np.testing.assert_allclose(rates_of(row_by_row, state, 320)[:, :3], expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        rates_of(row_by_row, replace(state, rows=40), 60)[:, :3], expected[1:4], rtol=1e-12
+    )  # rows 40 to 99, of which the first 24 go on with the rate of row 32
+    rows = dense_rows(320, 3)
+    state, _ = ours.advance(state, chunk_of(rows, np.zeros(320, np.int32)))
+    np.testing.assert_allclose(rates_of(ours, state, 5)[0, :3], [0.5, 0.25, 0.5 / 8.5], rtol=1e-12)
+    assert rates_of(ours, ours.replan(state, 1280), 5)[0, 1] == pytest.approx(0.375)
+    assert rates_of(ours, ours.replan(state, 160), 5)[0, 1] == 0
+    assert rates_of(ours, ours.begin_leg(state, 1280), 5)[0, 1] == 0.5
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
