@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from tests.cases import chunk_of, dense_rows, to_sparse
 
+from schuss.data.buckets import Buckets
 from schuss.data.chunk import CHUNK_ROWS, Chunk, as_matrix, size_of, take
 from schuss.data.room import Chunks, Pool, permutation
+from schuss.errors import DataError
 
 VALUES = dense_rows(1000, 9, density=0.3)
 VALUES[[0, 17, 999]] = 0.0
@@ -25,20 +27,50 @@ def assert_rows(chunk: Chunk, expected: list[int]) -> None:
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_both_halves_of_a_pool(sparse: bool) -> None:
+def test_a_pool_is_filled_in_order_and_again(sparse: bool) -> None:
     whole = WHOLE[sparse]
-    pool = Pool(take(whole, np.arange(3)), limit=12_000, most=400, parts=2)
-    first = pool.add(whole, 100, 0)
-    second = pool.add(whole, 500, 1)
+    pool = Pool(take(whole, np.arange(3)), limit=12_000, most=400)
+    first = pool.add(whole, 100)
     assert 0 < first <= 400
-    assert pool.add(whole, 0, 0) == 0, "it is full"
+    assert pool.add(whole) == 0, "it is full"
     taker = Chunks()
-    places = [pool.first(1) + second - 1, 0, pool.first(1), first - 1, 0]
-    assert_rows(taker.take(pool.everything, np.array(places, np.int32)), [499 + second, 100, 500, 99 + first, 100])
-    pool.clear(0)
-    assert pool.add(whole, 0, 0) > 0
-    places = [pool.first(1), 0, 1]
-    assert_rows(taker.take(pool.everything, np.array(places, np.int32)), [500, 0, 1])
+    assert_rows(taker.take(pool.rows, np.array([0, first - 1, 0], np.int32)), [100, 99 + first, 100])
+    pool.count = 0
+    assert pool.add(whole) > 0
+    assert_rows(taker.take(pool.rows, np.array([1, 0], np.int32)), [1, 0])
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("pieces", [[1000], [1] * 1000, [300, 0, 5, 695]])
+def test_every_row_leaves_the_buckets_once(sparse: bool, pieces: list[int]) -> None:
+    buckets = Buckets(WHOLE[sparse], np.random.default_rng(3), size=40, most=5, limit=1 << 20)
+    found, start = [], 0
+    for count in pieces:
+        for chunk in buckets.deal(take(WHOLE[sparse], np.arange(start, start + count))):
+            assert_rows(chunk, chunk.targets.tolist())
+            found.append(chunk.targets.tolist())
+        start += count
+    assert max(map(len, found)) == 40
+    for chunk in buckets.rest():
+        assert_rows(chunk, chunk.targets.tolist())
+        found.append(chunk.targets.tolist())
+    everything = [row for rows in found for row in rows]
+    assert sorted(everything) == list(range(1000))
+    again = Buckets(WHOLE[sparse], np.random.default_rng(3), size=40, most=5, limit=1 << 20)
+    same = [chunk.targets.tolist() for chunk in (*again.deal(WHOLE[sparse]), *again.rest())]
+    assert same == found, "whatever the pieces"
+    assert 0.9 < np.corrcoef(everything, np.arange(1000))[0, 1] < 0.995, "near where they were, and mixed"
+    jumps = np.abs(np.diff(found[8]))
+    assert np.median(jumps) > 20, "the rows of a chunk are in random order"
+
+
+def test_buckets_of_sparse_rows_take_no_more_than_they_may() -> None:
+    buckets = Buckets(WHOLE[True], np.random.default_rng(3), size=40, most=5, limit=5 * (40 * 16 + 50 * 8))
+    found = [chunk.targets.tolist() for chunk in (*buckets.deal(WHOLE[True]), *buckets.rest())]
+    assert sorted(row for rows in found for row in rows) == list(range(1000))
+    assert max(map(len, found[:50])) < 40, "full by their entries"
+    with pytest.raises(DataError, match="a row has more than 1 values that are not zero"):
+        list(Buckets(WHOLE[True], np.random.default_rng(3), size=40, most=2, limit=1).deal(WHOLE[True]))
 
 
 @pytest.mark.parametrize("sparse", [False, True])

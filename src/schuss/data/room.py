@@ -15,71 +15,58 @@ __all__ = ["Chunks", "Pool", "permutation"]
 
 
 class Pool:
-    """Room for encoded rows in parts of equal size, each filled in order.
+    """Room for encoded rows, filled in order; setting `count` to zero makes all of it free again.
 
     Memory that is not written to yet is only promised by the system: a large pool costs what is in it.
 
-    like : gives layout, width and types; limit : bytes of a part, but for `least` dense rows or as many entries of
-    sparse ones; most : rows of a part at most; parts : their number.
+    like : gives layout, width and types; limit : bytes of the rows, and of the sparse entries, but for `least` rows in
+    any case; most : rows at most.
     """
 
-    def __init__(self, like: Chunk, *, limit: int, most: int, least: int = 1, parts: int = 1) -> None:
+    def __init__(self, like: Chunk, *, limit: int, most: int, least: int = 1) -> None:
         rows = like.rows
         fixed = 8 if isinstance(rows, SparseRows) else rows.shape[1] * rows.itemsize
-        room = min(most, max(limit // (fixed + like.targets.itemsize + like.weights.itemsize), least))
-        self._room, self._entries = room, max(limit // 8, least)
-        self.counts = [0] * parts
-        slots = parts * (room + 1)
+        self._room = min(most, max(limit // (fixed + like.targets.itemsize + like.weights.itemsize), least))
+        self.count = 0
+        self._rows: Any
         if isinstance(rows, SparseRows):
-            entries = parts * self._entries
-            arrays = np.empty(slots, np.int64), np.empty(entries, np.int32), np.empty(entries, np.float32)
-            self._rows: Any = SparseRows(*arrays, rows.width)
-            self._rows.indptr[:: room + 1] = np.arange(parts) * self._entries
+            entries = max(limit // 8, least)
+            arrays = np.zeros(self._room + 1, np.int64), np.empty(entries, np.int32), np.empty(entries, np.float32)
+            self._rows = SparseRows(*arrays, rows.width)
         else:
-            self._rows = np.empty((slots, rows.shape[1]), rows.dtype)
-        self._targets, self._weights = np.empty(slots, like.targets.dtype), np.empty(slots, like.weights.dtype)
+            self._rows = np.empty((self._room, rows.shape[1]), rows.dtype)
+        self._targets = np.empty(self._room, like.targets.dtype)
+        self._weights = np.empty(self._room, like.weights.dtype)
 
-    def first(self, part: int) -> int:
-        """Give the place of the first row of a part."""
-        return part * (self._room + 1)
-
-    def add(self, chunk: Chunk, start: int = 0, part: int = 0) -> int:
-        """Add rows of a chunk, from `start` on, as far as there is room in the part; give their number."""
-        at = self.first(part) + self.counts[part]
-        count = min(len(chunk.targets) - start, self._room - self.counts[part])
+    def add(self, chunk: Chunk, start: int = 0) -> int:
+        """Add rows of a chunk, from `start` on, as far as there is room; give their number."""
+        at = self.count
+        count = min(len(chunk.targets) - start, self._room - at)
         if isinstance(chunk.rows, SparseRows):
-            count = self._add_sparse(chunk.rows, start, count, at, part)
+            count = self._add_sparse(chunk.rows, start, count)
         else:
             self._rows[at : at + count] = chunk.rows[start : start + count]
         self._targets[at : at + count] = chunk.targets[start : start + count]
         self._weights[at : at + count] = chunk.weights[start : start + count]
-        self.counts[part] += count
+        self.count += count
         return count
 
-    def _add_sparse(self, rows: SparseRows, start: int, count: int, at: int, part: int) -> int:
+    def _add_sparse(self, rows: SparseRows, start: int, count: int) -> int:
         """Add the entries of as many rows as there is room for."""
+        at = self.count
         begin, base = int(self._rows.indptr[at]), int(rows.indptr[start])
-        left = (part + 1) * self._entries - begin
-        count = min(count, int(np.searchsorted(rows.indptr[start : start + count + 1], base + left, "right")) - 1)
+        left = base + len(self._rows.indices) - begin
+        count = min(count, int(np.searchsorted(rows.indptr[start : start + count + 1], left, "right")) - 1)
         end = int(rows.indptr[start + count])
         self._rows.indptr[at + 1 : at + count + 1] = rows.indptr[start + 1 : start + count + 1] + (begin - base)
         self._rows.indices[begin : begin + end - base] = rows.indices[base:end]
         self._rows.values[begin : begin + end - base] = rows.values[base:end]
         return count
 
-    def clear(self, part: int) -> None:
-        """Make all of a part free again."""
-        self.counts[part] = 0
-
-    @property
-    def everything(self) -> Chunk:
-        """All places, those that hold no row included."""
-        return Chunk(self._rows, self._targets, self._weights)
-
     @property
     def rows(self) -> Chunk:
-        """The rows of the first part, as a view."""
-        count, rows = self.counts[0], self._rows
+        """The rows that were added, as a view."""
+        count, rows = self.count, self._rows
         if isinstance(rows, SparseRows):
             last = rows.indptr[count]
             rows = SparseRows(rows.indptr[: count + 1], rows.indices[:last], rows.values[:last], rows.width)

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors import DataError
+from .buckets import Buckets
 from .chunk import CHUNK_ROWS, Chunk
-from .room import Chunks, Pool, permutation
+from .room import Chunks, Pool
 
 __all__ = ["BUFFER_ROWS", "ahead", "shuffled"]
 
@@ -26,63 +25,36 @@ T = TypeVar("T")
 
 
 def shuffled(chunks: Iterator[Chunk], rng: np.random.Generator | None) -> Iterator[Chunk]:
-    """Shuffle a stream of rows within a buffer of two halves; without `rng`, only cut it into chunks of equal size.
+    """Shuffle a stream of rows within a buffer; without `rng`, only cut it into chunks of equal size.
 
-    When a half is full, a random half of its rows leaves, mixed with those that stayed behind in the other half, which
-    is then free for new rows: a row is written once and read once. The order depends on the rows alone, not on how
-    they come in chunks.
+    The order depends on the rows alone, not on how they come in chunks.
     """
-    pool: Pool | None = None
-    taker, half, stayed = Chunks(), 0, np.empty(0, np.int32)
+    if rng is None:
+        yield from _cut_anew(chunks)
+        return
+    buckets: Buckets | None = None
     for chunk in chunks:
-        if pool is None and len(chunk.targets):
-            most = CHUNK_ROWS if rng is None else max(BUFFER_ROWS // 2, CHUNK_ROWS)
-            pool = Pool(chunk, limit=BUFFER_BYTES // 2, least=CHUNK_ROWS, most=most, parts=2)
+        if buckets is None:
+            buckets = Buckets(chunk, rng, size=CHUNK_ROWS, most=BUFFER_ROWS // CHUNK_ROWS, limit=BUFFER_BYTES)
+        yield from buckets.deal(chunk)
+    if buckets is not None:
+        yield from buckets.rest()
+
+
+def _cut_anew(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Cut a stream of rows into chunks of equal size."""
+    pool: Pool | None = None
+    taker = Chunks()
+    for chunk in chunks:
+        pool = pool or Pool(chunk, limit=BUFFER_BYTES, least=CHUNK_ROWS, most=CHUNK_ROWS)
         added = 0
-        while pool is not None and added < len(chunk.targets):
-            added += pool.add(chunk, added, half)
-            if added == len(chunk.targets):
-                break
-            if not pool.counts[half]:
-                raise DataError(f"a row has more than {BUFFER_BYTES // 16:,} values that are not zero")
-            leaving, stayed = _leave(pool, half, stayed, rng)
-            yield from _taken(taker, pool, leaving)
-            half = 1 - half
-            pool.clear(half)
-    if pool is not None:
-        yield from _taken(taker, pool, _spread(stayed, _order(pool, half, rng)))
-
-
-def _leave(
-    pool: Pool, half: int, stayed: NDArray[np.int32], rng: np.random.Generator | None
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Give the places of the rows that leave now, and of those that stay until the other half is full."""
-    here = _order(pool, half, rng)
-    leaving = len(here) if rng is None else len(here) // 2
-    return _spread(stayed, here[:leaving]), here[leaving:]
-
-
-def _order(pool: Pool, half: int, rng: np.random.Generator | None) -> NDArray[np.int32]:
-    """Give the places of a half's rows, in random order if there is a generator."""
-    count = pool.counts[half]
-    order = np.arange(count, dtype=np.int32) if rng is None else permutation(count, rng)
-    return order + np.int32(pool.first(half))
-
-
-def _spread(some: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Spread places evenly among others; both come in random order already."""
-    total = len(some) + len(others)
-    chosen = np.zeros(total, np.bool_)
-    chosen[np.arange(len(some)) * total // max(len(some), 1)] = True
-    spread = np.empty(total, np.int32)
-    spread[chosen], spread[~chosen] = some, others
-    return spread
-
-
-def _taken(taker: Chunks, pool: Pool, places: NDArray[np.int32]) -> Iterator[Chunk]:
-    """Copy rows out of the pool, a chunk after the other."""
-    for start in range(0, len(places), CHUNK_ROWS):
-        yield taker.take(pool.everything, places[start : start + CHUNK_ROWS])
+        while added < len(chunk.targets):
+            added += pool.add(chunk, added)
+            if added < len(chunk.targets):
+                yield taker.take(pool.rows, np.arange(pool.count, dtype=np.int32))
+                pool.count = 0
+    if pool is not None and pool.count:
+        yield taker.take(pool.rows, np.arange(pool.count, dtype=np.int32))
 
 
 def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
