@@ -101,8 +101,8 @@ class SGD(NamedTuple):
 
     def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
         """Step along the gradient, then along the penalty."""
-        moved = w - s[0] * g
-        return moved + moved * s[1], slots
+        move = s[0] * g
+        return w + ((w - move) * s[1] - move), slots
 
 
 class Momentum(NamedTuple):
@@ -165,8 +165,8 @@ class Adagrad(NamedTuple):
         """Step along the gradient, then along the penalty, with the weight's own rate."""
         total = slots[0] + g * g
         own_rate = s[0] * inverse_root(total + s[2])
-        moved = w - own_rate * g
-        return moved + l2_step(moved, s[1], own_rate), (total,)
+        move = own_rate * g
+        return w + (l2_step(w - move, s[1], own_rate) - move), (total,)
 
 
 class Adam(NamedTuple):

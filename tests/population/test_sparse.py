@@ -1,0 +1,169 @@
+"""Sparse rows: what catches weights up while no row touches them, against dense rows and against itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.cases import (
+    LOSSES_BY_NAME,
+    RULES_BY_NAME,
+    chunk_of,
+    cut_rows,
+    dense_rows,
+    learn,
+    runs_of,
+    targets_for,
+    to_sparse,
+    weights_of,
+)
+
+from schuss.data.chunk import Chunk
+from schuss.kernels.sparse import SMALLEST_SCALE
+from schuss.population.linear import SAME_RATE_ROWS, Linear
+from schuss.population.population import Run
+
+LOSS = LOSSES_BY_NAME["log_loss"]
+resting = pytest.mark.parametrize("name", ["sgd", "adagrad"])
+
+
+def population(name: str, features: int, batch: int, sparse: bool = True) -> Linear:
+    return Linear(RULES_BY_NAME[name].rule, LOSS.loss, features, 1, batch, sparse)
+
+
+def rare_rows(rows: int, features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in which features go untouched for long, the last one for good after its first row."""
+    x = dense_rows(rows, features, density=0.1)
+    x[1:, -1] = 0.0
+    x[0, -1] = 1.0
+    return x, targets_for(LOSS, x)
+
+
+@resting
+@pytest.mark.parametrize("batch", [1, 8])
+def test_bits_do_not_depend_on_the_width_of_a_block(name: str, batch: int) -> None:
+    x, y = rare_rows(400, 20)
+    runs = runs_of(np.geomspace(0.3, 0.01, 16), l2=np.linspace(0.0, 0.1, 16))
+    ours = population(name, 20, batch)
+    chunks = [chunk_of(to_sparse(x), y)] * 2
+    whole = weights_of(ours, learn(ours, runs, chunks, planned=1000)[0])
+    for count in (1, 3, 5):  # blocks of one lane, of four and of eight
+        state, _ = learn(ours, runs[:count], chunks, planned=1000)
+        assert state.lanes == {1: 1, 3: 4, 5: 8}[count]
+        np.testing.assert_array_equal(weights_of(ours, state), whole[:count])
+
+
+def exact_weights(name: str, run: Run, x: np.ndarray, y: np.ndarray, batch: int) -> np.ndarray:
+    """Step every weight at every step, in float64, at a constant rate."""
+    rule, rows = RULES_BY_NAME[name].rule, np.column_stack([x, np.ones(len(x))]).astype(np.float64)
+    penalised, free = (
+        rule.scalars(np.zeros((0, 1)), np.full((1, 1), run.learning_rate), np.array([l2]))[1][0, :, 0]
+        for l2 in (run.l2, 0.0)
+    )
+    w, slots = np.zeros(rows.shape[1]), tuple(np.zeros(rows.shape[1]) for _ in rule.slot_names)
+    for start in range(0, len(rows), batch):
+        part, goals = rows[start : start + batch], y[start : start + batch]
+        g = part.T @ (1 / (1 + np.exp(-part @ w)) - goals) / len(goals)
+        intercept, _ = rule.update(free, w[-1], g[-1], tuple(slot[-1] for slot in slots))
+        w, slots = rule.update(penalised, w, g, slots)
+        w[-1] = intercept
+    return w
+
+
+@resting
+@pytest.mark.parametrize("batch", [1, 8])
+def test_every_step_of_every_weight_is_caught_up(name: str, batch: int) -> None:
+    x, y = rare_rows(1000, 20)
+    for l2 in (0.0, 1e-6, 0.01, 1.0, 300.0):
+        runs = runs_of([0.003, 0.1, 1.0], l2=l2)
+        ours = population(name, 20, batch)
+        got = weights_of(ours, learn(ours, runs, [chunk_of(to_sparse(x), y)])[0])[:, :, 0]
+        for run, weights in zip(runs, got, strict=True):
+            exact = exact_weights(name, run, x, y, batch)
+            np.testing.assert_allclose(weights, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
+
+
+def test_a_scale_that_runs_out_is_renewed_and_nobody_notices() -> None:
+    x, y = rare_rows(600, 20)
+    ours = population("sgd", 20, 1)
+    calm = runs_of([0.1, 0.2, 0.3], l2=0.01)
+    wild = (*calm[:2], calm[2]._replace(l2=20.0))  # 600 steps shrink the weights by e⁻³⁶⁰⁰
+    chunk = chunk_of(to_sparse(x), y)
+    state, _ = ours.advance(ours.start(wild), chunk)
+    assert (state.blocks[0].scale > SMALLEST_SCALE * 2.0**-41).all()
+    assert np.isfinite(state.blocks[0].weights).all()
+    quiet, _ = ours.advance(ours.start(calm), chunk)
+    np.testing.assert_array_equal(
+        weights_of(ours, ours.up_to_date(state))[:2], weights_of(ours, ours.up_to_date(quiet))[:2]
+    )
+
+
+@resting
+def test_runs_of_a_block_follow_their_own_schedules(name: str) -> None:
+    x, y = rare_rows(300, 10)
+    runs = tuple(
+        Run(i, name, 0.2, 0.05, schedule, 1) for i, schedule in enumerate(("linear", "constant", "inverse_time"))
+    )
+    ours = population(name, 10, 1)
+    chunks = [chunk_of(to_sparse(x), y)]
+    mixed = weights_of(ours, learn(ours, runs, chunks, planned=400)[0])
+    for run in runs:
+        same = tuple(run._replace(number=i) for i in range(3))
+        alone = weights_of(ours, learn(ours, same, chunks, planned=400)[0])
+        np.testing.assert_array_equal(mixed[run.number], alone[run.number])
+    assert np.abs(mixed[0] - mixed[1]).max() > 0.01
+
+
+def pieces(x: np.ndarray, y: np.ndarray, sizes: list[int]) -> list[Chunk]:
+    """The rows as chunks of these sizes."""
+    parts = cut_rows(chunk_of(x, y), sizes)
+    return [part._replace(rows=to_sparse(part.rows)) for part in parts]
+
+
+@resting
+def test_chunks_may_end_anywhere_while_a_rate_lasts(name: str) -> None:
+    x, y = rare_rows(200, 10)
+    ours = population(name, 10, 1)
+    runs = runs_of([0.3, 0.1], l2=0.01, schedule="linear")
+    whole, cut = (
+        weights_of(ours, learn(ours, runs, pieces(x, y, sizes), planned=300)[0])
+        for sizes in ([200], [1, 30, 2, 64, 50, 53])
+    )
+    np.testing.assert_allclose(cut, whole, rtol=1e-6, atol=1e-8)
+
+
+def test_a_rate_lasts_for_thirty_two_rows() -> None:
+    for batch, steps in ((1, 32), (2, 16), (7, 4), (16, 2), (32, 1), (100, 1)):
+        ours = population("sgd", 5, batch)
+        state = ours.begin_leg(ours.start(runs_of([0.1])), 10_000)
+        phase, shift, progress = ours._spans(state, 1000)
+        assert (phase, 1 << shift) == (0, steps)
+        assert steps * batch <= max(SAME_RATE_ROWS, batch)
+        np.testing.assert_allclose(progress, np.arange(0, 1000, steps * batch) / 10_000)
+    ours = population("sgd", 5, 1)
+    state = replace(ours.begin_leg(ours.start(runs_of([0.1])), 10_000), rows=70)
+    phase, _, progress = ours._spans(state, 60)
+    assert phase == 6
+    np.testing.assert_allclose(progress, [0.0064, 0.0096, 0.0128])
+
+
+def test_rules_whose_scalars_change_with_every_step_have_a_line_for_each() -> None:
+    ours = population("adam", 5, 1)
+    assert ours._spans(ours.begin_leg(ours.start(runs_of([0.1])), 100), 50)[1] == 0
+
+
+def test_weights_begin_at_a_line_of_the_cache() -> None:
+    for runs in (1, 4, 16):
+        block = population("adagrad", 33, 1).start(runs_of([0.1] * runs)).blocks[0]
+        assert block.weights.ctypes.data % 64 == 0
+        assert block.slots.ctypes.data % 64 == 0
+
+
+@resting
+def test_rows_without_nonzeros_move_the_intercept_alone(name: str) -> None:
+    ours = population(name, 5, 1)
+    chunk = chunk_of(to_sparse(np.zeros((10, 5), np.float32)), np.ones(10, np.int32))
+    weights = weights_of(ours, learn(ours, runs_of([0.1], l2=0.1), [chunk])[0])[0, :, 0]
+    assert not weights[:5].any()
+    assert weights[5] > 0
