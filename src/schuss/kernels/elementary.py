@@ -78,7 +78,7 @@ def expm1_float32(x):
 def expm1_lanes(x):
     """e^x − 1 for lanes, five instructions where x is as small as in nearly every step of a penalty.
 
-    Each lane has the value of its own size, whatever its neighbours': Adam 9.4 → … ns an update of sixteen weights.
+    Each lane has the value of its own size, whatever its neighbours': Adam 11.6 → 8.0 ns a step of sixteen weights.
     """
     small = magnitude(x) < _SHORT
     short = x * (((_TWENTY_FOURTH * x + _SIXTH) * x + _HALF) * x + _ONE)
