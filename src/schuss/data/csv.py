@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from schuss.data.csv_blocks import NotByLinesError, converted_ahead, line_blocks
 from schuss.data.csv_types import (
     FALSE,
     MARKERS,
@@ -161,7 +162,7 @@ def _fast(file: _File, wanted: pa.Schema, schema: pa.Schema) -> Iterator[pa.Reco
     )
     rows = 0
     final: pa.Scalar | None = None
-    for table in _blocks(file, convert, _BLOCK_BYTES, threads=True):
+    for table in _tables(file, convert):
         rows += table.num_rows
         if table.num_rows and watched:
             final = table.column(last.name)[-1]
@@ -169,6 +170,45 @@ def _fast(file: _File, wanted: pa.Schema, schema: pa.Schema) -> Iterator[pa.Reco
         yield assemble(arrays, wanted, table.num_rows)
     if final is not None:
         _refuse_open_quote(file, final.as_py(), rows)
+
+
+def _tables(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.RecordBatch]:
+    """Read the rows of a file: by lines in several threads, from the first quote on by Arrow's reader of a stream."""
+    given = 0
+    try:
+        if pa.cpu_count() > 1:
+            for table in _tables_by_lines(file, convert):
+                yield table
+                given += table.num_rows
+            return
+    except NotByLinesError:
+        pass
+    for table in _blocks(file, convert, _BLOCK_BYTES, threads=True):
+        if given < table.num_rows:
+            yield table.slice(given)
+        given = max(0, given - table.num_rows)
+
+
+def _tables_by_lines(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.RecordBatch]:
+    """Read the rows of a file as long as no field is quoted."""
+
+    def converted(place: int, block: bytes) -> pa.Table:
+        first = place == 0
+        read = pacsv.ReadOptions(
+            column_names=file.names,
+            skip_rows=file.blank_lines if first else 0,
+            skip_rows_after_names=int(file.dialect.header) if first else 0,
+            block_size=len(block) + 1,
+            use_threads=False,
+        )
+        return pacsv.read_csv(pa.BufferReader(block), read, parse_options(file.dialect), convert)
+
+    try:
+        with file.text.open() as stream:
+            for table in converted_ahead(line_blocks(stream, file.dialect.quoting), converted, pa.cpu_count()):
+                yield from table.to_batches()
+    except OSError as error:
+        raise DataError(explain(error, file.text.name)) from error
 
 
 def _blocks(file: _File, convert: pacsv.ConvertOptions, size: int, *, threads: bool) -> Iterator[pa.RecordBatch]:
