@@ -29,6 +29,10 @@ __all__ = ["Prepared", "prepare"]
 
 SAMPLE_ROWS = 262_144
 
+SAMPLE_VALUES = 1 << 24
+FEWEST_SAMPLE_ROWS = 16_384
+"""Of tables with very many columns the sample has fewer rows: it lies in memory as a whole."""
+
 
 class Prepared(NamedTuple):
     """What is settled before the rows are read.
@@ -85,8 +89,13 @@ def _sample(source: Source, scan: bool) -> pa.Table:
     """Take the rows from which roles and statistics come: a sample, or all of them."""
     if scan and not source.rereadable:
         raise OptionError("option '--scan' reads the data twice, which standard input and streams do not allow")
-    batches = [batch.table for batch in (source.batches() if scan else source.sample(SAMPLE_ROWS))]
+    batches = [batch.table for batch in (source.batches() if scan else source.sample(_sample_rows(source)))]
     return pa.Table.from_batches(batches, schema=batches[0].schema if batches else source.schema)
+
+
+def _sample_rows(source: Source) -> int:
+    """Give the rows of a sample at most."""
+    return min(SAMPLE_ROWS, max(SAMPLE_VALUES // max(len(source.schema), 1), FEWEST_SAMPLE_ROWS))
 
 
 def _schema(source: Source, sample: pa.Table, settings: Settings, holdout: Holdout) -> Schema:
@@ -117,7 +126,7 @@ def _holds_all(sample: pa.Table, source: Source) -> bool:
     """Whether a sample is the whole: of several files it takes an equal share each, and of many files not all."""
     if source.rows is not None:
         return len(sample) >= source.rows
-    return len(source.parts) <= 16 and len(sample) < SAMPLE_ROWS // len(source.parts)
+    return len(source.parts) <= 16 and len(sample) < _sample_rows(source) // len(source.parts)
 
 
 def _labels(source: Source, sample: pa.Table, schema: Schema, scanned: bool) -> pa.ChunkedArray | None:
