@@ -14,7 +14,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from .data.chunk import Rows, as_matrix
+from .data.chunk import Rows, SparseRows, as_matrix
 from .data.encoder import Encoder, Prepared
 from .data.open import open_source
 from .data.schema import Role, listed
@@ -22,6 +22,7 @@ from .descent.losses import LOSSES, loss_for, probabilities, values_and_gradient
 from .errors import DataError, ModelFileError, OptionError
 from .files import replacing
 from .metrics import ClassificationTally, RegressionTally, predicted_classes
+from .population.dense import scores as dense_scores
 
 if TYPE_CHECKING:
     from .data.source import Source
@@ -177,6 +178,8 @@ class Model:
 
     def scores(self, rows: Rows) -> NDArray[np.float64]:
         """Compute the scores `(n, outputs)` of encoded rows."""
+        if not isinstance(rows, SparseRows):
+            return dense_scores(rows, self.weights).astype(np.float64)
         slopes, intercept = self.weights[:-1], self.weights[-1].astype(np.float64)
         return as_matrix(rows) @ slopes + intercept
 
