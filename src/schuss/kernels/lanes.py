@@ -10,6 +10,7 @@ from them, hold tables in memory, and gave 24 where this gives 9 ns a nonzero. U
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -22,6 +23,9 @@ from numba.np.arrayobj import make_array
 from schuss.kernels.options import FAST
 
 FLAGS = tuple(FAST["fastmath"])
+typed: Any = infer_global
+"""Tell numba the types of a function's results by a class; it names no type of its own."""
+
 FLOAT, DOUBLE, INT = ir.FloatType(), ir.DoubleType(), ir.IntType(32)
 
 
@@ -62,7 +66,7 @@ def spread_value(builder, value, width):
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(INT, width), [0] * width))
 
 
-def _among(*kinds):
+def _among(*kinds) -> Any:
     """Give the kind that is lanes if there is one and all others are float32 or lanes, else None."""
     lanes = [kind for kind in kinds if isinstance(kind, Lanes)]
     fits = all(isinstance(kind, Lanes) or kind == types.float32 for kind in kinds)
@@ -77,7 +81,7 @@ def _among(*kinds):
 def _operation(function, emit, result=lambda lanes: lanes):
     """Register an operation of which at least one value is lanes; `emit(builder, *values)` writes it."""
 
-    @infer_global(function)
+    @typed(function)
     class _Template(AbstractTemplate):
         def generic(self, args, kws):
             lanes = _among(*args)

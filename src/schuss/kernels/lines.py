@@ -7,11 +7,11 @@ import operator
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, models, register_model
 from numba.np.arrayobj import make_array
 
-from schuss.kernels.lanes import DOUBLE, FLAGS, FLOAT, INT, Lanes, emitted, spread_value
+from schuss.kernels.lanes import DOUBLE, FLAGS, FLOAT, INT, Lanes, emitted, spread_value, typed
 
 
 class Lines(types.Type):
@@ -212,9 +212,9 @@ def _lines(context, builder, signature, data, count):
     return builder.insert_value(builder.insert_value(ir.Constant(shape, ir.Undefined), data, 0), count, 1)
 
 
-@infer_global(len)
-@infer_global(operator.getitem)
-@infer_global(operator.setitem)
+@typed(len)
+@typed(operator.getitem)
+@typed(operator.setitem)
 class _OfLines(AbstractTemplate):
     """The types of `len(lines)`, `lines[i]` and `lines[i] = value`."""
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from schuss.data.chunk import Chunk
 from schuss.descent.losses import Loss
 from schuss.kernels.store import run
+from schuss.population.aligned import aligned
 
 __all__ = ["advance", "columns", "losses", "scores"]
 
@@ -70,13 +71,13 @@ def advance(
         _advance_single(rule, loss, like, chunk, batch, steps, wide, weights, slots, tally)
         return
     row_arrays = (chunk.rows, chunk.targets, chunk.weights)
-    scores = np.empty((batch, weights.shape[1]), np.float32)
+    scores = aligned((batch, weights.shape[1]))
     if batch == 1:
         run(
             "dense:advance_rows", (rule, loss, like), outputs, *row_arrays, *steps, *wide, weights, slots, tally, scores
         )
         return
-    gradient = np.empty((TILE, weights.shape[1]), np.float32)
+    gradient = aligned((TILE, weights.shape[1]))
     run(
         "dense:advance_dense", (rule, loss, like), outputs, *row_arrays, batch, *steps, *wide, weights, slots, tally,
         scores, gradient,
@@ -89,7 +90,7 @@ def _advance_single(
 ) -> None:  # fmt: skip
     """Learn from a chunk with one run of one output."""
     packed, packed_slots = _pack(weights), np.stack([_pack(slot) for slot in slots]) if len(slots) else slots
-    scores, gradient = np.empty(_whole(batch), np.float32), np.empty((SINGLE_TILE, 16), np.float32)
+    scores, gradient = aligned((_whole(batch),)), aligned((SINGLE_TILE, 16))
     run(
         "single:advance_single", (rule, loss, like), chunk.rows, chunk.targets.astype(np.float32), chunk.weights, batch,
         *steps, *tables, packed, packed_slots, tally, scores, gradient,
@@ -107,7 +108,7 @@ def _whole(count: int) -> int:
 def _pack(weights: Floats) -> Floats:
     """Put one run's weights `(features + 1, 1)` in vectors, as `kernels.single` wants them."""
     features = len(weights) - 1
-    packed = np.zeros((_whole(features) // 16 + 1, 16), np.float32)
+    packed = aligned((_whole(features) // 16 + 1, 16))
     packed.ravel()[:features] = weights[:-1, 0]
     packed[-1] = weights[-1, 0]
     return packed
@@ -123,10 +124,10 @@ def losses(loss: Loss, outputs: int, lanes: int, chunk: Chunk, weights: Floats) 
     out = np.empty((len(chunk.targets), lanes), np.float32)
     vector = _vector(outputs * lanes)
     if outputs * lanes == 1:
-        targets, scores = chunk.targets.astype(np.float32), np.empty(SCORED_ROWS, np.float32)
+        targets, scores = chunk.targets.astype(np.float32), aligned((SCORED_ROWS,))
         run("single:losses_single", (loss, *_like(vector)), chunk.rows, targets, _pack(weights), scores, out)
         return out
-    scores = np.empty((SCORED_ROWS, weights.shape[1]), np.float32)
+    scores = aligned((SCORED_ROWS, weights.shape[1]))
     like = _like(lanes, vector)
     run("dense:losses_dense", (loss, *like), outputs, chunk.rows, chunk.targets, weights, scores, out)
     return out

@@ -19,6 +19,7 @@ from schuss.descent.optimizers import OPTIMIZERS
 from schuss.descent.schedules import SCHEDULES
 from schuss.kernels import store
 from schuss.population import dense
+from schuss.population.aligned import aligned
 from schuss.population.population import Run, Tallies, WinnerState
 from schuss.population.workers import side_by_side
 
@@ -101,14 +102,6 @@ def _l2(runs: tuple[Run, ...], block: int, lanes: int) -> NDArray[np.float64]:
     return l2
 
 
-def _aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Give zeros that begin at a line of the cache: sixteen runs then take one line, not two."""
-    size = 4 * int(np.prod(shape))
-    memory = np.zeros(size + 64, np.uint8)
-    begin = -memory.ctypes.data % 64
-    return memory[begin : begin + size].view(np.float32).reshape(shape)
-
-
 @lru_cache(maxsize=64)
 def _schedules(runs: tuple[Run, ...]) -> list[str]:
     """Give the schedules that runs follow."""
@@ -179,8 +172,8 @@ class Linear:
         columns = self.outputs * lanes if self.is_sparse else dense.columns(self.outputs, lanes)
         shape = (self.features + 1, columns)
         return Block(
-            weights=_aligned(shape),
-            slots=_aligned((len(self.rule.slot_names), *shape)),
+            weights=aligned(shape),
+            slots=aligned((len(self.rule.slot_names), *shape)),
             carry=np.repeat(np.array(self.rule.carry_start, np.float64).reshape(-1, 1), lanes, axis=1),
             scale=np.ones(lanes),
             now=np.zeros(schedules),
@@ -193,7 +186,7 @@ class Linear:
         if not self.is_sparse or self.scaled:
             return np.zeros((0, 0), np.float32)
         if not self.lazy:
-            return _aligned(shape)
+            return aligned(shape)
         return np.full((self.features if self.batch_size > 1 else 0, 1), -1, np.int32)
 
     def begin_leg(self, state: LinearState, planned_rows: int) -> LinearState:
