@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ...kernels import store
+from .compute import pc
 from .convert import as_plain_strings
 from .hashing import expected_later
 from .kind import Entries, Scale
 from .place import Place
-from .tokens import Tokens, pair_hashes, tokenize
+from .tokens import Tokens, characters, kinds_of_characters, pair_hashes, tokenize
 
 # Text that is worked on at once, and text that the weights are taken from: both bound the memory.
 PIECE_BYTES = 1 << 20
@@ -90,7 +92,7 @@ class TextColumn:
 
     def prepare(self, values: pa.Array, place: Place) -> Prepared:
         """Count the terms of each row."""
-        pieces = [_count_terms(tokenize(piece), self.bits) for piece in _pieces(values, place)]
+        pieces = [_count_terms(piece, self.bits) for piece in _pieces(values, place)]
         if not pieces:
             return Prepared(np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
         counts, buckets, times = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
@@ -142,13 +144,14 @@ def _pieces(values: pa.Array, place: Place) -> Iterator[pa.Array]:
         yield strings.slice(start, step)
 
 
-def _count_terms(tokens: Tokens, bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _count_terms(strings: pa.Array, bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Count, in each row, the buckets of its tokens and pairs: buckets per row, buckets ascending in a row, times."""
-    row = np.repeat(np.arange(len(tokens.counts)), tokens.counts)
-    pairs, first = pair_hashes(tokens)
-    keys = np.concatenate([(row << bits) | _bucket(tokens.hashes, bits), (row[first] << bits) | _bucket(pairs, bits)])
-    keys, times = np.unique(keys, return_counts=True)
-    return np.bincount(keys >> bits, minlength=len(tokens.counts)), keys & ((1 << bits) - 1), times
+    codes, bounds = characters(pc.utf8_lower(strings))
+    counts = np.empty(len(strings), np.int64)
+    buckets, times = np.empty((2, 2 * len(codes) + len(strings)), np.int64)
+    store.run("terms:terms", (), codes, bounds, kinds_of_characters(), 64 - bits, buckets, times, counts)
+    total = counts.sum()
+    return counts, buckets[:total].copy(), times[:total].copy()
 
 
 def _bucket(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:
@@ -159,7 +162,7 @@ def _document_frequency(values: pa.Array, place: Place, bits: int) -> NDArray[np
     """Count the rows that have each bucket."""
     frequency = np.zeros(1 << bits, np.int64)
     for piece in _pieces(values, place):
-        _, buckets, _ = _count_terms(tokenize(piece), bits)
+        _, buckets, _ = _count_terms(piece, bits)
         frequency += np.bincount(buckets, minlength=1 << bits)
     return frequency
 

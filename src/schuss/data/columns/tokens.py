@@ -46,9 +46,9 @@ def tokenize(strings: pa.Array) -> Tokens:
     >>> [tokens.text(token) for token in range(len(tokens.hashes))], tokens.counts.tolist()
     (['win', '£', '1000', 'now', '!!!', '', '日', '本'], [5, 1, 2])
     """
-    characters, bounds = _characters(pc.utf8_lower(strings))
-    kinds = np.zeros(len(characters) + 2, np.uint8)  # with a blank before the first and after the last
-    kinds[1:-1] = _kinds()[np.minimum(characters, np.uint32(0xFFFF))]
+    codes, bounds = characters(pc.utf8_lower(strings))
+    kinds = np.zeros(len(codes) + 2, np.uint8)  # with a blank before the first and after the last
+    kinds[1:-1] = kinds_of_characters()[np.minimum(codes, np.uint32(0xFFFF))]
     # A new token begins wherever the kind changes, at a lone character, and at the first character of a row.
     change = (kinds[1:] != kinds[:-1]) | (kinds[1:] == LONE)
     change[bounds[:-1]] = True
@@ -61,7 +61,7 @@ def tokenize(strings: pa.Array) -> Tokens:
         at = np.cumsum(counts)[empty]
         starts, stops = (np.insert(ends, at, bounds[empty]) for ends in (starts, stops))
         counts[empty] = 1
-    return Tokens(hash_runs(characters, starts, stops - starts), counts, starts, stops, characters)
+    return Tokens(hash_runs(codes, starts, stops - starts), counts, starts, stops, codes)
 
 
 def pair_hashes(tokens: Tokens) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -71,7 +71,7 @@ def pair_hashes(tokens: Tokens) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     return mix(tokens.hashes[first] * _PAIR + tokens.hashes[first + 1]), first
 
 
-def _characters(strings: pa.Array) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
+def characters(strings: pa.Array) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
     """Give the code points of all strings, and where each begins and the last ends."""
     _, offsets, data = strings.buffers()
     bounds = np.frombuffer(offsets, np.int32, len(strings) + 1, strings.offset * 4).astype(np.int64)
@@ -85,7 +85,7 @@ def _characters(strings: pa.Array) -> tuple[NDArray[np.integer], NDArray[np.int6
 
 
 @cache
-def _kinds() -> NDArray[np.uint8]:
+def kinds_of_characters() -> NDArray[np.uint8]:
     """Give the kind of each character below 0xFFFF; all beyond count as that last one."""
     return np.array([_kind(chr(code)) for code in range(0xFFFF)] + [LONE], np.uint8)
 
