@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -128,23 +128,23 @@ class MemoryFeed:
 class StreamFeed:
     """Rows encoded ahead of training in a thread of their own, read anew in every epoch or from a cache on the disk.
 
-    begun : pieces of the first epoch that were read before it was known that they would not all fit, and what is left;
     spans : what is read in random order in later epochs, none for the order of the source; marks : training rows before
-    each of them; cache : gets the rows of the first epoch; tell : called with what a person should know.
+    each of them; tell : called with what a person should know; row_bytes : what a row takes; cache : gets the rows of
+    the first epoch.
     """
 
     reader: Reader
     training_rows: int
     order: str
-    begun: Iterator[Pieces] | None
     counts: Counts
     epochs_at_most: int | None
     spans: list[Span]
     marks: dict[int, int]
-    cache: RowCache | None
     tell: Callable[[str], None]
-    depth: int
+    row_bytes: float
     held: tuple[Held, Held]
+    cache: RowCache | None = None
+    _begun: Iterator[Pieces] | None = None
     _size: int = 0
     _values: int = 0
     _lost: str | None = None
@@ -160,21 +160,69 @@ class StreamFeed:
         """The held-out rows seen so far that report how good the chosen run is."""
         return self.held[1].rows
 
+    @property
+    def depth(self) -> int:
+        """Chunks to make ready ahead."""
+        return _depth(self.row_bytes)
+
+    def begin(self, kept: Chunk, left: Iterator[Pieces], cache: RowCache | None) -> None:
+        """Set out with rows that were kept while all might have fitted into memory, and those that are left.
+
+        A cache takes them over at once, if its disk has room for all; else memory is free when they have been used.
+        """
+        needed = self.training_rows * self.row_bytes
+        if cache is not None and not cache.has_room(round(needed)):
+            self._lose(f"the disk of '{cache.folder}' has no room for a cache of {needed / 1e9:.1f} GB")
+            cache = None
+        self.cache = cache
+        self._keep(kept)
+        first = [kept] if self.cache is None else []
+        self._begun = self._set_out(first, 0 if self.cache is None else self.cache.rows, left)
+        self._tell_losses()
+
+    def _set_out(self, kept: list[Chunk], cached: int, left: Iterator[Pieces]) -> Iterator[Pieces]:
+        """Yield the pieces of the first epoch, those that the cache has not yet are put into it."""
+        while kept:
+            yield _training_only(kept.pop())
+        for chunk in self.cache.read(0, cached) if self.cache is not None else ():
+            yield _training_only(chunk)
+        for piece in left:
+            self._keep(piece.training)
+            yield piece
+
+    def _keep(self, training: Chunk) -> None:
+        """Count rows of the first epoch, and put them into the cache; one that fails is done without."""
+        self._size += size_of(training)
+        self._values += _values(training)
+        if self.cache is not None:
+            try:
+                self.cache.write(training)
+            except CacheError as error:
+                self._lose(f"their cache cannot be written ({error})")
+                self.cache = None
+
+    def _lose(self, reason: str) -> None:
+        self._lost = f"the data are read anew in every epoch: {reason}"
+
+    def _tell_losses(self) -> None:
+        """Tell of a cache that was lost; a thread that reads ahead leaves that to the one that trains."""
+        if self._lost is not None:
+            self.tell(self._lost)
+            self._lost = None
+
     def chunks(self, epoch: int) -> Iterator[Chunk]:
         """Yield the training rows of an epoch in its order."""
         rng = None
         if self.order != "keep":
             rng = np.random.default_rng([self.reader.seed, 0 if self.order == "once" else epoch])
-        if self.begun is None:
+        if self._begun is None:
             yield from ahead(shuffled(self._again(epoch), rng), self.depth)
             return
-        pieces, self.begun = self.begun, None
-        for chunk, held_out in ahead(_beside(self._first(pieces), rng), self.depth):
+        pieces, self._begun = self._begun, None
+        for chunk, held_out in ahead(_beside(pieces, rng), self.depth):
             for piece in held_out:
                 _hold(self.held, piece)
-            if self._lost is not None:
-                self.tell(self._lost)
-                self._lost = None
+            self._tell_losses()
             if chunk is not None:
                 yield chunk
         self._first_epoch_over = True
@@ -190,19 +238,6 @@ class StreamFeed:
         if self.cache is not None:
             return self.cache.read(0, self.cache.rows)
         return ahead(shuffled((piece.training for piece in self.reader.pieces(Counts())), None), self.depth)
-
-    def _first(self, pieces: Iterator[Pieces]) -> Iterator[Pieces]:
-        """Keep what the first epoch reads; a cache that fails is done without."""
-        for piece in pieces:
-            self._size += size_of(piece.training)
-            self._values += _values(piece.training)
-            if self.cache is not None:
-                try:
-                    self.cache.write(piece.training)
-                except CacheError as error:
-                    self._lost = f"the data are read anew in every epoch: their cache cannot be written ({error})"
-                    self.cache = None
-            yield piece
 
     def _again(self, epoch: int) -> Iterator[Chunk]:
         """Yield the training rows of an epoch after the first one, span by span."""
@@ -270,8 +305,9 @@ def open_feed(
         if on_rows is not None:
             on_rows(counts.read)
         if added < len(piece.training.targets) or _too_large(reader, counts, size, memory):
-            found = {"begun": _begun([pool], piece, added, pieces), "spans": spans, "marks": marks}
-            return _stream(reader, counts, held, size, order, cache=cache, tell=tell, **found)
+            feed = _stream(reader, order, counts, held, size / max(counts.training, 1), tell, spans, marks)
+            feed.begin(pool.rows, _left(piece, added, pieces), cache)
+            return feed
     if pool is None:
         raise DataError(f"{reader.source.parts[0]} has no rows")
     return MemoryFeed(pool.rows, held[0].rows, held[1].rows, counts, order, reader.seed)
@@ -289,44 +325,31 @@ def _too_large(reader: Reader, counts: Counts, size: int, memory: int) -> bool:
     return size > memory or (size > min(PROBE_BYTES, memory) and size / counts.read * expected > memory)
 
 
-def _begun(kept: list[Pool], piece: Pieces, added: int, rest: Iterator[Pieces]) -> Iterator[Pieces]:
-    """Give training rows in the order of the source: those kept in memory, which is then free, and what is left."""
-    none = Pieces(*map(nothing_like, piece))
-    yield none._replace(training=kept.pop().rows)
-    for left in cut(piece.training, added):
-        yield none._replace(training=left)
+def _training_only(chunk: Chunk) -> Pieces:
+    none = nothing_like(chunk)
+    return Pieces(chunk, none, none)
+
+
+def _left(piece: Pieces, added: int, rest: Iterator[Pieces]) -> Iterator[Pieces]:
+    """Give what is left when rows no longer fit into memory: the end of a piece, and all others."""
+    yield from map(_training_only, cut(piece.training, added))  # its held-out rows are known already
     del piece
     yield from rest
 
 
 def _stream(
-    reader: Reader, counts: Counts, held: tuple[Held, Held], size: int, order: str, *, cache: RowCache | None,
-    tell: Callable[[str], None], **others: Any,
+    reader: Reader, order: str, counts: Counts, held: tuple[Held, Held], row_bytes: float, tell: Callable[[str], None],
+    spans: list[Span], marks: dict[int, int],
 ) -> StreamFeed:  # fmt: skip
-    """Make a feed of what was read already, `size` bytes, and what is left."""
+    """Make a feed of a source of which so much has been read."""
     if order == "replace":
         raise OptionError("option '--order replace' draws from all rows, and these do not fit into memory")
     source = reader.source
     read = counts.read - counts.from_file
     expected = source.rows or reader.expected_rows or read * 4
     training_rows = max(round(expected * counts.training / max(read, 1)), counts.training)
-    row_bytes = size / max(counts.training, 1)
-    if cache is not None and not cache.has_room(round(training_rows * row_bytes)):
-        needed = f"{training_rows * row_bytes / 1e9:.1f} GB"
-        tell(f"the data are read anew in every epoch: the disk of '{cache.folder}' has no room for a cache of {needed}")
-        cache = None
-    return StreamFeed(
-        reader,
-        training_rows,
-        order,
-        counts=counts,
-        epochs_at_most=None if source.rereadable else 1,
-        cache=cache,
-        tell=tell,
-        depth=_depth(row_bytes),
-        held=held,
-        **others,
-    )
+    once = None if source.rereadable else 1
+    return StreamFeed(reader, training_rows, order, counts, once, spans, marks, tell, row_bytes, held)
 
 
 def _depth(row: float) -> int:
