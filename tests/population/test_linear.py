@@ -99,7 +99,7 @@ def test_sparse_rows_are_the_same_algorithm(rule: RuleCase, loss: LossCase, batc
     )
     assert relative(weights_of(sparse, other), weights_of(dense, state)) < 1e-5
     for a, b in zip(tallies, sparse_tallies, strict=True):
-        np.testing.assert_allclose(b.loss, a.loss, rtol=1e-5)
+        np.testing.assert_allclose(b.loss, a.loss, rtol=1e-5, atol=1e-6)  # a chunk of one row may lose little
         assert (a.weight, a.rows) == (b.weight, b.rows)
 
 
