@@ -19,7 +19,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ import numpy as np
 from .. import descent
 from ..errors import OutputError
 from ..files import replacing
+from ..versions import version_of
 
 __all__ = ["MachineCode", "cache_folder", "run"]
 
@@ -191,7 +191,7 @@ def cache_folder() -> Path:
 @cache
 def _fingerprint() -> str:
     """Hash the sources of every formula and kernel, the versions that compile them, and the processor."""
-    versions = [metadata.version("numba"), metadata.version("llvmlite"), platform.python_version()]
+    versions = [version_of("numba"), version_of("llvmlite"), platform.python_version()]
     processor = [platform.machine(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
     settings = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))
     digest = hashlib.sha256(repr((versions, processor, settings)).encode())

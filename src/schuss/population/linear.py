@@ -37,6 +37,13 @@ SMALLEST_SHRINK = 2.0**-40
 """Of what a linear rule's penalty leaves of a weight in one step: less is as good as nothing in float32."""
 
 
+NARROWING_PAYS = 2e9
+"""Features of rows to come from which on fewer runs move to narrower blocks: about a second of learning.
+
+Each width is a kernel of its own, which takes three seconds to compile the first time ever.
+"""
+
+
 def _lanes_for(runs: int, threads: int) -> int:
     """Give the width of the blocks: the narrowest that gives every thread at most one block, or else the full one."""
     return next((lanes for lanes in (1, 4, 8) if runs <= lanes * threads), LANES)
@@ -163,7 +170,10 @@ class Linear:
 
     def start(self, runs: tuple[Run, ...]) -> LinearState:
         """Give the state of runs that start at zero."""
-        lanes = _lanes_for(len(runs), self.threads)
+        return self._fresh(runs, _lanes_for(len(runs), self.threads))
+
+    def _fresh(self, runs: tuple[Run, ...], lanes: int) -> LinearState:
+        """Give the state of runs that start at zero in blocks of this width."""
         schedules = len(_schedules(runs))
         return LinearState(runs, tuple(self._fresh_block(lanes, schedules) for _ in range(0, len(runs), lanes)), lanes)
 
@@ -280,7 +290,7 @@ class Linear:
             free_move = _single(self.rule.update(free, 0.0, 1.0, ())[0])
         shrink = np.maximum(shrink, SMALLEST_SHRINK)
         steps = 1 << table.shift
-        together = np.log(SMALLEST_SHRINK) / np.minimum(np.log(np.nan_to_num(shrink).min(axis=1)), -1e-9)
+        together = np.log(SMALLEST_SHRINK) / np.minimum(np.log(np.nan_to_num(shrink, nan=1.0).min(axis=1)), -1e-9)
         scales, moves = np.empty((2, steps, lanes), np.float32)
         store.run(
             "sparse:advance_scaled", (self.loss, _width(lanes)), *arguments, shrink, move, free_move,
@@ -296,7 +306,7 @@ class Linear:
         arguments = self._sparse_arguments(chunk, table)
         indptr, batch = arguments[0], arguments[5]
         bounds = np.append(indptr[:-1:batch], indptr[-1])
-        most = 0 if batch == 1 else min(int(np.diff(bounds).max()), self.features)
+        most = 0 if batch == 1 else min(int(np.diff(bounds).max(initial=0)), self.features)
         store.run(
             "sparse:advance_resting", (self._type_of_rule, self.loss, (*self._like, _width(lanes))), *arguments,
             _single(table.penalised), _single(table.free), int(_l2(state.runs, b, lanes).any()), table.factors,
@@ -356,7 +366,9 @@ class Linear:
     def keep(self, state: LinearState, numbers: list[int]) -> LinearState:
         """Go on with these runs alone, closed up into as few blocks as they need; `state` must be up to date."""
         places = [i for i, run in enumerate(state.runs) if run.number in numbers]
-        fresh = self.start(tuple(state.runs[i] for i in places))
+        work = state.planned_rows * self.features * self.outputs
+        lanes = _lanes_for(len(places), self.threads) if work >= NARROWING_PAYS else state.lanes
+        fresh = self._fresh(tuple(state.runs[i] for i in places), lanes)
         for new, old in enumerate(places):
             source, target = state.blocks[old // state.lanes], fresh.blocks[new // fresh.lanes]
             a, z = self._columns_of(old % state.lanes, state.lanes), self._columns_of(new % fresh.lanes, fresh.lanes)
