@@ -352,7 +352,7 @@ def test_the_intercept_is_free_of_the_penalty() -> None:
 
 def rates_of(ours: Linear, state: LinearState, rows: int) -> np.ndarray:
     """The learning rate of each line of the coming chunk's table for each lane."""
-    return ours._table(state, 0, rows).penalised[:, ours.rule.scalar_names.index("rate")]
+    return ours._table(state, 0, rows).exact[:, ours.rule.scalar_names.index("rate")]
 
 
 def test_schedules_reach_their_end_with_the_planned_rows() -> None:

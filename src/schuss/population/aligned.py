@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ def aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
     >>> aligned((3, 16)).ctypes.data % 64
     0
     """
-    size = 4 * int(np.prod(shape))
+    size = 4 * prod(shape)
     memory = np.zeros(size + CACHE_LINE, np.uint8)
     begin = -memory.ctypes.data % CACHE_LINE
     return memory[begin : begin + size].view(np.float32).reshape(shape)

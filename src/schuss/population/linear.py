@@ -70,16 +70,17 @@ class Block(NamedTuple):
 class Table(NamedTuple):
     """What the steps of a chunk have in common for all weights of a run: step t takes line (phase + t) >> shift.
 
-    factors : `(lines, schedules)`, by what the schedules multiply the rates; carry : after the chunk; penalised, free :
-    `(lines, scalars, lanes)` float64, the rule's scalars with and without the penalty.
+    factors : `(lines, schedules)`, by what the schedules multiply the rates; carry : after the chunk; exact, penalised,
+    free : `(lines, scalars, lanes)`, the rule's scalars in float64, in float32, and without the penalty.
     """
 
     phase: int
     shift: int
     factors: NDArray[np.float64]
     carry: NDArray[np.float64]
-    penalised: NDArray[np.float64]
-    free: NDArray[np.float64]
+    exact: NDArray[np.float64]
+    penalised: NDArray[np.float32]
+    free: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -224,10 +225,11 @@ class Linear:
         phase, shift, progress = self._spans(state, rows)
         factors = np.stack([SCHEDULES[name](progress) for name in _schedules(state.runs)], axis=1)
         rates = factors @ _bases(state.runs, b, state.lanes)
-        carry, penalised = self.rule.scalars(state.blocks[b].carry, rates, _l2(state.runs, b, state.lanes))
+        carry, exact = self.rule.scalars(state.blocks[b].carry, rates, _l2(state.runs, b, state.lanes))
+        penalised = _single(exact)
         free = penalised.copy()
         free[:, self.rule.scalar_names.index(self.rule.penalty_scalar)] = 0.0
-        return Table(phase, shift, factors, carry, penalised, free)
+        return Table(phase, shift, factors, carry, exact, penalised, free)
 
     def advance(self, state: LinearState, chunk: Chunk) -> tuple[LinearState, Tallies]:
         """Learn from a chunk; the arrays of `state` are used up."""
@@ -256,7 +258,7 @@ class Linear:
     ) -> None:
         """Learn from dense rows."""
         block, batch = state.blocks[b], min(self.batch_size, len(chunk.targets))
-        tables = _single(table.penalised), _single(table.free)
+        tables = table.penalised, table.free
         steps = table.phase, table.shift
         dense.advance(
             self._type_of_rule, self.loss, self.outputs, chunk, batch, steps, tables, block.weights, block.slots, tally
@@ -284,7 +286,7 @@ class Linear:
         """Learn from sparse rows with a linear rule, whose two coefficients are its steps from 1 and along 1."""
         block, lanes = state.blocks[b], state.lanes
         arguments = self._sparse_arguments(chunk, table)
-        penalised, free = np.moveaxis(table.penalised, 1, 0), np.moveaxis(table.free, 1, 0)
+        penalised, free = np.moveaxis(table.exact, 1, 0), np.moveaxis(table.free, 1, 0)
         with np.errstate(all="ignore"):
             shrink, move = (self.rule.update(penalised, w, g, ())[0] for w, g in ((1.0, 0.0), (0.0, 1.0)))
             free_move = _single(self.rule.update(free, 0.0, 1.0, ())[0])
@@ -309,7 +311,7 @@ class Linear:
         most = 0 if batch == 1 else min(int(np.diff(bounds).max(initial=0)), self.features)
         store.run(
             "sparse:advance_resting", (self._type_of_rule, self.loss, (*self._like, _width(lanes))), *arguments,
-            _single(table.penalised), _single(table.free), int(_l2(state.runs, b, lanes).any()), table.factors,
+            table.penalised, table.free, int(_l2(state.runs, b, lanes).any()), table.factors,
             _single(_bases(state.runs, b, lanes)), block.now, block.since, block.weights, block.slots,
             self._scores(lanes, batch),
             np.ones((1, lanes), np.float32), block.spare, np.empty(most, np.int32), self._scores(lanes, most), tally,
@@ -323,7 +325,7 @@ class Linear:
         arguments = self._sparse_arguments(chunk, table)
         store.run(
             "sparse:advance_fully", (self._type_of_rule, self.loss, (*self._like, _width(lanes))), *arguments,
-            _single(table.penalised), _single(table.free), block.weights, block.slots,
+            table.penalised, table.free, block.weights, block.slots,
             self._scores(lanes, arguments[5]), np.ones((1, lanes), np.float32), block.spare, tally,
         )  # fmt: skip
 
