@@ -20,6 +20,10 @@ from schuss.kernels.options import inlined, kernel
 from schuss.kernels.scores import learn_from_scores, losses_of_scores
 
 ZERO = np.float32(0.0)
+NEAR = 1 << 17
+"""Weights that fit into the second cache beside the rows: fetching them ahead costs more than it gains (K = 1, 47,000
+features: 2.9 → 2.2 ns a nonzero without)."""
+
 SMALLEST_SCALE, LARGEST_SHRINK = 2.0**-64, np.float32(2.0**-64)
 
 
@@ -95,12 +99,14 @@ def fill_scales(shrink, move, scale, steps, scales, moves):
 def step_rows(like, indptr, indices, values, start, stop, scores, weights, moves, i):
     """Add the rows, times their gradient along the scores, to the weights; send for the lines of the next rows."""
     last, ahead = np.uint64(max(len(indices) - 1, 0)), np.uint64(indptr[stop] - indptr[start])
+    far = weights.size > NEAR
     ratio = load(moves, i, 0, like)
     for column in range(np.uint64(0), np.uint64(weights.shape[1]), np.uint64(len(like))):
         for r in range(start, stop):
             d = load(scores, r - start, column, like) * ratio
             for n in range(np.uint64(indptr[r]), np.uint64(indptr[r + 1])):
-                prefetch(weights, np.uint64(indices[min(n + ahead, last)]), column)
+                if far:
+                    prefetch(weights, np.uint64(indices[min(n + ahead, last)]), column)
                 f = np.uint64(indices[n])
                 store(weights, f, column, fused(d, values[n], load(weights, f, column, like)))
 
