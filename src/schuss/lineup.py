@@ -101,7 +101,12 @@ def _optimizers(settings: Settings, encoder: Encoder) -> list[str]:
 
 def weights_bytes(settings: Settings, encoder: Encoder) -> int:
     """Give the bytes that the weights of all runs take, with what their optimizers remember."""
-    names = _optimizers(settings, encoder)
+    names, sparse = _optimizers(settings, encoder), encoder.sparse
     share = -(-settings.runs // len(names))
     threads = available_threads(settings.threads)
-    return sum(state_bytes(encoder.width, outputs_of(encoder.classes), share, name, threads) for name in names)
+    size = 0
+    for name in names:
+        batch = _batch_size(settings, sparse and OPTIMIZERS[name].lazy)
+        outputs = outputs_of(encoder.classes)
+        size += state_bytes(encoder.width, outputs, share, name, threads, sparse=sparse, batch=batch)
+    return size

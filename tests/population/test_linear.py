@@ -376,16 +376,19 @@ def test_schedules_reach_their_end_with_the_planned_rows() -> None:
     assert rates_of(ours, ours.begin_leg(state, 1280), 5)[0, 1] == 0.5
 
 
+PARTS_THAT_GROW = ("weights", "slots", "since", "spare")
+"""Parts of a block that grow with the features."""
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("runs", [1, 4, 5, 8, 9, 16, 17, 40])
 def test_state_bytes_are_those_of_the_arrays(name: str, runs: int) -> None:
-    ours = population(RULES_BY_NAME[name], LOSSES_BY_NAME["softmax"], 10, 8, False)
-    state = ours.start(runs_of([0.1] * runs))
-    held = sum(block.weights.nbytes + block.slots.nbytes for block in state.blocks)
-    assert held == state_bytes(10, 5, runs, name)
-    assert all(block.weights.shape[1] // 5 <= LANES for block in state.blocks)
-    on_sparse_rows = replace(ours, is_sparse=True).start(runs_of([0.1] * runs))
-    assert sum(block.weights.nbytes + block.slots.nbytes for block in on_sparse_rows.blocks) <= held
+    for sparse, batch in ((False, 8), (True, 8), (True, 1)):
+        ours = population(RULES_BY_NAME[name], LOSSES_BY_NAME["softmax"], 10, batch, sparse)
+        state = ours.start(runs_of([0.1] * runs))
+        held = sum(getattr(block, part).nbytes for block in state.blocks for part in PARTS_THAT_GROW)
+        assert held == state_bytes(10, 5, runs, name, sparse=sparse, batch=batch)
+        assert all(block.weights.shape[1] // 5 <= LANES for block in state.blocks)
 
 
 def test_advance_leaves_the_chunk_alone() -> None:

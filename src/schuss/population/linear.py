@@ -94,11 +94,19 @@ class LinearState:
     planned_rows: int = 1
 
 
-def state_bytes(features: int, outputs: int, runs: int, optimizer: str, threads: int = 1) -> int:
-    """Give the bytes that the weights and slots of a population take; on sparse rows no more than that."""
+def state_bytes(
+    features: int, outputs: int, runs: int, optimizer: str, threads: int = 1, *, sparse: bool = False, batch: int = 1
+) -> int:
+    """Give the bytes of all blocks of a population whose runs follow one schedule."""
+    rule = OPTIMIZERS[optimizer]
     lanes = _lanes_for(runs, threads)
-    line = 4 * dense.columns(outputs, lanes) * (1 + len(OPTIMIZERS[optimizer].slot_names))
-    return -(-runs // lanes) * (features + 1) * line
+    tables, clocks = 1 + len(rule.slot_names), 0
+    if sparse and rule.lazy:
+        clocks = 8 if batch == 1 else 12  # `since`, and for mini-batches `spare`
+    elif sparse and not rule.linear:
+        tables += 1  # `spare`
+    columns = outputs * lanes if sparse else dense.columns(outputs, lanes)
+    return -(-runs // lanes) * ((features + 1) * columns * tables * 4 + features * clocks)
 
 
 @lru_cache(maxsize=64)  # once a chunk: this and the rates of sixteen runs took as long as a third of a chunk's steps
