@@ -213,5 +213,5 @@ def test_interrupted_training_keeps_the_best_model(place: Path, tmp_path: Path) 
 
 
 def record(run: Path) -> str:
-    path = run / "record.jsonl"
+    path = run / "record.jsonl.part"  # its name while the run lasts
     return path.read_text() if path.exists() else ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -49,3 +52,16 @@ def test_rows_go_to_the_bucket_that_the_numbers_name() -> None:
         found = targets[21 * bucket : 21 * bucket + counts[bucket]]
         assert found.tolist() == [row for row, name in enumerate(named) if name == bucket]
         np.testing.assert_array_equal(buckets[21 * bucket : 21 * bucket + counts[bucket]], rows[found])
+
+
+def test_uncompiled_numbers_are_the_same_and_overflow_in_silence() -> None:
+    code = "import numpy as np; from schuss.data.room import permutation; rng = np.random.default_rng(5)"
+    code += "; print(permutation(50, rng).tolist())"
+    orders = [
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            env={**os.environ, "NUMBA_DISABLE_JIT": disabled}, capture_output=True, text=True, check=True,
+        ).stdout
+        for disabled in ("0", "1")
+    ]  # fmt: skip
+    assert orders[0] == orders[1]

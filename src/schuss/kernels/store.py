@@ -72,7 +72,8 @@ def run(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
     native = _ready.get(key)
     if native is None:
         if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
-            _uncompiled(kernel)(*static, *arguments)
+            with np.errstate(all="ignore"):  # machine code does not warn either
+                _uncompiled(kernel)(*static, *arguments)
             return
         native = _ready[key] = _prepare(kernel, static, kinds)
     if native(_UNUSED, _UNUSED, struct.pack(f"{len(table)}q", *table)):
