@@ -153,8 +153,8 @@ def main() -> None:
         f"`python benchmarks/threads.py --rounds {options.rounds}`\n\n"
         f"{datetime.date.today()}; {results.machine()}; {versions}.\n\n{found}\n\n"
         "32 runs in two blocks of 16, one block a thread: medians of the rounds' ratios. The gain of two processes is\n"
-        "what two independent trainings of 16 runs gain over one after the other. The weights on one thread and on two\n"
-        "are the same, bit by bit.\n"
+        "what two independent trainings of 16 runs gain over one after the other. The weights on one thread and on\n"
+        "two are the same, bit by bit.\n"
     )
     print(body)
     if options.write:
