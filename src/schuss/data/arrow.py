@@ -31,6 +31,8 @@ from schuss.data.parted import (
 from schuss.data.source import Cursor
 from schuss.errors import DataError
 
+# What is read at a time where only the first rows of a row group are wanted: 0.4 → 0.17 s for a sample from ten.
+_BUFFER_BYTES = 1 << 18
 # Row groups of at most so many bytes are decoded whole; larger ones batch by batch, which needs less memory.
 _WHOLE_BYTES = 128 << 20
 _GUESSED_BYTES = 64
@@ -203,9 +205,10 @@ def _read_parquet(file: File, starts: np.ndarray, row: int, schema: pa.Schema, r
     runs = [groups for groups in _group_runs(starts, row) if starts[groups[0]] < stop]
     width = sum(_width(field.type) for field in schema)
     largest = max((starts[groups[-1] + 1] - starts[groups[0]] for groups in runs), default=0)
-    with _opened(file, schema) as parquet:
-        # Whole row groups take two thirds of the time that the same rows take batch by batch, if all are wanted.
-        if largest * width <= _WHOLE_BYTES and (rows is None or 2 * rows > largest):
+    # Whole row groups take two thirds of the time that the same rows take batch by batch, if all are wanted.
+    whole = largest * width <= _WHOLE_BYTES and (rows is None or 2 * rows > largest)
+    with _opened(file, schema, 0 if whole else _BUFFER_BYTES) as parquet:
+        if whole:
             decode = partial(parquet.read_row_groups, columns=list(schema.names))
             for groups, table in zip(runs, _ahead(decode, runs), strict=True):
                 yield from _numbered(iter(table.to_batches()), schema, int(starts[groups[0]]))
@@ -217,14 +220,19 @@ def _read_parquet(file: File, starts: np.ndarray, row: int, schema: pa.Schema, r
 
 
 @contextlib.contextmanager
-def _opened(file: File, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
-    """Open a file so that its columns of words become dictionaries where `schema` says so."""
+def _opened(file: File, schema: pa.Schema, buffer: int) -> Iterator[pq.ParquetFile]:
+    """Open a file so that its columns of words become dictionaries where `schema` says so.
+
+    buffer : bytes to read at a time; 0 reads each column of a row group at once.
+    """
     words = [field.name for field in schema if pa.types.is_dictionary(field.type)]
     far = not isinstance(file.filesystem, LocalFileSystem)  # reading ahead costs a quarter of the time of a near file
     try:
         with (
             file.filesystem.open_input_file(file.path) as raw,
-            pq.ParquetFile(raw, read_dictionary=words, pre_buffer=far, page_checksum_verification=True) as parquet,
+            pq.ParquetFile(
+                raw, read_dictionary=words, pre_buffer=far, page_checksum_verification=True, buffer_size=buffer
+            ) as parquet,
         ):
             yield parquet
     except (pa.ArrowException, OSError) as error:
