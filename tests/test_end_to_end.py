@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
+import schuss
 from schuss.cli import main
 
 SCHUSS = [sys.executable, "-m", "schuss"]
@@ -172,9 +174,34 @@ def test_console_without_greek_letters(tmp_path: Path) -> None:
     assert rb"\u03bb" in done.stdout
 
 
-def test_warmup(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["warmup"]) == 0
-    assert capsys.readouterr().out.startswith("the kernels are compiled")
+TRAIN_AGAIN = """
+import hashlib, sys
+import numpy as np, schuss
+X = np.random.default_rng(0).normal(size=(200, 3))
+model = schuss.train((X, X @ [1.0, 2.0, 3.0]), epochs=1, runs=4).model
+print(schuss.__file__, hashlib.sha256(model.weights.tobytes()).hexdigest(), "numba" in sys.modules)
+"""
+
+
+def test_an_edited_formula_never_meets_its_old_kernels(tmp_path: Path) -> None:
+    package = tmp_path / "schuss"
+    shutil.copytree(Path(schuss.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    formulas = package / "descent" / "losses.py"
+    text = formulas.read_text(encoding="utf-8")
+    edited = text.replace("difference * difference, difference", "difference * difference, difference + difference")
+    assert edited != text
+    environment = os.environ | {"SCHUSS_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+    models, compiled = [], []
+    for version in (text, edited, text):
+        formulas.write_text(version, encoding="utf-8")
+        command = [sys.executable, "-B", "-c", TRAIN_AGAIN]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        place, model, needed_numba = done.stdout.split()
+        assert Path(place).parent == package
+        models.append(model)
+        compiled.append(needed_numba == "True")
+    assert models[0] == models[2] != models[1]
+    assert compiled == [True, True, False]
 
 
 @posix

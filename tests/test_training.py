@@ -25,6 +25,7 @@ import schuss
 from schuss.data import shuffle
 from schuss.data.cache import RowCache
 from schuss.errors import DataError, OptionError, OutputError, TrainingError
+from schuss.kernels import store
 from schuss.race.record import read_record
 from schuss.training import Result, train
 
@@ -452,23 +453,24 @@ def test_rows_without_a_target_are_counted() -> None:
     assert result.summary["rows"] == 400
 
 
-def test_kernels_are_compiled_for_one_kind_of_array_alone(tmp_path: Path) -> None:
-    from schuss.kernels import dense
-
+def test_kernels_are_compiled_for_one_kind_of_array_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = BINARY
+    monkeypatch.setattr(store, "_ready", {})
     quick()
-    known = len(dense.advance_dense.signatures)
+    known = set(store._ready)
+    assert {name for name, *_ in known} > {"encode:numbers", "dense:advance_dense", "dense:losses_dense"}
     frozen = X.astype(np.float32)
     frozen.flags.writeable = False
     table = pd.DataFrame(X, columns=[f"c{i}" for i in range(X.shape[1])]).assign(y=y)
     table.to_parquet(tmp_path / "t.parquet")
+    table.to_csv(tmp_path / "t.csv", index=False)
     for source, options in (
-        ((frozen, y), {}), ((np.asfortranarray(X), y), {}), (table, {"target": "y"}),
-        (tmp_path / "t.parquet", {"target": "y"}),
+        ((frozen, y), {}), ((np.asfortranarray(X), y.astype(np.int8)), {}), (table, {"target": "y"}),
+        (tmp_path / "t.parquet", {"target": "y"}), (tmp_path / "t.csv", {"target": "y"}),
     ):  # fmt: skip
         for more in ({}, {"order": "keep", "holdout": "none"}):
             quick(source, **options, **more)
-    assert len(dense.advance_dense.signatures) == known
+    assert set(store._ready) == known
 
 
 def test_weights_that_are_all_zero_are_refused() -> None:

@@ -174,7 +174,7 @@ def explain(model: str, top: int) -> None:
 @commands.command()
 def warmup() -> None:
     """Compile the kernels now, so that the first training need not."""
-    from .population.warmup import warmup
+    from .warmup import warmup
 
     click.echo(f"the kernels are compiled ({warmup():.1f} s)")
 

@@ -75,7 +75,9 @@ def run(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
             with np.errstate(all="ignore"):  # machine code does not warn either
                 _uncompiled(kernel)(*static, *arguments)
             return
-        native = _ready[key] = _prepare(kernel, static, kinds)
+        with _lock:
+            native = _ready.get(key) or _prepare(kernel, static, kinds)  # another thread may have been faster
+            _ready[key] = native
     if native(_UNUSED, _UNUSED, struct.pack(f"{len(table)}q", *table)):
         raise RuntimeError(f"kernel {kernel} failed; run uncompiled (NUMBA_DISABLE_JIT=1) it says where")
 
@@ -111,16 +113,15 @@ def _uncompiled(kernel: str) -> Callable[..., None]:
 def _prepare(kernel: str, static: tuple[Any, ...], kinds: tuple[tuple[Any, int], ...]) -> Native:
     """Load a kernel from the disk, or compile it and leave it there."""
     path = cache_folder() / f"{kernel.replace(':', '.')}-{_digest(static, kinds)}.kernel"
-    with _lock:
-        code = _read(path)
-        if code is None:
-            from .compiler import compile_kernel
+    code = _read(path)
+    if code is None:
+        from .compiler import compile_kernel
 
-            code = compile_kernel(_uncompiled(kernel), static, kinds)
-            with suppress(OSError, OutputError):  # a folder that cannot be written to costs time, nothing else
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _write(path, code)
-        return _load(code)
+        code = compile_kernel(_uncompiled(kernel), static, kinds)
+        with suppress(OSError, OutputError):  # a folder that cannot be written to costs time, nothing else
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, code)
+    return _load(code)
 
 
 def _digest(static: tuple[Any, ...], kinds: tuple[tuple[Any, int], ...]) -> str:

@@ -1,0 +1,65 @@
+"""Compiling the kernels before they are needed: by small trainings of every kind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from .data.chunk import Chunk, SparseRows
+from .data.shuffle import shuffled
+from .lineup import available_threads
+from .training import train
+
+__all__ = ["warmup"]
+
+ROWS = 300
+
+CLASSES = (2, 3, 5, 9)
+"""Beyond two they share the kernels that train; those that predict have vectors of 4, 8 or 16 scores."""
+
+
+def warmup() -> float:
+    """Compile what a training with default settings uses; give the seconds it took.
+
+    Compiled kernels are kept on the disk, so that a second call takes almost no time.
+    """
+    begun = time.perf_counter()
+    for threads in _threads():
+        for table in _tables():
+            train(table, "y", threads=threads, epochs=1)
+    for rows in (np.zeros((2, 1), np.float32), SparseRows(np.zeros(3, np.int64), *_nothing(), 1)):
+        for kind in (np.int32, np.float32):
+            _stream(Chunk(rows, np.zeros(2, kind), np.ones(2, np.float32)))
+    return time.perf_counter() - begun
+
+
+def _threads() -> set[int]:
+    """Give numbers of threads that make sixteen runs learn in blocks of every width that this machine comes to.
+
+    Streams learn with one thread, in memory all do; a long training narrows its blocks when runs are dropped.
+    """
+    return {1, 2, 4} if available_threads(None) <= 2 else {1, 2, 4, 16}
+
+
+def _tables() -> Iterator[pa.Table]:
+    """Give a dense and a sparse table for each kind of target."""
+    rng = np.random.default_rng(0)
+    numbers, kinds = rng.normal(size=ROWS), rng.integers(0, 4, ROWS)
+    words = [" ".join(f"word{place}" for place in places) for places in rng.integers(0, 40, (ROWS, 8))]
+    for goals in (*(np.arange(ROWS) % count for count in CLASSES), numbers + 0.1 * kinds):
+        yield pa.table({"a": numbers, "b": [f"kind {kind}" for kind in kinds], "y": goals})
+        yield pa.table({"a": numbers, "words": words, "y": goals})
+
+
+def _nothing() -> tuple[np.ndarray, np.ndarray]:
+    """Give the entries of rows that have none."""
+    return np.empty(0, np.int32), np.empty(0, np.float32)
+
+
+def _stream(rows: Chunk) -> None:
+    """Shuffle rows as those of a file that does not fit into memory."""
+    for _ in shuffled(iter([rows]), np.random.default_rng(0)):
+        pass
