@@ -62,7 +62,7 @@ def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> lis
         schedule=settings.schedule,
         batch_size=1,
         rows=feed.training_rows,
-        squared_norm=feed.counts.squared_norm / max(feed.counts.training, 1),
+        squared_norm=feed.counts.squared_norm / max(feed.counts.summed, 1),
     )
     contenders = []
     for name in names:

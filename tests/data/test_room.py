@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.cases import chunk_of, dense_rows, to_sparse
 
-from schuss.data.buckets import Buckets
+from schuss.data.buckets import IN_FLIGHT, buckets_for
 from schuss.data.chunk import CHUNK_ROWS, Chunk, as_matrix, size_of, take
 from schuss.data.room import Chunks, Pool, permutation
 from schuss.errors import DataError
@@ -43,7 +43,7 @@ def test_a_pool_is_filled_in_order_and_again(sparse: bool) -> None:
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("pieces", [[1000], [1] * 1000, [300, 0, 5, 695]])
 def test_every_row_leaves_the_buckets_once(sparse: bool, pieces: list[int]) -> None:
-    buckets = Buckets(WHOLE[sparse], np.random.default_rng(3), size=40, most=5, limit=1 << 20)
+    buckets = buckets_for(WHOLE[sparse], np.random.default_rng(3), size=40, most=5, limit=1 << 20)
     found, start = [], 0
     for count in pieces:
         for chunk in buckets.deal(take(WHOLE[sparse], np.arange(start, start + count))):
@@ -56,7 +56,7 @@ def test_every_row_leaves_the_buckets_once(sparse: bool, pieces: list[int]) -> N
         found.append(chunk.targets.tolist())
     everything = [row for rows in found for row in rows]
     assert sorted(everything) == list(range(1000))
-    again = Buckets(WHOLE[sparse], np.random.default_rng(3), size=40, most=5, limit=1 << 20)
+    again = buckets_for(WHOLE[sparse], np.random.default_rng(3), size=40, most=5, limit=1 << 20)
     same = [chunk.targets.tolist() for chunk in (*again.deal(WHOLE[sparse]), *again.rest())]
     assert same == found, "whatever the pieces"
     assert 0.9 < np.corrcoef(everything, np.arange(1000))[0, 1] < 0.995, "near where they were, and mixed"
@@ -64,13 +64,30 @@ def test_every_row_leaves_the_buckets_once(sparse: bool, pieces: list[int]) -> N
     assert np.median(jumps) > 20, "the rows of a chunk are in random order"
 
 
+def test_chunks_that_left_their_bucket_stay_as_they_are() -> None:
+    buckets = buckets_for(WHOLE[False], np.random.default_rng(3), size=10, most=4, limit=1 << 20)
+    held = list(buckets.deal(WHOLE[False]))
+    assert len(held) > 2 * (4 + IN_FLIGHT), "more than there is memory for"
+    while len(held) > 1:
+        chunk = held.pop()
+        assert_rows(chunk, chunk.targets.tolist())
+    seen, view = set(), held.pop().targets[3:5]
+    expected = view.tolist()
+    for _ in range(9):
+        for chunk in buckets.deal(WHOLE[False]):
+            assert not np.shares_memory(chunk.targets, view)
+            seen.add(chunk.rows.ctypes.data)  # pyright: ignore
+    assert len(seen) <= 4 + IN_FLIGHT, "memory is used again"
+    assert view.tolist() == expected
+
+
 def test_buckets_of_sparse_rows_take_no_more_than_they_may() -> None:
-    buckets = Buckets(WHOLE[True], np.random.default_rng(3), size=40, most=5, limit=5 * (40 * 16 + 50 * 8))
+    buckets = buckets_for(WHOLE[True], np.random.default_rng(3), size=40, most=5, limit=5 * (40 * 16 + 50 * 8))
     found = [chunk.targets.tolist() for chunk in (*buckets.deal(WHOLE[True]), *buckets.rest())]
     assert sorted(row for rows in found for row in rows) == list(range(1000))
     assert max(map(len, found[:50])) < 40, "full by their entries"
     with pytest.raises(DataError, match="a row has more than 1 values that are not zero"):
-        list(Buckets(WHOLE[True], np.random.default_rng(3), size=40, most=2, limit=1).deal(WHOLE[True]))
+        list(buckets_for(WHOLE[True], np.random.default_rng(3), size=40, most=2, limit=1).deal(WHOLE[True]))
 
 
 @pytest.mark.parametrize("sparse", [False, True])

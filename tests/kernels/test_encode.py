@@ -56,7 +56,7 @@ def test_numbers_become_the_rows_that_numpy_makes(dtype: type, wild: bool, part:
     expected = out.copy()
     for column, scale, start in zip(columns, scales, starts, strict=True):
         expected[places, start : start + len(scale)] = in_numpy(*column, scale)[part]
-    assert write_numbers(lanes, located, part, places, out) is None
+    assert write_numbers(lanes, located, part, places, out, out) is None
     np.testing.assert_array_equal(out, expected)
 
 
@@ -65,7 +65,7 @@ def test_any_number_of_lanes(lanes: int) -> None:
     columns = [(RNG.normal(size=(300, 1)), None, []) for _ in range(lanes)]
     plan, located, scales = laid(columns, list(range(lanes)))
     out = np.empty((300, lanes), np.float32)
-    assert write_numbers(plan, located, slice(0, 300), np.arange(300), out) is None
+    assert write_numbers(plan, located, slice(0, 300), np.arange(300), out, out) is None
     np.testing.assert_array_equal(out, np.hstack([in_numpy(*c, s) for c, s in zip(columns, scales, strict=True)]))
 
 
@@ -76,30 +76,47 @@ def test_what_is_not_finite_is_named(bad: float) -> None:
     plan, located, _ = laid(columns, list(range(10)))
     out = np.empty((500, 10), np.float32)
     with np.errstate(over="ignore"):  # for the loop run uncompiled
-        assert write_numbers(plan, located, slice(400, 500), np.arange(100), out) == (417, 9)
-    assert write_numbers(plan, located, slice(0, 400), np.arange(400), out) is None
+        assert write_numbers(plan, located, slice(400, 500), np.arange(100), out, out) == (417, 9)
+    assert write_numbers(plan, located, slice(0, 400), np.arange(400), out, out) is None
 
 
-def test_rows_are_dealt_by_use() -> None:
+def test_rows_below_zero_go_aside() -> None:
+    columns = columns_of(np.float32, 300, wild=True)
+    lanes, located, _ = laid(columns, [0, 1, 5, 7, 16])
+    whole, out, aside = (np.zeros((300, 17), np.float32) for _ in range(3))
+    assert write_numbers(lanes, located, slice(0, 300), np.arange(300), whole, whole) is None
+    places = RNG.permutation(300) - 120
+    assert write_numbers(lanes, located, slice(0, 300), places, out, aside) is None
+    np.testing.assert_array_equal(out[places[places >= 0]], whole[places >= 0])
+    np.testing.assert_array_equal(aside[-1 - places[places < 0]], whole[places < 0])
+    assert not out[180:].any()
+    assert not aside[120:].any()
+
+
+def test_held_out_rows_get_places_below_zero() -> None:
     uses = RNG.integers(0, 4, 500).astype(np.uint8)
     targets, weights = np.arange(500, dtype=np.int32), RNG.random(500, np.float32)
-    places, dealt = np.empty(400, np.int64), (np.empty(400, np.int32), np.empty(400, np.float32))
-    ends = np.empty(4, np.int64)
-    store.run("encode:deal", (), uses, 50, 450, targets, weights, places, *dealt, ends)
-    order = 50 + np.argsort(uses[50:450], kind="stable")
-    np.testing.assert_array_equal(dealt[0], targets[order])
-    np.testing.assert_array_equal(dealt[1], weights[order])
-    np.testing.assert_array_equal(dealt[0][places], targets[50:450])
-    np.testing.assert_array_equal(ends, np.cumsum(np.bincount(uses[50:450], minlength=4)))
+    places, held = np.empty(400, np.int64), (np.empty(400, np.int32), np.empty(400, np.float32))
+    ends = np.empty(3, np.int64)
+    store.run("encode:hold_out", (), uses, 50, 450, targets, weights, places, *held, ends)
+    part = uses[50:450]
+    order = 50 + np.concatenate([np.flatnonzero(part == 1), np.flatnonzero(part == 2)])
+    assert ends.tolist() == [(part == 1).sum(), len(order), (part == 0).sum()]
+    np.testing.assert_array_equal(held[0][: len(order)], order)
+    np.testing.assert_array_equal(held[1][: len(order)], weights[order])
+    np.testing.assert_array_equal(places[order - 50], -1 - np.arange(len(order)))
+    assert set(places[part == 0]) == {0}
+    assert set(places[part == 3]) == {-1 - len(order)}
 
 
 def test_features_are_placed() -> None:
-    features, places = RNG.random((6, 2), np.float32), RNG.permutation(9)[:6]
-    out = np.zeros((9, 5), np.float32)
-    expected = out.copy()
-    expected[places, 2:4] = features
-    store.run("encode:place_features", (), features, places, 2, out)
+    features, places = RNG.random((6, 2), np.float32), np.array([3, -1, 8, 0, -5, 1])
+    out, aside = np.zeros((9, 5), np.float32), np.zeros((6, 5), np.float32)
+    expected, beside = out.copy(), aside.copy()
+    expected[[3, 8, 0, 1], 2:4], beside[[0, 4], 2:4] = features[[0, 2, 3, 5]], features[[1, 4]]
+    store.run("encode:place_features", (), features, places, 2, out, aside)
     np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(aside, beside)
 
 
 def test_hashed_uses() -> None:

@@ -1,85 +1,120 @@
-"""Buckets that rows are dealt out to at random: a stream is shuffled without ever jumping about in memory."""
+"""Buckets that rows of a stream are dealt out to at random: a chunk is a bucket that is full."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import DataError
 from ..kernels import store
 from .chunk import Chunk, SparseRows
-from .room import Chunks, permutation
+from .draft import Draft, like
+from .room import Chunks, is_held, permutation
+from .sparse_buckets import SparseBuckets
+from .turns import Turns
 
-__all__ = ["Buckets"]
+__all__ = ["Buckets", "buckets_for"]
+
+IN_FLIGHT = 8
+"""Chunks that may have left and still be in use; more of them are copied."""
+
+
+def buckets_for(
+    training: Chunk | Draft, rng: np.random.Generator, *, size: int, most: int, limit: int
+) -> Buckets | SparseBuckets:
+    """Make buckets for rows of the same layout, width and types.
+
+    size : rows of a bucket; most : their number at most; limit : bytes that they may take, two buckets of dense rows in
+    any case.
+    """
+    empty = like(training)
+    if isinstance(empty.rows, SparseRows):
+        return SparseBuckets(empty.rows, empty, rng, size=size, most=most, limit=limit)
+    row = empty.targets.itemsize + empty.weights.itemsize + empty.rows.shape[1] * empty.rows.itemsize
+    return Buckets(empty, empty.rows.shape[1], rng, size=size, many=max(min(most, limit // (row * size)), 2))
 
 
 class Buckets:
-    """Buckets for as many rows as a chunk may have; one that is full leaves as a chunk, its rows in random order.
+    """Buckets for as many dense rows as a chunk may have; one that is full leaves as a chunk as it is.
 
-    When all have left for the first time, which they do one soon after the other, they get limits that let them leave
-    in turn from then on: reading and training go on side by side. The order depends on the rows alone, not on the
-    chunks in which they come.
-
-    like : gives layout, width and types; size : rows of a bucket; most : their number at most; limit : bytes that they
-    may take, two buckets of dense rows in any case.
+    A row goes to a bucket at random, and there to a place at random: it is written once. The order depends on the rows
+    alone, not on how they come. Each bucket has a slot of memory; when it leaves it gets another that nobody holds.
     """
 
-    def __init__(self, like: Chunk, rng: np.random.Generator, *, size: int, most: int, limit: int) -> None:
-        rows = like.rows
-        sparse = isinstance(rows, SparseRows)
-        row = like.targets.itemsize + like.weights.itemsize + (8 if sparse else rows.shape[1] * rows.itemsize)
-        many, stride = max(min(most, limit // (row * size)), 2), size + 1
-        self._rows: Any
-        if isinstance(rows, SparseRows):
-            entries = many * max((limit // many - row * size) // 8, 1)
-            ends = np.repeat(np.arange(many) * (entries // many), stride)
-            self._rows = SparseRows(ends, np.empty(entries, np.int32), np.empty(entries, np.float32), rows.width)
-        else:
-            self._rows = np.empty((many * stride, rows.shape[1]), np.float32)
-        self._targets = np.empty(many * stride, like.targets.dtype)
-        self._weights = np.empty(many * stride, like.weights.dtype)
-        self._counts, self._limits = np.zeros(many, np.int64), np.full(many, size)
-        self._state = np.array([rng.integers(1 << 63), 0, -1])
-        self._size, self._rng, self._left, self._taker = size, rng, 0, Chunks()
+    def __init__(self, empty: Chunk, width: int, rng: np.random.Generator, *, size: int, many: int) -> None:
+        slots = many + IN_FLIGHT
+        rows = np.empty((slots * size, width), np.float32)
+        targets, weights = np.empty(slots * size, empty.targets.dtype), np.empty(slots * size, np.float32)
+        self._everything, self._rows = Chunk(rows, targets, weights), rows
+        self._slots = list(zip(*(_parts(array, slots) for array in (rows, targets, weights)), strict=True))
+        self._slot_of = np.arange(many)
+        self._orders = np.empty((many, size), np.int32)
+        self._targets, self._weights = np.empty((many, size), targets.dtype), np.empty((many, size), np.float32)
+        self._turns = Turns(many, size, rng)
+        self._size, self._rng, self._taker = size, rng, Chunks()
+        for bucket in range(many):
+            self._order(bucket)
 
-    def deal(self, chunk: Chunk) -> Iterator[Chunk]:
+    def deal(self, training: Chunk | Draft) -> Iterator[Chunk]:
         """Take in rows; yield those of every bucket that has become full."""
-        at = 0
-        while at < len(chunk.targets):
-            rows, kernel = chunk.rows, "rows:deal"
-            if isinstance(rows, SparseRows):
-                given, kept, kernel = rows[:3], self._rows[:3], "rows:deal_sparse"
+        turns, at = self._turns, 0
+        places = training.places if isinstance(training, Draft) else np.zeros(len(training.targets), np.int64)
+        while at < len(places):
+            tables = (self._slot_of, self._orders, self._targets, self._weights)
+            given = (training.targets, training.weights, at, places)
+            store.run("rows:deal", (), *given, *tables, turns.limits, turns.counts, turns.state)
+            stop, full = int(turns.state[1]), int(turns.state[2])
+            if isinstance(training, Draft):
+                training.write(stop, self._rows)
             else:
-                given, kept = (rows,), (self._rows,)
-            tables = (self._limits, self._counts, self._state)
-            store.run(
-                kernel, (), *given, chunk.targets, chunk.weights, at, *kept, self._targets, self._weights, *tables
-            )
-            at, full = int(self._state[1]), int(self._state[2])
+                moved = (training.rows[at:stop], places[at:stop], 0, self._rows, self._rows)
+                store.run("encode:place_features", (), *moved)
+            at = stop
             if full >= 0:
                 yield self._leave(full)
 
     def rest(self) -> Iterator[Chunk]:
         """Yield what is left in all buckets, in random order."""
-        stride = self._size + 1
-        order = permutation(len(self._targets), self._rng)
-        order = order[order % stride < self._counts[order // stride]]
-        for start in range(0, len(order), self._size):
-            yield self._taker.take(self._everything, order[start : start + self._size])
+        begun = [
+            self._settle(bucket) + np.int32(slot * self._size) for bucket, slot in enumerate(self._slot_of.tolist())
+        ]
+        places = np.concatenate(begun)
+        places = places[permutation(len(places), self._rng)]
+        for start in range(0, len(places), self._size):
+            yield self._taker.take(self._everything, places[start : start + self._size])
 
-    @property
-    def _everything(self) -> Chunk:
-        return Chunk(self._rows, self._targets, self._weights)
+    def _settle(self, bucket: int) -> NDArray[np.int32]:
+        """Bring targets and weights of a bucket to their rows; give the places of these within the slot."""
+        count, (_, *settled) = int(self._turns.counts[bucket]), self._slots[self._slot_of[bucket]]
+        order = self._orders[bucket, :count]
+        store.run("rows:settle", (), order, self._targets[bucket], self._weights[bucket], *settled)
+        return order
+
+    def _order(self, bucket: int) -> None:
+        """Choose the order in which the places of a bucket are taken."""
+        limit = int(self._turns.limits[bucket])
+        self._orders[bucket, :limit] = permutation(limit, self._rng)
 
     def _leave(self, bucket: int) -> Chunk:
-        """Take the rows of a bucket out in random order."""
-        count, many = int(self._counts[bucket]), len(self._counts)
-        if not count:
-            raise DataError(f"a row has more than {len(self._rows.indices) // many:,} values that are not zero")
-        order = permutation(count, self._rng) + np.int32(bucket * (self._size + 1))
-        self._counts[bucket] = 0
-        self._left += 1
-        self._limits[bucket] = max(self._size * self._left // many, 1) if self._left <= many else self._size
-        return self._taker.take(self._everything, order)
+        """Give the rows of a bucket, which goes on with another slot."""
+        count, slot = len(self._settle(bucket)), int(self._slot_of[bucket])
+        used = set(self._slot_of.tolist())
+        idle = next((n for n, parts in enumerate(self._slots) if n not in used and not is_held(parts)), None)
+        if idle is None:
+            places = np.arange(slot * self._size, slot * self._size + count, dtype=np.int32)
+            chunk = self._taker.take(self._everything, places)
+        else:
+            rows, targets, weights = self._slots[slot]
+            width = self._rows.shape[1]
+            chunk = Chunk(rows[: count * width].reshape(count, width), targets[:count], weights[:count])
+            self._slot_of[bucket] = idle
+        self._turns.leave(bucket)
+        self._order(bucket)
+        return chunk
+
+
+def _parts(array: NDArray, count: int) -> list[NDArray]:
+    """Cut an array into flat parts each of which owns its views: NumPy counts those of a slice with the whole."""
+    length = len(array) // count
+    return [np.frombuffer(array[n * length : (n + 1) * length].data, array.dtype) for n in range(count)]

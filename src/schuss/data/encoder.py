@@ -230,12 +230,21 @@ class Encoder:
         self.write_rows(prepared, slice(0, prepared.length), np.arange(prepared.length), out)
         return out
 
-    def write_rows(self, prepared: Prepared, rows: slice, places: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+    def write_rows(
+        self,
+        prepared: Prepared,
+        rows: slice,
+        places: NDArray[np.int64],
+        out: NDArray[np.float32],
+        aside: NDArray[np.float32] | None = None,
+    ) -> None:
         """Write some of the dense rows, the i-th of them into row `places[i]` of `out`, which is `(…, width)`.
 
-        Raises DataError at a number that is not finite.
+        A place below zero is one of `aside`: -1 is its first row, -2 the next one. Raises DataError at a number that is
+        not finite.
         """
-        write_dense(self._plan, self.features, prepared.columns, prepared.located, rows, places, out)
+        aside = out if aside is None else aside
+        write_dense(self._plan, self.features, prepared.columns, prepared.located, rows, places, out, aside)
 
     def describe(self) -> list[dict[str, object]]:
         """Say of each column of the data what became of it, for the record."""

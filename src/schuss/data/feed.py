@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,7 +14,9 @@ from ..errors import DataError, OptionError
 from . import shuffle
 from .cache import CacheError, RowCache
 from .chunk import CHUNK_ROWS, Chunk, SparseRows, concatenate_rows, cut, nothing_like, size_of
+from .draft import Draft, like, training_rows
 from .held import Held
+from .parted import BATCH_ROWS
 from .reader import Counts, Pieces, Reader
 from .room import Chunks, Pool, permutation
 from .shuffle import ahead, shuffled
@@ -114,7 +116,7 @@ class MemoryFeed:
 
     def whole(self) -> Whole:
         """Give all training rows for full passes."""
-        return Whole(partial(cut, self.training), self.training_rows, _values(self.training))
+        return Whole(partial(cut, self.training), self.training_rows, _extent(self.training)[1])
 
     def twins(self) -> float | None:
         """Give the share of the held-out rows that have an identical training row; None without held-out rows."""
@@ -186,15 +188,23 @@ class StreamFeed:
             yield _training_only(kept.pop())
         for chunk in self.cache.read(0, cached) if self.cache is not None else ():
             yield _training_only(chunk)
+        made: Pool | None = None
         for piece in left:
+            training = piece.training
+            if self.cache is not None and isinstance(training, Draft):
+                made = made or Pool(training, limit=PROBE_BYTES, most=BATCH_ROWS)
+                made.count = 0
+                made.add(training)
+                piece = piece.finished()._replace(training=made.rows)
             self._keep(piece.training)
             yield piece
 
-    def _keep(self, training: Chunk) -> None:
+    def _keep(self, training: Chunk | Draft) -> None:
         """Count rows of the first epoch, and put them into the cache; one that fails is done without."""
-        self._size += size_of(training)
-        self._values += _values(training)
-        if self.cache is not None:
+        size, values = _extent(training)
+        self._size += size
+        self._values += values
+        if self.cache is not None and isinstance(training, Chunk):
             try:
                 self.cache.write(training)
             except CacheError as error:
@@ -239,7 +249,7 @@ class StreamFeed:
             return self.cache.read(0, self.cache.rows)
         return ahead(shuffled((piece.training for piece in self.reader.pieces(Counts())), None), self.depth)
 
-    def _again(self, epoch: int) -> Iterator[Chunk]:
+    def _again(self, epoch: int) -> Iterator[Chunk | Draft]:
         """Yield the training rows of an epoch after the first one, span by span."""
         order = np.random.default_rng([self.reader.seed, epoch, 1]).permutation(len(self.spans)).tolist()
         if self.cache is None:
@@ -262,10 +272,10 @@ def _beside(pieces: Iterator[Pieces], rng: np.random.Generator | None) -> Iterat
     """
     read: list[Pieces] = []
 
-    def training() -> Iterator[Chunk]:
+    def training() -> Iterator[Chunk | Draft]:
         for piece in pieces:
-            read.append(piece._replace(training=nothing_like(piece.training)))
             yield piece.training
+            read.append(piece.finished()._replace(training=like(piece.training)))
 
     for chunk in shuffled(training(), rng):
         yield chunk, read.copy()
@@ -298,15 +308,16 @@ def open_feed(
     pool: Pool | None = None
     size = 0
     for piece in pieces:
-        _hold(held, piece)
         pool = pool or Pool(piece.training, limit=memory, most=np.iinfo(np.int32).max)
-        added = pool.add(piece.training)
-        size += size_of(piece.training)
+        left = _add(pool, piece.training, counts, reader)
+        _hold(held, piece.finished())
+        size += _extent(piece.training)[0]
         if on_rows is not None:
             on_rows(counts.read)
-        if added < len(piece.training.targets) or _too_large(reader, counts, size, memory):
+        if left or _too_large(reader, counts, size, memory):
             feed = _stream(reader, order, counts, held, size / max(counts.training, 1), tell, spans, marks)
-            feed.begin(pool.rows, _left(piece, added, pieces), cache)
+            # The held-out rows of this piece are known already.
+            feed.begin(pool.rows, chain(map(_training_only, left), pieces), cache)
             return feed
     if pool is None:
         raise DataError(f"{reader.source.parts[0]} has no rows")
@@ -330,11 +341,21 @@ def _training_only(chunk: Chunk) -> Pieces:
     return Pieces(chunk, none, none)
 
 
-def _left(piece: Pieces, added: int, rest: Iterator[Pieces]) -> Iterator[Pieces]:
-    """Give what is left when rows no longer fit into memory: the end of a piece, and all others."""
-    yield from map(_training_only, cut(piece.training, added))  # its held-out rows are known already
-    del piece
-    yield from rest
+def _add(pool: Pool, training: Chunk | Draft, counts: Counts, reader: Reader) -> list[Chunk]:
+    """Add rows to a pool and to the sums, and give those for which there is no room."""
+    first, many = pool.count, training_rows(training)
+    added = pool.add(training)
+    left: list[Chunk] = []
+    if added < many and isinstance(training, Draft):
+        rest = Pool(training, limit=0, least=many - added, most=many)
+        rest.add(training, added)
+        left = list(cut(rest.rows))
+    elif isinstance(training, Chunk):
+        left = list(cut(training, added))
+    classes = reader.encoder.classes
+    for rows in (*cut(pool.rows, first), *left):
+        counts.add_up(rows, None if classes is None else len(classes))
+    return left
 
 
 def _stream(
@@ -357,10 +378,13 @@ def _depth(row: float) -> int:
     return max(min(int(AHEAD_BYTES / (row * CHUNK_ROWS)), AHEAD), 1)
 
 
-def _values(chunk: Chunk) -> int:
-    """Count the values that a chunk stores."""
-    rows = chunk.rows
-    return int(rows.indptr[-1] - rows.indptr[0]) if isinstance(rows, SparseRows) else rows.size
+def _extent(training: Chunk | Draft) -> tuple[int, int]:
+    """Give the bytes of rows, and how many values they store."""
+    if isinstance(training, Chunk):
+        rows = training.rows
+        return size_of(training), len(rows.values) if isinstance(rows, SparseRows) else rows.size
+    row = 4 * training.width + training.targets.itemsize + training.weights.itemsize
+    return training.many * row, training.many * training.width
 
 
 def _hold(held: tuple[Held, Held], piece: Pieces) -> None:

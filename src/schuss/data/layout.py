@@ -65,16 +65,20 @@ def write_dense(
     rows: slice,
     places: NDArray[np.int64],
     out: NDArray[np.float32],
+    aside: NDArray[np.float32],
 ) -> None:
-    """Write `rows` of all columns' features side by side, the i-th of them into row `places[i]` of `out`."""
+    """Write `rows` of all columns' features side by side, the i-th of them into row `places[i]` of `out`.
+
+    A place below zero is one of `aside`: -1 is its first row, -2 the next one.
+    """
     if plan.lanes is not None:
-        problem = write_numbers(plan.lanes, located, rows, places, out)
+        problem = write_numbers(plan.lanes, located, rows, places, out, aside)
         if problem is not None:
             _refuse(plan, columns, prepared, *problem)
     for at in plan.others:
         features = np.empty((len(places), plan.edges[at + 1] - plan.edges[at]), np.float32)
         columns[at].write(prepared[at], rows, features)
-        store.run("encode:place_features", (), features, places, plan.edges[at], out)
+        store.run("encode:place_features", (), features, places, plan.edges[at], out, aside)
 
 
 def _refuse(plan: DensePlan, columns: Sequence[Any], prepared: Sequence[Any], row: int, lane: int) -> NoReturn:

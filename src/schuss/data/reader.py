@@ -1,10 +1,10 @@
-"""A source read once through: encoded, parted by what each row is for, counted."""
+"""A source read once through: values converted, rows parted by what each is for, counted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..kernels import store
 from .chunk import Chunk, SparseRows, take
+from .draft import Draft, training_rows
 from .encoder import Encoder, Prepared
 from .holdout import AT_MOST, SCORE, SELECT, TRAIN, Holdout, uses_of_rows
+from .parted import BATCH_ROWS
 from .source import Batch, Cursor, Source
 
 __all__ = ["Counts", "Pieces", "Reader"]
 
-# Rows are made in pieces that stay in the second cache until they are copied to where they are learned from.
-_PIECE_BYTES, _LEAST_ROWS = 1 << 20, 256
+# Dense rows come in pieces of so many bytes: what is held out of a piece takes no more.
+_PIECE_BYTES, _LEAST_ROWS = 1 << 23, 256
 _LEFT_OUT = 3
 # Squares that are added up in float32, before the sums are in float64.
 _SUMMED = 65_536
@@ -29,9 +31,11 @@ _SUMMED = 65_536
 class Counts:
     """Where every row went: `read = training + held out + skipped`, in one pass over the source.
 
-    from_file : how many of these rows a file of held-out rows gave; squared_norm : sum of ‖x‖² over the training rows;
-    goals : total weight of each class over them, for regression (total weight, weighted sum of the targets);
-    unseen : values unlike the sample's, by column.
+    from_file : how many of these rows a file of held-out rows gave; unseen : values unlike the sample's, by column.
+
+    What is learned of the training rows before training begins, of which no more are summed up then:
+    summed : how many these are; squared_norm : sum of their ‖x‖²; goals : total weight of each class, for regression
+    (total weight, weighted sum of the targets).
     """
 
     read: int = 0
@@ -40,22 +44,43 @@ class Counts:
     select: int = 0
     score: int = 0
     skipped: int = 0
+    unseen: dict[str, int] = field(default_factory=dict)
+    summed: int = 0
     squared_norm: float = 0.0
     goals: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    unseen: dict[str, int] = field(default_factory=dict)
+
+    def add_up(self, training: Chunk, classes: int | None) -> None:
+        """Add training rows to the sums; `classes` is how many there are, None for regression."""
+        rows = training.rows
+        values = rows.values if isinstance(rows, SparseRows) else rows.reshape(-1)
+        for start in range(0, len(values), _SUMMED):
+            block = values[start : start + _SUMMED]
+            self.squared_norm += float(np.dot(block, block))
+        if classes is None:
+            sums = np.array([training.weights.sum(dtype=np.float64), np.dot(training.weights, training.targets)])
+        else:
+            sums = np.bincount(training.targets, training.weights, minlength=classes).astype(np.float64)
+        self.goals = sums if len(self.goals) == 0 else self.goals + sums
+        self.summed += len(training.targets)
 
 
 class Pieces(NamedTuple):
-    """Encoded rows of one batch by what they are for."""
+    """Rows of one batch by what they are for; the held-out ones of a draft are there when it has been finished."""
 
-    training: Chunk
+    training: Chunk | Draft
     select: Chunk
     score: Chunk
+
+    def finished(self) -> Pieces:
+        """Have the held-out rows made that are not yet, after the training rows."""
+        if isinstance(self.training, Draft):
+            self.training.finish()
+        return self
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads a source once through: encodes, splits off the held-out rows, counts.
+    """Reads a source once through: converts, splits off the held-out rows, counts.
 
     held_out : where all held-out rows come from; None if they are among those of the source.
     class_weights : `(classes,)` factors for the rows of each class, or None.
@@ -76,7 +101,7 @@ class Reader:
     def pieces(self, counts: Counts, spans: list[tuple[Cursor, int | None]] | None = None) -> Iterator[Pieces]:
         """Yield every batch's rows by use; `spans` are (start, rows) in the order of reading, None for all in order.
 
-        The training rows of a piece last until the next piece is asked for: its room is used again.
+        The training rows of a piece must have been made when the next piece is asked for.
         """
         room = _Room(self.encoder)
         columns = list(self.encoder.columns)
@@ -109,7 +134,7 @@ class Reader:
             raise DataError(f"{self.held_out.parts[0]} has fewer than two rows with a target to judge by")
 
     def _split(self, batch: Batch, counts: Counts, room: _Room) -> Iterator[Pieces]:
-        """Encode a batch and part its rows by use."""
+        """Convert a batch and part its rows by use."""
         uses = uses_of_rows(self.holdout, batch.table, batch.part, batch.row, counts.read, self.total_rows, self.seed)
         yield from self._part(self._prepare(batch, self.source, counts), uses, counts, room)
 
@@ -126,7 +151,7 @@ class Reader:
         return prepared._replace(weights=weights)
 
     def _part(self, prepared: Prepared, uses: NDArray[np.uint8], counts: Counts, room: _Room) -> Iterator[Pieces]:
-        """Make rows piece by piece, part them by use, and count them; rows without a target are left out."""
+        """Part rows by use, and count them; rows without a target are left out."""
         if prepared.missing is not None:
             uses = np.where(prepared.missing, _LEFT_OUT, uses)
         uses = uses.astype(np.uint8, copy=False)
@@ -136,53 +161,36 @@ class Reader:
         else:
             pieces = room.pieces(prepared, uses)
         for piece in pieces:
-            counts.training += len(piece.training.targets)
+            counts.training += training_rows(piece.training)
             counts.select += len(piece.select.targets)
             counts.score += len(piece.score.targets)
-            _add_up(counts, piece.training, self.encoder.classes)
             yield piece
 
 
 class _Room:
-    """Room for a piece of dense rows, used again for the next one: fresh memory costs 100 ns a row of page faults."""
+    """Room for what goes with the dense rows of a piece, used again for the next one."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._rows_at_once = max(_PIECE_BYTES // (4 * encoder.width), _LEAST_ROWS)
+        self._rows_at_once = min(max(_PIECE_BYTES // (4 * encoder.width), _LEAST_ROWS), BATCH_ROWS)
         length = 0 if encoder.sparse else self._rows_at_once
-        self._rows = np.empty((length, encoder.width), np.float32)
         self._targets = np.empty(length, np.float32 if encoder.classes is None else np.int32)
         self._weights = np.empty(length, np.float32)
-        self._places, self._ends = np.empty(length, np.int64), np.empty(_LEFT_OUT + 1, np.int64)
+        self._places, self._ends = np.empty(length, np.int64), np.empty(3, np.int64)
 
     def pieces(self, prepared: Prepared, uses: NDArray[np.uint8]) -> Iterator[Pieces]:
-        """Make rows piece by piece, each row written to its place among those of its use; the held-out ones last."""
+        """Part the rows piece by piece."""
         for start in range(0, prepared.length, self._rows_at_once):
             stop = min(start + self._rows_at_once, prepared.length)
             places = self._places[: stop - start]
             given = (uses, start, stop, prepared.targets, prepared.weights)
-            store.run("encode:deal", (), *given, places, self._targets, self._weights, self._ends)
-            self._encoder.write_rows(prepared, slice(start, stop), places, self._rows)
-            learned, selecting, scoring = self._ends[:3].tolist()
-            yield Pieces(self._chunk(0, learned), self._kept(learned, selecting), self._kept(selecting, scoring))
+            store.run("encode:hold_out", (), *given, places, self._targets, self._weights, self._ends)
+            selecting, scoring, many = self._ends.tolist()
+            held = [self._held_out(0, selecting), self._held_out(selecting, scoring)]
+            draft = Draft(self._encoder, prepared, start, places, many, held)
+            yield Pieces(draft, draft.select, draft.score)
 
-    def _chunk(self, begin: int, end: int) -> Chunk:
-        return Chunk(self._rows[begin:end], self._targets[begin:end], self._weights[begin:end])
-
-    def _kept(self, begin: int, end: int) -> Chunk:
-        rows, targets, weights = self._rows[begin:end], self._targets[begin:end], self._weights[begin:end]
-        return Chunk(rows.copy(), targets.copy(), weights.copy())
-
-
-def _add_up(counts: Counts, training: Chunk, classes: list[Any] | None) -> None:
-    """Add the training rows of a batch to the sums."""
-    rows = training.rows
-    values = rows.values if isinstance(rows, SparseRows) else rows.reshape(-1)
-    for start in range(0, len(values), _SUMMED):
-        block = values[start : start + _SUMMED]
-        counts.squared_norm += float(np.dot(block, block))
-    if classes is None:
-        sums = np.array([training.weights.sum(dtype=np.float64), np.dot(training.weights, training.targets)])
-    else:
-        sums = np.bincount(training.targets, training.weights, minlength=len(classes)).astype(np.float64)
-    counts.goals = sums if len(counts.goals) == 0 else counts.goals + sums
+    def _held_out(self, begin: int, end: int) -> Chunk:
+        """Give what goes with held-out rows, and no rows."""
+        nothing = np.empty((0, self._encoder.width), np.float32)
+        return Chunk(nothing, self._targets[begin:end].copy(), self._weights[begin:end].copy())

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from ..kernels import store
 from .chunk import CHUNK_ROWS, Chunk, SparseRows
+from .draft import Draft, like
 
-__all__ = ["Chunks", "Pool", "permutation"]
+__all__ = ["Chunks", "Pool", "is_held", "permutation"]
 
 
 class Pool:
@@ -19,14 +20,14 @@ class Pool:
 
     Memory that is not written to yet is only promised by the system: a large pool costs what is in it.
 
-    like : gives layout, width and types; limit : bytes of the rows, and of the sparse entries, but for `least` rows in
-    any case; most : rows at most.
+    training : gives layout, width and types; limit : bytes of the rows, and of the sparse entries, but for `least` rows
+    in any case; most : rows at most.
     """
 
-    def __init__(self, like: Chunk, *, limit: int, most: int, least: int = 1) -> None:
-        rows = like.rows
+    def __init__(self, training: Chunk | Draft, *, limit: int, most: int, least: int = 1) -> None:
+        rows, targets, weights = like(training)
         fixed = 8 if isinstance(rows, SparseRows) else rows.shape[1] * rows.itemsize
-        self._room = min(most, max(limit // (fixed + like.targets.itemsize + like.weights.itemsize), least))
+        self._room = min(most, max(limit // (fixed + targets.itemsize + weights.itemsize), least))
         self.count = 0
         self._rows: Any
         if isinstance(rows, SparseRows):
@@ -35,21 +36,32 @@ class Pool:
             self._rows = SparseRows(*arrays, rows.width)
         else:
             self._rows = np.empty((self._room, rows.shape[1]), rows.dtype)
-        self._targets = np.empty(self._room, like.targets.dtype)
-        self._weights = np.empty(self._room, like.weights.dtype)
+        self._targets = np.empty(self._room, targets.dtype)
+        self._weights = np.empty(self._room, weights.dtype)
 
-    def add(self, chunk: Chunk, start: int = 0) -> int:
-        """Add rows of a chunk, from `start` on, as far as there is room; give their number."""
+    def add(self, training: Chunk | Draft, start: int = 0) -> int:
+        """Add rows from `start` on, the next ones of a draft, as far as there is room; give their number."""
+        if isinstance(training, Draft):
+            return self._add_draft(training)
         at = self.count
-        count = min(len(chunk.targets) - start, self._room - at)
-        if isinstance(chunk.rows, SparseRows):
-            count = self._add_sparse(chunk.rows, start, count)
+        count = min(len(training.targets) - start, self._room - at)
+        if isinstance(training.rows, SparseRows):
+            count = self._add_sparse(training.rows, start, count)
         else:
-            self._rows[at : at + count] = chunk.rows[start : start + count]
-        self._targets[at : at + count] = chunk.targets[start : start + count]
-        self._weights[at : at + count] = chunk.weights[start : start + count]
+            self._rows[at : at + count] = training.rows[start : start + count]
+        self._targets[at : at + count] = training.targets[start : start + count]
+        self._weights[at : at + count] = training.weights[start : start + count]
         self.count += count
         return count
+
+    def _add_draft(self, draft: Draft) -> int:
+        """Have rows made in the room there is."""
+        before, state = self.count, np.empty(2, np.int64)
+        given = (draft.targets, draft.weights, draft.at, draft.places)
+        store.run("rows:line_up", (), *given, before, self._targets, self._weights, state)
+        stop, self.count = state.tolist()
+        draft.write(stop, self._rows)
+        return self.count - before
 
     def _add_sparse(self, rows: SparseRows, start: int, count: int) -> int:
         """Add the entries of as many rows as there is room for."""
@@ -110,7 +122,7 @@ class Chunks:
         """Give arrays that nobody holds, with room for 8,192 rows that have so many values (a row each, or in all)."""
         sparse = isinstance(like.rows, SparseRows)
         needed = values if sparse else values * CHUNK_ROWS
-        idle = [buffer for buffer in self._buffers if _holders(buffer) == _NOBODY]
+        idle = [buffer for buffer in self._buffers if not is_held(buffer)]
         for buffer in idle:
             if len(buffer[0]) >= needed:
                 return buffer
@@ -128,14 +140,16 @@ class Chunks:
         return made
 
 
-def _holders(buffer: tuple[NDArray[Any], ...]) -> int:
-    """Count who refers to the arrays: every view of an array refers to it."""
-    return sum([sys.getrefcount(array) for array in buffer]) - len(buffer) * _ALONE
+def is_held(arrays: tuple[NDArray[Any], ...]) -> bool:
+    """Whether anybody but their tuple refers to arrays that own their memory: every view of one refers to it."""
+    return _references(arrays) != len(arrays) * _ALONE
 
 
-_ALONE = 0
-_ALONE = _holders((np.empty(1),))
-_NOBODY = 0
+def _references(arrays: tuple[NDArray[Any], ...]) -> int:
+    return sum([sys.getrefcount(array) for array in arrays])
+
+
+_ALONE = _references((np.empty(1),))
 
 
 def permutation(count: int, rng: np.random.Generator) -> NDArray[np.int32]:

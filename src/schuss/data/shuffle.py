@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .buckets import Buckets
+from .buckets import Buckets, buckets_for
 from .chunk import CHUNK_ROWS, Chunk
+from .draft import Draft, training_rows
 from .room import Chunks, Pool
+from .sparse_buckets import SparseBuckets
 
 __all__ = ["BUFFER_ROWS", "ahead", "shuffled"]
 
@@ -24,33 +26,34 @@ BUFFER_BYTES = 1 << 26
 T = TypeVar("T")
 
 
-def shuffled(chunks: Iterator[Chunk], rng: np.random.Generator | None) -> Iterator[Chunk]:
+def shuffled(pieces: Iterator[Chunk | Draft], rng: np.random.Generator | None) -> Iterator[Chunk]:
     """Shuffle a stream of rows within a buffer; without `rng`, only cut it into chunks of equal size.
 
-    The order depends on the rows alone, not on how they come in chunks.
+    The order depends on the rows alone, not on how they come in pieces.
     """
     if rng is None:
-        yield from _cut_anew(chunks)
+        yield from _cut_anew(pieces)
         return
-    buckets: Buckets | None = None
-    for chunk in chunks:
+    buckets: Buckets | SparseBuckets | None = None
+    for piece in pieces:
         if buckets is None:
-            buckets = Buckets(chunk, rng, size=CHUNK_ROWS, most=BUFFER_ROWS // CHUNK_ROWS, limit=BUFFER_BYTES)
-        yield from buckets.deal(chunk)
+            buckets = buckets_for(piece, rng, size=CHUNK_ROWS, most=BUFFER_ROWS // CHUNK_ROWS, limit=BUFFER_BYTES)
+        yield from buckets.deal(piece)  # pyright: ignore[reportArgumentType] — a stream's layout is that of its first rows
     if buckets is not None:
         yield from buckets.rest()
 
 
-def _cut_anew(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+def _cut_anew(pieces: Iterator[Chunk | Draft]) -> Iterator[Chunk]:
     """Cut a stream of rows into chunks of equal size."""
     pool: Pool | None = None
     taker = Chunks()
-    for chunk in chunks:
-        pool = pool or Pool(chunk, limit=BUFFER_BYTES, least=CHUNK_ROWS, most=CHUNK_ROWS)
+    for piece in pieces:
+        pool = pool or Pool(piece, limit=BUFFER_BYTES, least=CHUNK_ROWS, most=CHUNK_ROWS)
         added = 0
-        while added < len(chunk.targets):
-            added += pool.add(chunk, added)
-            if added < len(chunk.targets):
+        many = training_rows(piece)
+        while added < many:
+            added += pool.add(piece, added)
+            if added < many:
                 yield taker.take(pool.rows, np.arange(pool.count, dtype=np.int32))
                 pool.count = 0
     if pool is not None and pool.count:

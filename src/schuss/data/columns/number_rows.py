@@ -55,9 +55,11 @@ def write_numbers(
     rows: slice,
     places: NDArray[np.int64],
     out: NDArray[np.float32],
+    aside: NDArray[np.float32],
 ) -> tuple[int, int] | None:
     """Standardise `rows` of the numbers into rows of `out`, the i-th into row `places[i]`, clipped, 0 where missing.
 
+    A place below zero is one of `aside`: -1 is its first row, -2 the next one.
     Gives row and lane of the first number found that is not finite; None if all are.
     """
     padded = -(-len(numbers) // 8) * 8
@@ -67,7 +69,7 @@ def write_numbers(
     store.run(
         "encode:numbers",
         (),
-        *(numbers, lanes.scales, lanes.runs, rows.start, rows.stop, places, out.shape[1], out.reshape(-1)),
+        *(numbers, lanes.scales, lanes.runs, rows.start, rows.stop, places, out, aside),
         *(tile, block, problem),
     )
     return None if problem[0] < 0 else (int(problem[0]), int(problem[1]))

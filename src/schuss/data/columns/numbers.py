@@ -101,7 +101,7 @@ class NumberColumn:
         """Write standardised numbers; raises DataError at an infinite one."""
         dense = np.empty(out.shape, np.float32)
         lanes, numbers = lanes_at([self.lanes], [0]), np.array(self.numbers(prepared), np.int64)
-        if (problem := write_numbers(lanes, numbers, rows, np.arange(len(out)), dense)) is not None:
+        if (problem := write_numbers(lanes, numbers, rows, np.arange(len(out)), dense, dense)) is not None:
             self.refuse(prepared, *problem)
         out[:] = dense
 
