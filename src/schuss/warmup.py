@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from .data.chunk import Chunk, SparseRows
-from .data.shuffle import shuffled
+from .data.feed import open_feed
 from .lineup import available_threads
+from .preparation import prepare
+from .settings import Settings
 from .training import train
 
 __all__ = ["warmup"]
@@ -30,9 +31,8 @@ def warmup() -> float:
     for threads in _threads():
         for table in _tables():
             train(table, "y", threads=threads, epochs=1)
-    for rows in (np.zeros((2, 1), np.float32), SparseRows(np.zeros(3, np.int64), *_nothing(), 1)):
-        for kind in (np.int32, np.float32):
-            _stream(Chunk(rows, np.zeros(2, kind), np.ones(2, np.float32)))
+    for table in _tables():
+        _stream(table)
     return time.perf_counter() - begun
 
 
@@ -54,12 +54,7 @@ def _tables() -> Iterator[pa.Table]:
         yield pa.table({"a": numbers, "words": words, "y": goals})
 
 
-def _nothing() -> tuple[np.ndarray, np.ndarray]:
-    """Give the entries of rows that have none."""
-    return np.empty(0, np.int32), np.empty(0, np.float32)
-
-
-def _stream(rows: Chunk) -> None:
-    """Shuffle rows as those of a file that does not fit into memory."""
-    for _ in shuffled(iter([rows]), np.random.default_rng(0)):
+def _stream(table: pa.Table) -> None:
+    """Read a table as a file that does not fit into memory."""
+    for _ in open_feed(prepare(table, Settings("y")).reader, order="shuffle", memory=1).chunks(0):
         pass
