@@ -310,7 +310,7 @@ def open_feed(
     for piece in pieces:
         pool = pool or Pool(piece.training, limit=memory, most=np.iinfo(np.int32).max)
         left = _add(pool, piece.training, counts, reader)
-        _hold(held, piece.finished())
+        _hold(held, piece)
         size += _extent(piece.training)[0]
         if on_rows is not None:
             on_rows(counts.read)
@@ -388,6 +388,6 @@ def _extent(training: Chunk | Draft) -> tuple[int, int]:
 
 
 def _hold(held: tuple[Held, Held], piece: Pieces) -> None:
-    """Keep the held-out rows of a piece."""
-    for one, chunk in zip(held, (piece.select, piece.score), strict=True):
+    """Keep the held-out rows of a piece, whose training rows have been made."""
+    for one, chunk in zip(held, piece.finished()[1:], strict=True):
         one.add(chunk)
