@@ -29,6 +29,7 @@ from tests.cases import (
 from schuss.data.chunk import Chunk, SparseRows
 from schuss.descent.losses import values_and_gradients
 from schuss.descent.optimizers import OPTIMIZERS
+from schuss.kernels import store
 from schuss.population.linear import LANES, Linear, LinearState, state_bytes
 from schuss.population.population import Run
 
@@ -401,3 +402,12 @@ def test_advance_leaves_the_chunk_alone() -> None:
         learn(ours, runs_of([0.1]), [Chunk(layout, chunk.targets, chunk.weights)])
         for array, copy in zip(arrays, before, strict=True):
             np.testing.assert_array_equal(array, copy)
+
+
+def test_a_last_row_alone_needs_no_other_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_ready", {})
+    x = dense_rows(41, 4)
+    ours = population(RULES_BY_NAME["adam"], LOSSES_BY_NAME["log_loss"], 4, 32, False)
+    chunks = cut_rows(chunk_of(x, targets_for(LOSSES_BY_NAME["log_loss"], x)), [40, 1])
+    learn(ours, runs_of([0.1, 0.2]), chunks)
+    assert {name for name, *_ in store._ready} == {"dense:advance_dense"}

@@ -265,7 +265,8 @@ class Linear:
         self, state: LinearState, b: int, chunk: Chunk, table: Table, tally: NDArray[np.float64]
     ) -> None:
         """Learn from dense rows."""
-        block, batch = state.blocks[b], min(self.batch_size, len(chunk.targets))
+        # Single rows have a kernel of their own: a last row alone would be no reason to compile it.
+        block, batch = state.blocks[b], min(self.batch_size, max(len(chunk.targets), 2))
         tables = table.penalised, table.free
         steps = table.phase, table.shift
         dense.advance(
