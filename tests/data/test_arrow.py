@@ -182,3 +182,25 @@ def test_types_that_do_not(one: pa.DataType, other: pa.DataType) -> None:
     schemas = [("1", pa.schema([("a", one)])), ("2", pa.schema([("a", other)]))]
     with pytest.raises(DataError, match=r"column 'a' is .* in 1 but .* in 2"):
         united_schema(schemas)
+
+
+@pytest.mark.parametrize(("bound", "decoded"), [(1 << 20, [4000]), (20_000, [1000] * 4), (1, [100] * 40)])
+def test_small_row_groups_are_decoded_together_within_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: int, decoded: list[int]
+) -> None:
+    monkeypatch.setattr("schuss.data.arrow._TOGETHER_BYTES", bound)
+    rows = []
+    read = pq.ParquetFile.read_row_groups
+    monkeypatch.setattr(
+        pq.ParquetFile, "read_row_groups", lambda self, groups, **options: note(read(self, groups, **options))
+    )
+
+    def note(table: pa.Table) -> pa.Table:
+        rows.append(table.num_rows)
+        return table
+
+    numbers = pa.table({"a": np.arange(4000), "b": np.arange(4000, dtype=np.float64), "c": np.zeros(4000, np.int32)})
+    pq.write_table(numbers, tmp_path / "t.parquet", row_group_size=100)
+    source = open_source(tmp_path / "t.parquet")
+    assert sum(batch.table.num_rows for batch in source.batches()) == 4000
+    assert rows == decoded

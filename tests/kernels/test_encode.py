@@ -16,8 +16,9 @@ def columns_of(dtype: type, rows: int, *, wild: bool) -> list[tuple[np.ndarray, 
     """Columns of one or several components, some with flags for missing numbers: values, flags, gaps."""
     made = []
     for components, flagged in ((1, False), (3, True), (1, True), (9, False), (1, False)):
-        values = RNG.normal(size=(rows, components)).astype(dtype)
-        if wild:
+        numbers = RNG.normal(size=(rows, components))
+        values = (numbers * 30 % 256).astype(dtype) if dtype is np.uint8 else numbers.astype(dtype)
+        if wild and dtype is not np.uint8:
             values[RNG.random(values.shape) < 0.1] = np.nan
             values[RNG.random(values.shape) < 0.1] = 50.0
         missing = RNG.random(values.shape) < 0.2 if flagged else None
@@ -44,7 +45,7 @@ def laid(columns: list, starts: list[int]) -> tuple[Lanes, np.ndarray, list[np.n
     return lanes_at(scales, starts), located, scales
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize("wild", [False, True])
 @pytest.mark.parametrize("part", [slice(0, 1000), slice(37, 38), slice(3, 259), slice(990, 1000), slice(5, 5)])
 def test_numbers_become_the_rows_that_numpy_makes(dtype: type, wild: bool, part: slice) -> None:

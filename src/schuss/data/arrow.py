@@ -35,6 +35,8 @@ from schuss.errors import DataError
 _BUFFER_BYTES = 1 << 18
 # Row groups of at most so many bytes are decoded whole; larger ones batch by batch, which needs less memory.
 _WHOLE_BYTES = 128 << 20
+# Small row groups are decoded together: as many as make a batch, if they take no more than this.
+_TOGETHER_BYTES = 32 << 20
 _GUESSED_BYTES = 64
 _STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
@@ -202,8 +204,9 @@ def _read_parquet(file: File, starts: np.ndarray, row: int, schema: pa.Schema, r
     here memory holds two row groups, or as many small ones as make a batch, and columns are decoded in parallel.
     """
     stop = starts[-1] if rows is None else row + rows
-    runs = [groups for groups in _group_runs(starts, row) if starts[groups[0]] < stop]
     width = sum(_width(field.type) for field in schema)
+    together = min(BATCH_ROWS, _TOGETHER_BYTES // max(width, 1))
+    runs = [groups for groups in _group_runs(starts, row, together) if starts[groups[0]] < stop]
     largest = max((starts[groups[-1] + 1] - starts[groups[0]] for groups in runs), default=0)
     # Whole row groups take two thirds of the time that the same rows take batch by batch, if all are wanted.
     whole = largest * width <= _WHOLE_BYTES and (rows is None or 2 * rows > largest)
@@ -266,11 +269,11 @@ def _width(kind: pa.DataType) -> int:
         return _GUESSED_BYTES
 
 
-def _group_runs(starts: np.ndarray, row: int) -> Iterator[list[int]]:
-    """Yield neighbouring row groups that together make at least a batch, from the one that holds `row` on."""
+def _group_runs(starts: np.ndarray, row: int, together: int) -> Iterator[list[int]]:
+    """Yield neighbouring row groups of at most so many rows together, one at least, from the one with `row` on."""
     group = int(np.searchsorted(starts, row, "right")) - 1
     while group < len(starts) - 1:
-        following = max(group + 1, int(np.searchsorted(starts, starts[group] + BATCH_ROWS, "right")) - 1)
+        following = max(group + 1, int(np.searchsorted(starts, starts[group] + together, "right")) - 1)
         yield list(range(group, following))
         group = following
 

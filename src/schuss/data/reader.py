@@ -23,6 +23,8 @@ __all__ = ["Counts", "Pieces", "Reader"]
 # Dense rows come in pieces of so many bytes: what is held out of a piece takes no more.
 _PIECE_BYTES, _LEAST_ROWS = 1 << 23, 256
 _LEFT_OUT = 3
+# Of wide rows so many bytes are converted at once, counted as float64.
+_CONVERTED_BYTES = 1 << 27
 # Squares that are added up in float32, before the sums are in float64.
 _SUMMED = 65_536
 
@@ -135,8 +137,12 @@ class Reader:
 
     def _split(self, batch: Batch, counts: Counts, room: _Room) -> Iterator[Pieces]:
         """Convert a batch and part its rows by use."""
-        uses = uses_of_rows(self.holdout, batch.table, batch.part, batch.row, counts.read, self.total_rows, self.seed)
-        yield from self._part(self._prepare(batch, self.source, counts), uses, counts, room)
+        step = BATCH_ROWS if self.encoder.sparse else max(_CONVERTED_BYTES // (8 * self.encoder.width), _LEAST_ROWS)
+        for start in range(0, len(batch.table), step):
+            table, row = batch.table.slice(start, step), batch.row + start
+            uses = uses_of_rows(self.holdout, table, batch.part, row, counts.read, self.total_rows, self.seed)
+            prepared = self._prepare(Batch(table, batch.part, row), self.source, counts)
+            yield from self._part(prepared, uses, counts, room)
 
     def _prepare(self, batch: Batch, source: Source, counts: Counts) -> Prepared:
         """Convert and check a batch, and count it; its weights are those to learn with."""

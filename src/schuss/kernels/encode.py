@@ -166,7 +166,7 @@ def numbers(lanes, scales, runs, start, stop, places, out, aside, tile, block, p
     memory ahead took 45 to 33 ns a row of 28 that goes to one of 16 streams, 50 to 43 at random within these.
 
     lanes : `(lanes, 5)`, a line for each feature: address of the first number, distance to the next in numbers, address
-        of flags for missing ones or 0, bytes of a number (4 or 8), whether the feature indicates missing numbers;
+        of flags for missing ones or 0, bytes of a number (1, 4 or 8), whether the feature indicates missing numbers;
     scales : `(lanes, 4)`: centre, factor, lower and upper bound;
     runs : `(runs, 3)`: the first of some lanes that are neighbours in the row, its feature, the number of these lanes;
     tile : `8 · rows` and block : `rows · 8⌈lanes / 8⌉` numbers, room to work in, rows a multiple of 8;
@@ -181,6 +181,8 @@ def numbers(lanes, scales, runs, start, stop, places, out, aside, tile, block, p
                 to = (c - group) * step
                 if lanes[c, 3] == 4:
                     _write_lane(np.float32(0), lanes, scales, c, first, tile, to, count, problem)
+                elif lanes[c, 3] == 1:
+                    _write_lane(np.uint8(0), lanes, scales, c, first, tile, to, count, problem)
                 else:
                     _write_lane(np.float64(0), lanes, scales, c, first, tile, to, count, problem)
             for i in range(0, count, 8):

@@ -40,7 +40,7 @@ def lanes_at(scales: Sequence[NDArray[np.float64]], starts: Sequence[int]) -> La
 def numbers_at(values: NDArray, missing: NDArray[np.bool_] | None, gaps: Sequence[int]) -> list[tuple[int, ...]]:
     """Say where the numbers `(rows, components)` of each lane are: those of all components, then of the `gaps`.
 
-    Floating numbers and flags must be C-contiguous; the numbers must be float32 or float64.
+    Numbers and flags must be C-contiguous; the numbers must be uint8, float32 or float64.
     """
     size, step = values.itemsize, values.shape[1]
     begin = values.__array_interface__["data"][0]

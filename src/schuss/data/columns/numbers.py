@@ -20,12 +20,13 @@ from .place import Place
 LEAST_REACH = 10.0
 # Larger numbers would overflow when squared.
 LARGEST = 1e150
-# Types that are encoded as they are, or half as wide; all others as float64.
-_FLOATS = {"<f4": np.float32, "<f2": np.float32}
+# Types that are encoded as they are (pixels as float64 took eight times their memory), or half as wide; all others as
+# float64.
+_ENCODED = {"<f4": np.float32, "<f2": np.float32, "|u1": np.uint8}
 
 
 class Prepared(NamedTuple):
-    """Numbers `(rows, components)`, float32 or float64, where they are missing, and where they stand."""
+    """Numbers `(rows, components)`, uint8, float32 or float64, where they are missing, and where they stand."""
 
     values: NDArray[Any]
     missing: NDArray[np.bool_] | None
@@ -137,12 +138,12 @@ class NumberColumn:
 
 
 def _read(values: pa.Array, place: Place, vector: bool, width: int | None) -> Prepared:
-    """View a column as `(rows, components)` numbers; whole ones become float64."""
+    """View a column as `(rows, components)` numbers; whole ones of more than a byte become float64."""
     numbers = as_vectors(values, place, width) if vector else as_numbers(values, place)
     shape = (len(values), -1) if len(values) else (0, width or 1)
     missing = None if numbers.missing is None else np.ascontiguousarray(numbers.missing.reshape(shape))
-    floats = numbers.values.astype(_FLOATS.get(numbers.values.dtype.str, np.float64), "C", copy=False)
-    return Prepared(floats.reshape(shape), missing, place)
+    encoded = numbers.values.astype(_ENCODED.get(numbers.values.dtype.str, np.float64), "C", copy=False)
+    return Prepared(encoded.reshape(shape), missing, place)
 
 
 def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
