@@ -1,7 +1,7 @@
 """CSV text in blocks of whole lines, converted by several threads at once.
 
 Arrow's own reader of a stream converts one block after the other. Where no field is quoted, every line end is the end
-of a row, and blocks can be cut and converted apart: 28 numbers a row took 1.5 µs in one thread, 0.8 in two.
+of a row, and blocks can be cut and converted apart.
 """
 
 from __future__ import annotations

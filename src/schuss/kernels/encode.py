@@ -1,7 +1,7 @@
 """Columns of numbers into standardised rows, and rows to where they belong.
 
 A table has its columns apart, training wants rows: most of the work is this transposition, done in blocks of rows that
-stay in the cache. 28 columns cost 15 ns a row there, where NumPy column by column took 150.
+stay in the cache. A row of 28 columns takes 20 ns there, with NumPy column by column 79.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _transpose(typingctx, source, at, step, target, to, width):
 def transpose(source, at, step, target, to, width):
     """Write 8 numbers of 8 lanes, `step` apart in `source`, as 8 rows, `width` apart in `target`.
 
-    In vectors: 15 against 26 ns for a row of 28, number by number.
+    A whole row of 28, written within the cache, takes 20 ns with these vectors and 39 number by number.
     """
     for i in range(8):
         for j in range(8):
