@@ -159,12 +159,14 @@ def _copy_runs(runs, block, begin, out, place):
 
 
 @kernel()
-def numbers(lanes, scales, runs, start, stop, places, out, aside, tile, block, problem):
+def numbers(single, double, byte, lanes, scales, runs, start, stop, places, out, aside, tile, block, problem):
     """Write features of numbers: row `start + i` of the lanes to row `places[i]` of `out`.
 
     A place below zero is one of `aside`: -1 is its first row, -2 the next one. Rows may go anywhere: sending for their
     memory ahead took 45 to 33 ns a row of 28 that goes to one of 16 streams, 50 to 43 at random within these.
 
+    single, double, byte : a float32, a float64 and a uint8; None for types that no lane has, and whose loops are then
+        not compiled: each takes a second and a half;
     lanes : `(lanes, 5)`, a line for each feature: address of the first number, distance to the next in numbers, address
         of flags for missing ones or 0, bytes of a number (1, 4 or 8), whether the feature indicates missing numbers;
     scales : `(lanes, 4)`: centre, factor, lower and upper bound;
@@ -179,12 +181,12 @@ def numbers(lanes, scales, runs, start, stop, places, out, aside, tile, block, p
         for group in range(0, len(lanes), 8):
             for c in range(group, min(group + 8, len(lanes))):
                 to = (c - group) * step
-                if lanes[c, 3] == 4:
-                    _write_lane(np.float32(0), lanes, scales, c, first, tile, to, count, problem)
-                elif lanes[c, 3] == 1:
-                    _write_lane(np.uint8(0), lanes, scales, c, first, tile, to, count, problem)
-                else:
-                    _write_lane(np.float64(0), lanes, scales, c, first, tile, to, count, problem)
+                if single is not None and lanes[c, 3] == 4:
+                    _write_lane(single, lanes, scales, c, first, tile, to, count, problem)
+                if double is not None and lanes[c, 3] == 8:
+                    _write_lane(double, lanes, scales, c, first, tile, to, count, problem)
+                if byte is not None and lanes[c, 3] == 1:
+                    _write_lane(byte, lanes, scales, c, first, tile, to, count, problem)
             for i in range(0, count, 8):
                 transpose(tile, i, step, block, i * padded + group, padded)
         for i in range(count):

@@ -49,6 +49,17 @@ def numbers_at(values: NDArray, missing: NDArray[np.bool_] | None, gaps: Sequenc
     return [(begin + size * at, step, flags and flags + at, size, indicator) for at, indicator in lanes]
 
 
+def _types(numbers: NDArray[np.int64]) -> tuple[np.float32 | None, np.float64 | None, np.uint8 | None]:
+    """Give the type that all lanes have, or every type where they differ: few kernels serve all tables."""
+    sizes = numbers[:, 3]
+    mixed = bool((sizes != sizes[0]).any())
+    return (
+        np.float32(0) if mixed or sizes[0] == 4 else None,
+        np.float64(0) if mixed or sizes[0] == 8 else None,
+        np.uint8(0) if mixed or sizes[0] == 1 else None,
+    )
+
+
 def write_numbers(
     lanes: Lanes,
     numbers: NDArray[np.int64],
@@ -68,7 +79,7 @@ def write_numbers(
     problem = np.full(2, -1)
     store.run(
         "encode:numbers",
-        (),
+        _types(numbers),
         *(numbers, lanes.scales, lanes.runs, rows.start, rows.stop, places, out, aside),
         *(tile, block, problem),
     )
