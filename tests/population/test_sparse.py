@@ -21,7 +21,7 @@ from tests.cases import (
 
 from schuss.data.chunk import Chunk
 from schuss.kernels.sparse import SMALLEST_SCALE
-from schuss.population.linear import SAME_RATE_ROWS, Linear
+from schuss.population.linear import RATES, SAME_RATE_ROWS, SETTLED, Linear
 from schuss.population.population import Run
 
 LOSS = LOSSES_BY_NAME["log_loss"]
@@ -137,20 +137,33 @@ def test_a_rate_lasts_for_thirty_two_rows() -> None:
     for batch, steps in ((1, 32), (2, 16), (7, 4), (16, 2), (32, 1), (100, 1)):
         ours = population("sgd", 5, batch)
         state = ours.begin_leg(ours.start(runs_of([0.1])), 10_000)
-        phase, shift, progress = ours._spans(state, 1000)
+        phase, shift, progress = ours._spans(state, 0, 1000)
         assert (phase, 1 << shift) == (0, steps)
         assert steps * batch <= max(SAME_RATE_ROWS, batch)
         np.testing.assert_allclose(progress, np.arange(0, 1000, steps * batch) / 10_000)
     ours = population("sgd", 5, 1)
     state = replace(ours.begin_leg(ours.start(runs_of([0.1])), 10_000), rows=70)
-    phase, _, progress = ours._spans(state, 60)
+    phase, _, progress = ours._spans(state, 0, 60)
     assert phase == 6
     np.testing.assert_allclose(progress, [0.0064, 0.0096, 0.0128])
 
 
 def test_rules_whose_scalars_change_with_every_step_have_a_line_for_each() -> None:
     ours = population("adam", 5, 1)
-    assert ours._spans(ours.begin_leg(ours.start(runs_of([0.1])), 100), 50)[1] == 0
+    assert ours._spans(ours.begin_leg(ours.start(runs_of([0.1])), 100), 0, 50)[1] == 0
+
+
+def test_scalars_that_have_settled_share_lines_in_a_long_leg() -> None:
+    ours = population("adam", 5, 32)
+    state = ours.begin_leg(ours.start(runs_of([0.1])), RATES * 1024)
+    assert ours._spans(state, 0, 8192)[1] == 0
+    state.blocks[0].carry[:] = 0.9 * SETTLED
+    _, shift, progress = ours._spans(state, 0, 8192)
+    assert 1 << shift == 1024 // 32
+    np.testing.assert_allclose(progress, np.arange(8) / RATES)
+    exact = ours._table(state, 0, 8192).exact[0, 2:, 0]
+    fresh = ours.rule.scalars(np.zeros((2, 1)), np.ones((1, 1)), np.zeros(1))[1][0, 2:, 0]
+    np.testing.assert_array_equal(exact.astype(np.float32), fresh.astype(np.float32))
 
 
 def test_weights_begin_at_a_line_of_the_cache() -> None:

@@ -5,6 +5,7 @@ A rule is a named tuple of hyperparameters with two pure functions.
 `scalars(carry, rate, l2)` gives what is the same for every weight of a run, once a step, in float64: for T steps of K
 runs `rate` is `(T, K)` and `l2` is `(K,)`; the result is `(carry, table)`, the table `(T, len(scalar_names), K)`.
 `carry` is `(len(carry_start), K)`: running products such as βᵗ, so that a chunk goes on exactly where the last ended.
+When all have vanished, scalars are taken to change with the rate alone, and many steps share a line of the table.
 
 `penalty_scalar` names the scalar that is zero where there is no penalty, as for the intercept.
 
