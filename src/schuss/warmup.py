@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from .data.feed import open_feed
-from .lineup import available_threads
 from .preparation import prepare
 from .settings import Settings
 from .training import train
@@ -22,26 +21,22 @@ CLASSES = (2, 3, 5, 9)
 """Beyond two they share the kernels that train; those that predict have vectors of 4, 8 or 16 scores."""
 
 
+RUNS = (16, 8, 4)
+"""They learn in blocks of every width that a race comes to: a long one narrows its blocks when runs are dropped."""
+
+
 def warmup() -> float:
     """Compile what a training with default settings uses; give the seconds it took.
 
     Compiled kernels are kept on the disk, so that a second call takes almost no time.
     """
     begun = time.perf_counter()
-    for threads in _threads():
+    for runs in RUNS:
         for table in _tables():
-            train(table, "y", threads=threads, epochs=1)
-    for table in _tables():
+            train(table, "y", runs=runs, threads=1, epochs=1)
+    for table in (*_tables(), *_typed_tables()):
         _stream(table)
     return time.perf_counter() - begun
-
-
-def _threads() -> set[int]:
-    """Give numbers of threads that make sixteen runs learn in blocks of every width that this machine comes to.
-
-    Streams learn with one thread, in memory all do; a long training narrows its blocks when runs are dropped.
-    """
-    return {1, 2, 4} if available_threads(None) <= 2 else {1, 2, 4, 16}
 
 
 def _tables() -> Iterator[pa.Table]:
@@ -52,6 +47,15 @@ def _tables() -> Iterator[pa.Table]:
     for goals in (*(np.arange(ROWS) % count for count in CLASSES), numbers + 0.1 * kinds):
         yield pa.table({"a": numbers, "b": [f"kind {kind}" for kind in kinds], "y": goals})
         yield pa.table({"a": numbers, "words": words, "y": goals})
+
+
+def _typed_tables() -> Iterator[pa.Table]:
+    """Give tables with other types of numbers than float64: one type alone, and several."""
+    numbers = np.random.default_rng(0).normal(size=ROWS)
+    single, flags = numbers.astype(np.float32), numbers > 0
+    yield pa.table({"a": single, "y": numbers})
+    yield pa.table({"a": flags, "b": numbers > 1, "y": numbers})
+    yield pa.table({"a": numbers, "b": single, "c": flags, "y": numbers})
 
 
 def _stream(table: pa.Table) -> None:
