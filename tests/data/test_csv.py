@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from schuss.data import csv as csv_reader
+from schuss.data import csv_blocks
 from schuss.data.open import open_source
 from schuss.errors import DataError
 
@@ -91,7 +92,7 @@ def test_agrees_with_the_csv_module_on_quotes(tmp_path: Path) -> None:
 
 
 def test_agrees_with_pandas_over_many_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_reader, "_BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(csv_blocks, "_BLOCK_BYTES", 1 << 12)
     random = np.random.default_rng(4)
     frame = pd.DataFrame(
         {
@@ -284,6 +285,8 @@ def test_a_closed_quote_at_the_end_may_hold_lines(tmp_path: Path) -> None:
 
 
 def test_rows_longer_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_blocks, "_BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(csv_blocks, "_LONGEST_LINE", 1 << 15)
     monkeypatch.setattr(csv_reader, "_BLOCK_BYTES", 1 << 12)
     monkeypatch.setattr(csv_reader, "_LONGEST_ROW", 1 << 16)
     text = "a,b\n" + "1,x\n" * 10 + "2," + "y" * 20_000 + "\n3,z\n"
