@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import platform
 import re
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +20,7 @@ from tests.cases import (
     learn,
     runs_of,
     targets_for,
+    uncompiled,
     weights_of,
 )
 
@@ -69,12 +68,6 @@ def test_nothing_is_read_beyond_the_rows() -> None:
         for runs, batch in ((1, 1), (1, 4), (3, 1), (3, 4)):
             ours = Linear(RULES_BY_NAME["adam"].rule, case.loss, 5, outputs, batch, False)
             assert np.isfinite(weights_of(ours, learn(ours, runs_of([0.1] * runs), [chunk])[0])).all()
-
-
-def uncompiled(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
-    """Stand in for `store.run`."""
-    module, _, function = kernel.partition(":")
-    getattr(importlib.import_module(f"schuss.kernels.{module}"), function).py_func(*static, *arguments)
 
 
 @pytest.mark.parametrize(("rule", "loss"), COMPILED_PAIRS, ids=["-".join(pair) for pair in COMPILED_PAIRS])

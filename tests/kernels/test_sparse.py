@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 import numpy as np
 import pytest
 from numba import njit
@@ -18,6 +15,7 @@ from tests.cases import (
     runs_of,
     targets_for,
     to_sparse,
+    uncompiled,
     weights_of,
 )
 
@@ -27,12 +25,6 @@ from schuss.kernels.lanes import load
 from schuss.kernels.lanes import store as write
 from schuss.kernels.options import FAST
 from schuss.population.linear import Linear
-
-
-def uncompiled(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
-    """Stand in for `store.run`."""
-    module, _, function = kernel.partition(":")
-    getattr(importlib.import_module(f"schuss.kernels.{module}"), function).py_func(*static, *arguments)
 
 
 @pytest.mark.parametrize(("rule", "loss"), COMPILED_PAIRS, ids=["-".join(pair) for pair in COMPILED_PAIRS])

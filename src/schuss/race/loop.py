@@ -135,14 +135,16 @@ def _run_leg(race: Race, stream: Iterator[_Item]) -> str | None:
 
 def _advance(race: Race, chunk: Chunk) -> None:
     """Learn from a chunk in every population, and drop runs whose losses are not finite any more."""
+    weight = 0.0
     for contender in list(race.contenders):
         contender.state, tallies = contender.population.advance(contender.state, chunk)
+        weight = tallies.weight  # of the chunk's rows, the same from every population
         _tally(race, contender.runs, tallies)
         finite = np.isfinite(tallies.loss).tolist()
         lost = [run for run, is_finite in zip(contender.runs, finite, strict=True) if not is_finite]
         if lost:
             _drop(race, lost, "diverged", {})
-    race.tallied_weight += float(chunk.weights.sum(dtype=np.float64))
+    race.tallied_weight += weight
     race.rows += len(chunk.targets)
     race.leg_rows += len(chunk.targets)
 
