@@ -23,6 +23,7 @@ from schuss.data.schema import infer_schema
 from schuss.data.source import Batch
 from schuss.errors import DataError, ModelFileError, OptionError
 from schuss.model import FILE_NAME, Model, loss_in_data_units, outputs_of
+from schuss.sealed import open_sealed, write_sealed
 
 RNG = np.random.default_rng(0)
 N = 400
@@ -261,34 +262,80 @@ def not_models(folder: Path) -> dict[str, tuple[Path, str]]:
     (folder / "x.csv").write_text("a,b\n1,2\n" * 50)
     (folder / "empty").touch()
     safetensors.numpy.save_file({"a": np.ones(2)}, folder / "other.safetensors")
-    classifier().save(folder / "good.safetensors")
-    whole = (folder / "good.safetensors").read_bytes()
-    (folder / "cut.safetensors").write_bytes(whole[:-5])
-    tensors = safetensors.numpy.load(whole)
-    with safetensors.safe_open(folder / "good.safetensors", framework="np") as opened:
-        meta = json.loads(opened.metadata()["schuss"])
+    model = fitted(mixed(), "label")
+    model.save(folder / "good.safetensors")
+    (folder / "cut.safetensors").write_bytes((folder / "good.safetensors").read_bytes()[:-5])
+    with open_sealed(folder / "good.safetensors", "model") as file:
+        values, arrays = file.values, {name: file.load(name) for name in file.arrays}
+    encoder = values["encoder"]
 
-    def variant(name: str, tensors: dict[str, Any], **changes: Any) -> Path:
+    def variant(name: str, changed: dict[str, Any] | None = None, kind: str = "model", **changes: Any) -> Path:
         path = folder / name
-        safetensors.numpy.save_file(tensors, path, {"schuss": json.dumps(meta | changes)})
+        kept = {name: array for name, array in (arrays | (changed or {})).items() if array is not None}
+        with path.open("wb") as out:
+            write_sealed(out, kind, values | changes, kept)
         return path
 
+    def column(number: int, **changes: Any) -> dict[str, Any]:
+        columns = [*encoder["features"]]
+        columns[number] = columns[number] | changes
+        return encoder | {"features": columns}
+
+    weights = model.weights.copy()
+    weights[0, 0] = np.nan
+    outside = np.array([5], np.int64)
     return {
-        "text": (folder / "x.csv", "is not a schuss model file: "),
-        "empty": (folder / "empty", "is not a schuss model file: "),
-        "tensors of something else": (folder / "other.safetensors", "it is a safetensors file of something else"),
-        "cut": (folder / "cut.safetensors", "is not a schuss model file: "),
-        "missing": (folder / "none", "there is no model file "),
+        "text": (folder / "x.csv", "it does not begin as one"),
+        "empty": (folder / "empty", "it does not begin as one"),
+        "tensors of something else": (folder / "other.safetensors", "it does not begin as one"),
+        "cut": (folder / "cut.safetensors", "it is damaged"),
+        "missing": (folder / "nowhere", "there is no model file "),
         "folder without one": (folder, "there is no model file "),
-        "newer": (variant("newer", tensors, format=9), "has model format 9, where this version of schuss reads 1"),
-        "wrong weights": (
-            variant("wrong", tensors | {"weights": np.ones((2, 2), "f4")}),
-            "is a damaged schuss model file",
+        "a checkpoint": (variant("checkpoint", kind="checkpoint"), "it is a 'checkpoint'"),
+        "newer": (variant("newer", format=9), "it has format 9, where this version of schuss reads 1"),
+        "weights of another shape": (
+            variant("shape", {"weights": np.ones((2, 2), "f4")}),
+            f"its weights are not {len(weights):,} times 1 finite numbers",
         ),
-        "lacking arrays": (variant("lacking", {"weights": tensors["weights"]}), "is a damaged schuss model file"),
-        "unknown loss": (variant("loss", tensors, loss="zero_one"), "the loss 'zero_one' is unknown"),
-        "strange encoder": (variant("strange", tensors, encoder={"kind": "Popen"}), "is a damaged schuss model file"),
+        "weights of another type": (variant("type", {"weights": np.ones((2, 2))}), "its weights are float64 of 2"),
+        "weights that are NaN": (variant("nan", {"weights": weights}), "1 finite numbers"),
+        "no weights": (variant("weightless", {"weights": None}), "it lacks, or should not have, the array 'weights'"),
+        "one array more": (variant("more", {"more": np.ones(1)}), "it lacks, or should not have, the array 'more'"),
+        "one array less": (
+            variant("less", {"encoder.features.0.low": None}),
+            "it lacks, or should not have, the array 'encoder.features.0.low'",
+        ),
+        "array of two dimensions": (variant("2d", {"encoder.features.0.low": np.ones((1, 1))}), "not one dimension"),
+        "array of another type": (variant("f4", {"encoder.features.0.low": np.ones(1, "f4")}), "is of type ndarray"),
+        "array of another length": (variant("long", {"encoder.features.0.low": np.ones(2)}), "NumberColumn do not fit"),
+        "array that is infinite": (variant("inf", {"encoder.features.0.low": np.array([np.inf])}), "of type ndarray"),
+        "gap of no component": (variant("gap", {"encoder.features.0.gaps": outside}), "NumberColumn do not fit"),
+        "no loss": (variant("lossless", loss=None), "the loss 'None' is unknown"),
+        "unknown loss": (variant("loss", loss="zero_one"), "the loss 'zero_one' is unknown"),
+        "settings that are a list": (variant("settings", settings=[]), "its settings and versions are not named"),
+        "svmlight from 7": (variant("base", svmlight_base=7), "count from neither 0 nor 1"),
+        "encoder of another program": (variant("popen", encoder={"kind": "Popen"}), "it lacks, or should not have"),
+        "column of another program": (variant("column", encoder=column(0, kind="Popen")), "'Popen' is missing"),
+        "column with a field more": (variant("field", encoder=column(1, more=1)), "'more' is missing"),
+        "column of another role": (variant("role", encoder=column(0, name="job")), "not those of its columns"),
+        "a number for a name": (variant("name", encoder=column(0, name=7)), "is of type int"),
+        "2^40 buckets": (variant("buckets", encoder=column(1, buckets=1 << 40)), "CategoryColumn do not fit"),
+        "2^60 hashed words": (variant("bits", encoder=column(2, bits=60)), "TextColumn do not fit"),
+        "hashed features to 2^99": (variant("hash", encoder=encoder | {"hash_bits": 99}), "does not fit its task"),
+        "one class": (variant("class", encoder=encoder | {"target": encoder["target"] | {"classes": ["a"]}}), "Target"),
+        "classes of two kinds": (
+            variant("kinds", encoder=encoder | {"target": encoder["target"] | {"classes": ["a", 1]}}),
+            "the parts of a TargetEncoder do not fit together",
+        ),
+        "no target": (variant("target", encoder=encoder | {"schema": encoder["schema"] | {"target": "x"}}), "a Schema"),
+        "no encoder": (variant("encoder", encoder=[]), "it lacks, or should not have, the array"),
     }
+
+
+def mixed() -> pa.Table:
+    """A number, a category, a text, and the label."""
+    texts = [f"word{i % 50} and word{i % 71} again" for i in range(N)]
+    return people().drop_columns(["pay"]).add_column(2, "text", [texts])
 
 
 def test_what_is_not_a_model(tmp_path: Path) -> None:

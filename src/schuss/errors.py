@@ -5,7 +5,7 @@ SchussError
 ├── InputError          the user's data, options or files are wrong: one sentence, exit code 2
 │   ├── DataError       a source cannot be read or holds a bad value (names file, row, column)
 │   ├── OptionError     an option has a value it cannot have (names the valid ones)
-│   ├── ModelFileError  a model file is damaged, or is not a model file
+│   ├── ModelFileError  a model or checkpoint is damaged, or is not one
 │   └── OutputError     the place to write to is taken, full or read-only
 └── TrainingError       no run of the population could be trained (all diverged)
 ```
@@ -43,7 +43,7 @@ class OptionError(InputError):
 
 
 class ModelFileError(InputError):
-    """A model file is damaged, or is not a model file."""
+    """A file of our own, a model or a checkpoint, is damaged or is not one."""
 
 
 class OutputError(InputError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from .data.chunk import Rows, SparseRows, as_matrix
 from .data.encoder import Encoder, Prepared
 from .data.open import open_source
 from .data.schema import Role, listed
+from .data.state import array_names
 from .descent.losses import LOSSES, loss_for, probabilities, values_and_gradients
-from .errors import DataError, ModelFileError, OptionError
+from .errors import DataError, OptionError
 from .files import replacing
 from .metrics import ClassificationTally, RegressionTally, predicted_classes
 from .population.dense import scores as dense_scores
+from .sealed import Sealed, open_sealed, write_sealed
 
 if TYPE_CHECKING:
     from .data.source import Source
@@ -79,7 +78,7 @@ class Model:
         Raises OutputError when the file cannot be written.
         """
         encoder, arrays = self.encoder.to_state()
-        meta = {
+        values = {
             "format": FILE_FORMAT,
             "encoder": encoder,
             "loss": self.loss,
@@ -87,45 +86,46 @@ class Model:
             "versions": dict(self.versions),
             "svmlight_base": self.svmlight_base,
         }
-        tensors = {"weights": np.ascontiguousarray(self.weights, np.float32)}
+        tensors = {"weights": np.asarray(self.weights, np.float32)}
         tensors |= {f"encoder.{name}": array for name, array in arrays.items()}
-        tensors |= {f"state.{name}": np.ascontiguousarray(array) for name, array in self.state.items()}
+        tensors |= {f"state.{name}": array for name, array in self.state.items()}
         with replacing(path) as file:
-            file.write(safetensors.numpy.save(tensors, {"schuss": json.dumps(meta, sort_keys=True)}))
+            write_sealed(file, "model", values, tensors)
 
     @classmethod
     def load(cls, path: str | Path) -> Model:
         """Read a model from its file, or from the folder of the run that made it; no code in the file is ever run.
 
-        Raises ModelFileError when there is no such file or it is not a whole model.
+        Raises ModelFileError when there is no such file or it is not exactly as `save` wrote it.
         """
         path = Path(path)
-        file = path / FILE_NAME if path.is_dir() else path
-        meta, tensors = _read(file)
-        if meta.get("format") != FILE_FORMAT:
-            raise ModelFileError(
-                f"{file} has model format {meta.get('format')}, where this version of schuss reads {FILE_FORMAT}"
-            )
-        try:
+        with open_sealed(path / FILE_NAME if path.is_dir() else path, "model") as file:
+            values = file.values
+            if values.get("format") != FILE_FORMAT:
+                found = str(values.get("format"))[:40]
+                raise ValueError(f"it has format {found}, where this version of schuss reads {FILE_FORMAT}")
+            _require_arrays(file)
             return cls(
-                Encoder.from_state(meta["encoder"], _under("encoder.", tensors)),
-                meta["loss"],
-                tensors["weights"],
-                meta["settings"],
-                _under("state.", tensors),
-                meta["versions"],
-                meta["svmlight_base"],
+                Encoder.from_state(values["encoder"], _under("encoder.", file)),
+                values["loss"],
+                file.load("weights"),
+                values["settings"],
+                _under("state.", file),
+                values["versions"],
+                values["svmlight_base"],
             )._checked()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelFileError(f"{file} is a damaged schuss model file ({type(error).__name__}: {error})") from error
 
     def _checked(self) -> Model:
         """Give the model itself if its parts fit together, else raise ValueError."""
         wanted = (self.encoder.width + 1, outputs_of(self.classes))
-        if self.weights.shape != wanted or self.weights.dtype != np.float32:
-            raise ValueError(f"weights are {self.weights.dtype} {self.weights.shape}, not float32 {wanted}")
-        if self.loss not in LOSSES:
-            raise ValueError(f"the loss '{self.loss}' is unknown")
+        if self.weights.shape != wanted or not np.isfinite(self.weights).all():
+            raise ValueError(f"its weights are not {wanted[0]:,} times {wanted[1]:,} finite numbers")
+        if not isinstance(self.loss, str) or self.loss not in LOSSES:
+            raise ValueError(f"the loss '{str(self.loss)[:40]}' is unknown")
+        if not (isinstance(self.settings, dict) and isinstance(self.versions, dict)):
+            raise ValueError("its settings and versions are not named")
+        if self.svmlight_base not in (None, 0, 1):
+            raise ValueError("its svmlight files count from neither 0 nor 1")
         return self
 
     def predict(self, source: Any, *, proba: bool = False, **reading: Any) -> pa.Table:
@@ -287,24 +287,19 @@ def _require(names: list[str], source: Source) -> None:
         raise DataError(f"{source.name} lacks the column{plural} {listed(lacking)} that the model needs")
 
 
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read metadata and tensors of a model file."""
-    try:
-        with safetensors.safe_open(file, framework="np") as opened:
-            meta = json.loads((opened.metadata() or {})["schuss"])
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 — it is not a dict
-    except FileNotFoundError:
-        raise ModelFileError(f"there is no model file {file}") from None
-    except OSError as error:
-        raise ModelFileError(f"the model file {file} cannot be read: {error.strerror or error}") from error
-    except KeyError:
-        raise ModelFileError(f"{file} is not a schuss model file: it is a safetensors file of something else") from None
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise ModelFileError(f"{file} is not a schuss model file: {error}") from error
-    if not isinstance(meta, dict):
-        raise ModelFileError(f"{file} is not a schuss model file: its metadata are not an object")
-    return meta, tensors
+def _require_arrays(file: Sealed) -> None:
+    """Raise ValueError unless a file holds the arrays that its values name, and can be the ones they name."""
+    encoder = {f"encoder.{name}" for name in array_names(file.values["encoder"])}
+    given = {name for name in file.arrays if not name.startswith("state.")}
+    if given != encoder | {"weights"}:
+        raise ValueError(f"it lacks, or should not have, the array '{min(given ^ (encoder | {'weights'}))[:80]}'")
+    weights = file.arrays["weights"]
+    if weights.dtype != np.float32 or len(weights.shape) != 2:
+        raise ValueError(f"its weights are {weights.dtype} of {len(weights.shape)} dimensions, not float32 of 2")
+    for name in encoder:
+        if len(file.arrays[name].shape) != 1:
+            raise ValueError(f"its array '{name}' has not one dimension")
 
 
-def _under(prefix: str, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+def _under(prefix: str, file: Sealed) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): file.load(name) for name in file.arrays if name.startswith(prefix)}

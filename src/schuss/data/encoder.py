@@ -23,7 +23,8 @@ from .columns.sparse import SparseColumn
 from .columns.text import TextColumn
 from .layout import DensePlan, dense_plan, locate_numbers, should_be_sparse, sparse_rows, write_dense
 from .schema import Role, Schema, listed
-from .state import pack, unpack
+from .soundness import require_columns_of
+from .state import pack, unpacked
 from .target import TargetEncoder, fit_target, row_weights
 
 
@@ -277,7 +278,9 @@ class Encoder:
     @classmethod
     def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Encoder:
         """Build the encoder that `to_state` described; raises KeyError, TypeError or ValueError at anything else."""
-        return cls(**{name: unpack(packed, arrays) for name, packed in meta.items()})
+        encoder = cls(**unpacked(meta, cls, arrays))
+        require_columns_of(encoder.schema, encoder.features, encoder.classes, encoder.hash_bits)
+        return encoder
 
     def _prepare(self, column: ColumnEncoder, role: Role, table: pa.RecordBatch, place: Place) -> Any:
         """Convert and check the values of one column."""
