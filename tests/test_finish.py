@@ -15,7 +15,7 @@ from schuss.data.feed import Feed, MemoryFeed
 from schuss.data.reader import Counts
 from schuss.descent.losses import Hinge, values_and_gradients
 from schuss.finish import PENALTIES, choose, finish, minimise, run_rows
-from schuss.objective import Objective
+from schuss.objective import LinearObjective
 from schuss.population.population import Run, WinnerState
 from schuss.race.record import Recorder
 from schuss.race.state import Champion
@@ -62,7 +62,7 @@ def polished(name: str, *, held_out: bool = True, **options: Any) -> tuple[Champ
 def test_minimum_of_squared_error_is_ridge_regression() -> None:
     chunk = problem("squared_error")
     ridge = Ridge(alpha=0.1 * len(chunk.targets)).fit(chunk.rows.astype(np.float64), chunk.targets)
-    objective = Objective(chunk, LOSSES_BY_NAME["squared_error"].loss, 0.1)
+    objective = LinearObjective(chunk, LOSSES_BY_NAME["squared_error"].loss, 0.1)
     found = minimise(objective, np.zeros((6, 1)), passes=100)
     assert found.converged
     np.testing.assert_allclose(found.weights[:, 0], [*ridge.coef_, ridge.intercept_], atol=2e-4)
@@ -75,7 +75,7 @@ def test_minimum_of_log_loss_is_scikit_learns(name: str, sparse: bool) -> None:
     theirs = LogisticRegression(C=1 / (0.02 * len(chunk.targets)), tol=1e-10, max_iter=1000)
     theirs.fit(chunk.rows.astype(np.float64), chunk.targets)
     rows = to_sparse(chunk.rows) if sparse else chunk.rows
-    objective = Objective(chunk._replace(rows=rows), LOSSES_BY_NAME[name].loss, 0.02)
+    objective = LinearObjective(chunk._replace(rows=rows), LOSSES_BY_NAME[name].loss, 0.02)
     found = minimise(objective, np.zeros((6, LOSSES_BY_NAME[name].outputs)), passes=200)
     assert found.converged
     probabilities = theirs.predict_proba(chunk.rows)
@@ -88,7 +88,7 @@ def test_minimum_of_log_loss_is_scikit_learns(name: str, sparse: bool) -> None:
 
 @pytest.mark.parametrize("passes", [0, 1, 2, 3, 7])
 def test_passes_are_counted_and_bounded(passes: int) -> None:
-    objective = Objective(problem("softmax"), LOSSES_BY_NAME["softmax"].loss, 0.0)
+    objective = LinearObjective(problem("softmax"), LOSSES_BY_NAME["softmax"].loss, 0.0)
     seen: list[float] = []
     start = np.zeros((6, 5))
 
@@ -106,7 +106,7 @@ def test_passes_are_counted_and_bounded(passes: int) -> None:
 
 
 def test_a_stop_request_ends_a_solve_between_passes() -> None:
-    objective = Objective(problem("softmax"), LOSSES_BY_NAME["softmax"].loss, 0.0)
+    objective = LinearObjective(problem("softmax"), LOSSES_BY_NAME["softmax"].loss, 0.0)
     asked = iter([False] * 4 + [True] * 100)
     found = minimise(objective, np.zeros((6, 5)), passes=100, stop=lambda: next(asked))
     assert found.passes == 4
@@ -116,7 +116,7 @@ def test_a_stop_request_ends_a_solve_between_passes() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
 def test_a_start_without_finite_loss_gives_no_solution(bad: float) -> None:
-    objective = Objective(problem("squared_error"), LOSSES_BY_NAME["squared_error"].loss, 0.0)
+    objective = LinearObjective(problem("squared_error"), LOSSES_BY_NAME["squared_error"].loss, 0.0)
     assert not np.isfinite(minimise(objective, np.full((6, 1), bad), passes=20).value)
     before = champion_of(np.full((6, 1), bad))
     feed = feed_of(problem("squared_error"), problem("squared_error", seed=5))
@@ -132,7 +132,9 @@ def test_finish_reaches_an_optimum(name: str) -> None:
     levels = [level / feed.training_rows for level in PENALTIES]
     assert after.run.l2 in levels
     assert after.run == before.run._replace(l2=after.run.l2)
-    _, gradient = Objective(feed.training, loss, after.run.l2).value_and_gradient(after.state.weights.astype(float))
+    _, gradient = LinearObjective(feed.training, loss, after.run.l2).value_and_gradient(
+        after.state.weights.astype(float)
+    )
     assert np.abs(gradient).max() < 1e-3
     assert feed.select is not None
     assert after.loss == pytest.approx(mean_loss(loss, feed.select, after.state.weights), rel=1e-5)
@@ -159,7 +161,7 @@ def test_without_held_out_rows_the_champions_objective_falls() -> None:
     loss = LOSSES_BY_NAME["log_loss"].loss
     assert after.run == before.run
     values = [
-        Objective(feed.training, loss, 0.01).value_and_gradient(one.state.weights.astype(float))[0]
+        LinearObjective(feed.training, loss, 0.01).value_and_gradient(one.state.weights.astype(float))[0]
         for one in (before, after)
     ]
     assert values[1] < values[0]

@@ -18,7 +18,7 @@ from .data.chunk import Chunk, as_matrix
 from .data.feed import Feed, Whole
 from .descent.losses import LogLoss, Loss, Softmax, SquaredError, values_and_gradients
 from .descent.quasi_newton import minimise_smooth
-from .objective import Objective
+from .objective import LinearObjective, Objective
 from .race.legs import STILL_FALLING
 from .race.race import standing
 from .race.record import Recorder
@@ -172,7 +172,7 @@ def _solve(
     weights = champion.state.weights.astype(np.float64)
     for place, penalty in enumerate(penalties):
         share = (passes - sum(done.passes for done in solutions)) // (len(penalties) - place)
-        objective = Objective(whole.blocks, loss, penalty)
+        objective = LinearObjective(whole.blocks, loss, penalty)
         done = minimise(objective, weights, passes=share, scale=scale, stop=stop)
         if not np.isfinite(done.value) or not (done.converged or done.passes > 1):
             break  # stopped before it had begun: the first pass only looks at where it starts

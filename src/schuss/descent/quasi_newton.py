@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Minimum", "Outcome", "minimise_smooth"]
+__all__ = ["Iterate", "Minimum", "Outcome", "iterates", "minimise_smooth"]
 
 Vector = NDArray[np.float64]
 Function = Callable[[Vector], tuple[float, Vector]]
@@ -41,6 +41,14 @@ class Outcome(Enum):
     SLOPE = "no slope is left"
     NO_STEP = "no step along the slope gains: the function has no more digits"
     ITERATIONS = "the iterations are used up"
+
+
+class Iterate(NamedTuple):
+    """A point on the way down, with the value and the gradient there."""
+
+    point: Vector
+    value: float
+    gradient: Vector
 
 
 class Minimum(NamedTuple):
@@ -99,28 +107,38 @@ def minimise_smooth(
     >>> round(found.value, 9), found.outcome.name
     (0.0, 'SLOPE')
     """
+    before: Iterate | None = None
+    done = 0
+    for done, here in enumerate(iterates(function, start, corrections=corrections)):
+        if before is not None and before.value - here.value <= decrease * max(abs(before.value), abs(here.value), 1.0):
+            return Minimum(*here, done, Outcome.DECREASE)
+        if done >= iterations:
+            return Minimum(*here, done, Outcome.ITERATIONS)
+        if np.abs(here.gradient).max() <= slope:
+            return Minimum(*here, done, Outcome.SLOPE)
+        before = here
+    assert before is not None
+    return Minimum(*before, done, Outcome.NO_STEP)
+
+
+def iterates(function: Function, start: Vector, *, corrections: int = 20) -> Iterator[Iterate]:
+    """Yield the start and then each step of L-BFGS, as `minimise_smooth` takes them, until none gains any more."""
     pairs: deque[_Pair] = deque(maxlen=corrections)
     point, (value, gradient) = start, function(start)
-    done = 0
-    while done < iterations:
-        if np.abs(gradient).max() <= slope:
-            return Minimum(point, value, gradient, done, Outcome.SLOPE)
+    yield Iterate(point, value, gradient)
+    while True:
         direction = -_times_inverse_hessian(gradient, pairs)
         first = 1.0 if pairs else min(1.0, 1.0 / math.sqrt(gradient @ gradient))
         here = _Trial(0.0, point, value, gradient, float(direction @ gradient))
         taken = _line_search(function, here, direction, first) if here.slope < 0 else here
         if taken.step == 0:
             if not pairs:
-                return Minimum(point, value, gradient, done, Outcome.NO_STEP)
+                return
             pairs.clear()  # what they tell of the curvature is wrong here: straight downhill once more
             continue
         _remember(pairs, taken.point - point, taken.gradient - gradient)
-        gained = value - taken.value
         point, value, gradient = taken.point, taken.value, taken.gradient
-        done += 1
-        if gained <= decrease * max(abs(value + gained), abs(value), 1.0):
-            return Minimum(point, value, gradient, done, Outcome.DECREASE)
-    return Minimum(point, value, gradient, done, Outcome.ITERATIONS)
+        yield Iterate(point, value, gradient)
 
 
 def _remember(pairs: deque[_Pair], step: Vector, change: Vector) -> None:
