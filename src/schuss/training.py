@@ -24,14 +24,14 @@ from . import __version__
 from .data.feed import Feed, MemoryFeed
 from .descent.losses import loss_for
 from .errors import DataError, OptionError
-from .finish import finish, run_rows
+from .finish.finish import Finished, finish, run_rows
 from .folder import MODEL, RECORD, REPORT, RunFolder
 from .judgement import judge
 from .lineup import Constant, constant_prediction, line_up
 from .model import Model, loss_in_data_units, outputs_of
 from .population.population import Run
 from .preparation import Prepared, prepare, svmlight_base
-from .race.loop import Finish, Plan, run_race
+from .race.loop import Champion, Finish, Plan, run_race
 from .race.record import Event, Recorder
 from .reading import rows_of
 from .settings import Settings, parse_seconds
@@ -199,8 +199,9 @@ def _train(prepared: Prepared, feed: Feed, record: Recorder, started: float, int
         stop_requested=interrupted,
         started=started,
     )
+    finished = Finished(ended.champion, ended.champion)
     if plan.epochs is None:  # whoever asks for epochs gets these and no more
-        champion = finish(
+        finished = finish(
             ended.champion,
             feed,
             loss,
@@ -208,11 +209,12 @@ def _train(prepared: Prepared, feed: Feed, record: Recorder, started: float, int
             constant_loss=constant.loss,
             spent_rows=run_rows(record, ended.rows),
             record=record,
+            folds=prepared.reader.holdout.kind in ("share", "none"),
+            seed=settings.seed,
             unit=unit,
             stop=lambda: interrupted() or time.monotonic() - started >= (plan.seconds or math.inf),
         )
-        ended = ended._replace(champion=champion)
-    return _conclude(prepared, feed, ended, constant, unit, record, started)
+    return _conclude(prepared, feed, ended, finished, constant, unit, record, started)
 
 
 def _require_rows(feed: Feed, name: str) -> None:
@@ -275,10 +277,17 @@ def _described(run: Run) -> dict[str, Any]:
 
 
 def _conclude(
-    prepared: Prepared, feed: Feed, ended: Finish, constant: Constant, unit: float, record: Recorder, started: float
+    prepared: Prepared,
+    feed: Feed,
+    ended: Finish,
+    finished: Finished,
+    constant: Constant,
+    unit: float,
+    record: Recorder,
+    started: float,
 ) -> Result:
     """Make the model of the champion, score it on rows nobody has chosen by, and write everything down."""
-    champion, run = ended.champion, ended.champion.run
+    champion, run = finished.final, finished.final.run
     chosen = {
         "optimizer": run.optimizer,
         "learning_rate": run.learning_rate,
@@ -289,11 +298,13 @@ def _conclude(
     }
     if champion.passes:
         chosen |= {"finish": "full-batch", "passes": champion.passes}
-    model = _model(prepared, ended, chosen)
+    model = _model(prepared, champion, chosen)
     judged: dict[str, Any] = {"holdout": None}
     if feed.score is not None:
-        judged = judge(model, feed.score, constant.scores)
+        judged = judge(_model(prepared, finished.scored, chosen), feed.score, constant.scores)
         judged["holdout"]["select_loss"] = unit * champion.loss
+    if finished.validation is not None:
+        judged["cross_validation"] = finished.validation._asdict()
     seconds = time.monotonic() - started
     record(
         "finish",
@@ -315,9 +326,9 @@ def _conclude(
     return Result(model, record.events, report, _summary(prepared, feed, record.events))
 
 
-def _model(prepared: Prepared, ended: Finish, chosen: dict[str, Any]) -> Model:
-    """Make the model of the champion."""
-    settings, state = prepared.settings, ended.champion.state
+def _model(prepared: Prepared, champion: Champion, chosen: dict[str, Any]) -> Model:
+    """Make the model of a champion."""
+    settings, state = prepared.settings, champion.state
     return Model(
         prepared.encoder,
         prepared.loss,

@@ -1,0 +1,115 @@
+"""Cross-validation: on few rows every one of them judges the penalties, and none by a model that has seen it.
+
+A tenth of a thousand rows cannot tell a good penalty from one that suits these hundred rows. Dealt into five folds, all
+thousand can: each penalty is solved for five times, each time without one fold, and that fold's rows are scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.chunk import Chunk, take
+from ..descent.losses import Loss
+from ..objective import Objective
+from ..race.race import standing
+from .solve import Solution, losses_of, minimise
+
+__all__ = ["FOLDS", "Validated", "cross_validate", "deal"]
+
+FOLDS = 5
+
+BEHIND = 2.0
+"""Penalties are tried from the strongest on, until two in a row are surely behind the best, by so many standard errors.
+
+Weaker ones are the dearest to solve for, and the loss over the penalties has one valley.
+"""
+
+
+class Validated(NamedTuple):
+    """What cross-validation found.
+
+    solutions : for each penalty the means of the folds' solutions, and the sum of their passes; losses :
+    `(rows, penalties)` of the rows that judged, each by the model without its fold; weights : `(rows,)` of these.
+    """
+
+    solutions: list[Solution]
+    losses: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+def deal(targets: NDArray[np.int32 | np.float32], seed: int, folds: int = FOLDS) -> NDArray[np.int8]:
+    """Deal rows into folds of equal size, at random within each class; −1 for classes with fewer rows than folds.
+
+    These rows teach every fold's model and judge none: a class that a model has never seen has no finite loss.
+
+    >>> deal(np.array([0, 0, 1, 1, 2], np.int32), 0, folds=2)
+    array([0, 1, 0, 1, -1], dtype=int8)
+    """
+    shuffled = np.random.default_rng([seed, folds]).permutation(len(targets))
+    dealt = np.empty(len(targets), np.int8)
+    if targets.dtype.kind == "f":
+        dealt[shuffled] = np.arange(len(targets)) % folds
+        return dealt
+    classes = targets.astype(np.intp)
+    dealt[shuffled[np.argsort(classes[shuffled], kind="stable")]] = np.arange(len(targets)) % folds
+    dealt[np.bincount(classes)[classes] < folds] = -1
+    return dealt
+
+
+def cross_validate(
+    rows: Chunk,
+    loss: Loss,
+    penalties: Iterable[float],
+    start: NDArray[np.float64],
+    *,
+    dealt: NDArray[np.int8],
+    passes: int,
+    scale: float,
+    stop: Callable[[], bool] = lambda: False,
+) -> Validated | None:
+    """Solve for each penalty, from the strongest to the weakest, once without each fold.
+
+    Each solve starts from where the same fold's last one ended, the first from `start`; penalties : λ₂ of the mean
+    loss; passes : of one solve, at most; dealt : `(rows,)` the fold of each row, −1 for rows that only teach. Gives
+    None if `stop` came before the first penalty was done.
+    """
+    count = int(dealt.max()) + 1
+    taught = [rows._replace(weights=np.where(dealt == fold, np.float32(0.0), rows.weights)) for fold in range(count)]
+    judging = [take(rows, dealt == fold) for fold in range(count)]
+    judges = dealt >= 0
+    weights = [start] * count
+    found = Validated([], np.empty((int(judges.sum()), 0), np.float32), rows.weights[judges])
+    for penalty in penalties:
+        solved: list[Solution] = []
+        losses = np.empty(len(dealt), np.float32)
+        for fold in range(count):
+            done = minimise(
+                Objective(taught[fold], loss, penalty), weights[fold], passes=passes, scale=scale, stop=stop
+            )
+            if stop() or not done.usable:
+                return found if found.solutions else None
+            losses[dealt == fold] = losses_of(loss, judging[fold], done.weights)
+            solved.append(done)
+        weights = [done.weights for done in solved]
+        together = np.column_stack([found.losses, losses[judges]])
+        found = found._replace(solutions=[*found.solutions, _mean(solved)], losses=together)
+        if _surely_past_the_best(found):
+            break
+    return found
+
+
+def _mean(solved: list[Solution]) -> Solution:
+    """Give the mean of the folds' solutions, a good start for the solution of all rows."""
+    weights = np.mean([done.weights for done in solved], axis=0)
+    value = float(np.mean([done.value for done in solved]))
+    return Solution(weights, value, sum(done.passes for done in solved), all(done.converged for done in solved))
+
+
+def _surely_past_the_best(found: Validated) -> bool:
+    """Whether the last two penalties are surely worse than one before them."""
+    now = standing(found.losses, found.weights)
+    return len(now.means) > 2 and bool((now.behind[-2:] > BEHIND * now.errors[-2:]).all())

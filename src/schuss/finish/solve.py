@@ -1,0 +1,95 @@
+"""The solver: full passes over the rows, by L-BFGS, to the optimum of an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.chunk import Chunk, as_matrix
+from ..descent.losses import Loss, values_and_gradients
+from ..descent.quasi_newton import minimise_smooth
+from ..objective import Objective
+
+__all__ = ["FEWEST_CORRECTIONS", "MEMORY", "Solution", "losses_of", "minimise"]
+
+CORRECTIONS = 20
+"""Pairs of steps and changes of the gradient that L-BFGS remembers; each takes 16 bytes a weight."""
+
+FEWEST_CORRECTIONS = 5
+
+MEMORY = 1 << 28
+"""Bytes that these may take; models too wide for the fewest of them are left as they are."""
+
+DECREASE = 1e-8
+SLOPE = 1e-6
+"""A solve has converged when a step gains less, or no slope is steeper, in units of the constant prediction's loss.
+
+Products in float32 leave no more to be gained.
+"""
+
+
+class Solution(NamedTuple):
+    """The lowest point of an objective that was seen on the way to its minimum.
+
+    weights : `(features + 1, outputs)`; value : not finite if there was no such point; passes : over the rows, in all.
+    """
+
+    weights: NDArray[np.float64]
+    value: float
+    passes: int
+    converged: bool
+
+    @property
+    def usable(self) -> bool:
+        """Whether the solve had begun when it ended: the first pass only looks at where it starts."""
+        return bool(np.isfinite(self.value)) and (self.converged or self.passes > 1)
+
+
+class _Enough(Exception):  # noqa: N818 — it is no error
+    """Ends a solve from within."""
+
+
+def minimise(
+    objective: Objective,
+    start: NDArray[np.float64],
+    *,
+    passes: int,
+    scale: float = 1.0,
+    stop: Callable[[], bool] = lambda: False,
+) -> Solution:
+    """Minimise an objective from `start` by L-BFGS (Liu and Nocedal 1989) until it converges or its passes are used up.
+
+    scale : the size of a loss, in which convergence is counted; stop : asked before every pass, and ends the solve.
+    """
+    best, taken = Solution(start, np.inf, 0, False), 0
+
+    def evaluate(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        nonlocal best, taken
+        if taken >= passes or stop():
+            raise _Enough
+        taken += 1
+        weights = flat.reshape(start.shape)
+        value, gradient = objective.value_and_gradient(weights)
+        if not np.isfinite(value) or not np.isfinite(gradient).all():
+            raise _Enough
+        if value < best.value:
+            best = best._replace(weights=weights.copy(), value=value)
+        return value / scale, gradient.ravel() / scale
+
+    corrections = min(CORRECTIONS, MEMORY // (16 * start.size))
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            minimise_smooth(evaluate, start.ravel(), corrections=corrections, decrease=DECREASE, slope=SLOPE)
+    except _Enough:
+        return best._replace(passes=taken)
+    return best._replace(passes=taken, converged=True)
+
+
+def losses_of(loss: Loss, rows: Chunk, weights: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Give the loss of every row `(rows,)`, as a population gives it; inf or NaN where scores overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores = as_matrix(rows.rows) @ weights[:-1].astype(np.float32) + weights[-1].astype(np.float64)
+        return values_and_gradients(loss, scores, rows.targets)[0].astype(np.float32)
