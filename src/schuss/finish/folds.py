@@ -22,6 +22,12 @@ __all__ = ["FOLDS", "Validated", "cross_validate", "deal"]
 
 FOLDS = 5
 
+DECREASE = 1e-6
+"""What a step must gain to go on, in units of the constant prediction's loss: penalties differ by a thousand times this.
+
+On digits it saves two thirds of the passes.
+"""
+
 BEHIND = 2.0
 """Penalties are tried from the strongest on, until two in a row are surely behind the best, by so many standard errors.
 
@@ -87,9 +93,8 @@ def cross_validate(
         solved: list[Solution] = []
         losses = np.empty(len(dealt), np.float32)
         for fold in range(count):
-            done = minimise(
-                Objective(taught[fold], loss, penalty), weights[fold], passes=passes, scale=scale, stop=stop
-            )
+            objective = Objective(taught[fold], loss, penalty)
+            done = minimise(objective, weights[fold], passes=passes, scale=scale, decrease=DECREASE, stop=stop)
             if stop() or not done.usable:
                 return found if found.solutions else None
             losses[dealt == fold] = losses_of(loss, judging[fold], done.weights)

@@ -24,10 +24,8 @@ MEMORY = 1 << 28
 """Bytes that these may take; models too wide for the fewest of them are left as they are."""
 
 DECREASE = 1e-8
-SLOPE = 1e-6
-"""A solve has converged when a step gains less, or no slope is steeper, in units of the constant prediction's loss.
-
-Products in float32 leave no more to be gained.
+"""A solve has converged when a step gains less, in units of the constant prediction's loss, or no slope is steeper than
+a hundred times this. Products in float32 leave no more to be gained.
 """
 
 
@@ -58,11 +56,13 @@ def minimise(
     *,
     passes: int,
     scale: float = 1.0,
+    decrease: float = DECREASE,
     stop: Callable[[], bool] = lambda: False,
 ) -> Solution:
     """Minimise an objective from `start` by L-BFGS (Liu and Nocedal 1989) until it converges or its passes are used up.
 
-    scale : the size of a loss, in which convergence is counted; stop : asked before every pass, and ends the solve.
+    scale : the size of a loss, in which convergence is counted; decrease : what a step must gain to go on; stop : asked
+    before every pass, and ends the solve.
     """
     best, taken = Solution(start, np.inf, 0, False), 0
 
@@ -82,7 +82,7 @@ def minimise(
     corrections = min(CORRECTIONS, MEMORY // (16 * start.size))
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            minimise_smooth(evaluate, start.ravel(), corrections=corrections, decrease=DECREASE, slope=SLOPE)
+            minimise_smooth(evaluate, start.ravel(), corrections=corrections, decrease=decrease, slope=100 * decrease)
     except _Enough:
         return best._replace(passes=taken)
     return best._replace(passes=taken, converged=True)
