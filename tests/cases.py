@@ -144,6 +144,12 @@ def chunk_of(rows: Any, targets: NDArray[Any], weights: NDArray[Any] | None = No
     return Chunk(rows, targets, weights.astype(np.float32))
 
 
+def problem(name: str, rows: int = 400, features: int = 5, *, seed: int = 0) -> Chunk:
+    """Rows to learn by the loss of this name."""
+    values = dense_rows(rows, features, seed=seed)
+    return chunk_of(values, targets_for(LOSSES_BY_NAME[name], values, seed=seed + 1))
+
+
 def runs_of(rates: Any, *, l2: Any = 0.0, schedule: str = "constant", batch_size: int = 32) -> tuple[Run, ...]:
     """One run for each rate."""
     penalties = np.broadcast_to(l2, len(rates))

@@ -130,7 +130,7 @@ def test_evaluate_agrees_with_the_predictions(place: Path, capsys: pytest.Captur
 def test_explain(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", str(place / "target"), "--top", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["feature", "bmi", "s5", "bp", "(intercept)"]
+    assert [line.split()[0] for line in lines] == ["feature", "s5", "bmi", "bp", "(intercept)"]
 
 
 def test_finished_run_is_not_written_over(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) ->
         ("trained", f"{summary['task']} of '{summary['target']}' from {start['source']['name']}: {_size(summary)}"),
         *(("notice", notice) for notice in notices),
         ("held out", _holdout(summary["holdout"])),
+        ("folds", _folds(summary["cross_validation"])),
         ("winner", _chosen(summary["chosen"])),
         ("race", _race(summary)),
         ("outcome", summary["outcome"]),
@@ -72,6 +73,13 @@ def _holdout(holdout: Mapping[str, Any] | None) -> str:
         if name in holdout:
             text += f", {title} {number(holdout[name])}"
     return f"{text} ({number(holdout['rows'])} rows)"
+
+
+def _folds(validation: Mapping[str, Any] | None) -> str | None:
+    if not validation:
+        return None
+    loss = number(validation["loss"])
+    return f"loss {loss} in cross-validation ({number(validation['rows'])} rows in {validation['folds']} folds)"
 
 
 def _chosen(chosen: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from ..kernels import store
 from .columns.convert import as_strings, in_one_piece
 from .columns.hashing import hash_strings, mix
 
-__all__ = ["AT_MOST", "SCORE", "SELECT", "TRAIN", "Holdout", "parse_holdout", "uses_of_rows"]
+__all__ = ["AT_MOST", "SCORE", "SELECT", "TRAIN", "Holdout", "Kind", "parse_holdout", "uses_of_rows"]
 
 AT_MOST = 200_000
 """Held-out rows are encoded once and kept in memory; more of them would judge no better."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, cut, join
 from ..data.feed import Feed, MemoryFeed, Whole
+from ..data.holdout import Kind
 from ..descent.losses import LogLoss, Loss, Softmax, SquaredError
 from ..objective import Objective
 from ..race.race import standing
@@ -47,6 +48,8 @@ FOLD_WORK = 4e9
 FEWEST_PASSES = 20
 """With fewer for each penalty only the champion's own is solved for."""
 
+FEWEST_FOLD_PASSES = FEWEST_PASSES * FOLDS * len(FOLD_PENALTIES)
+
 MOST_PASSES = 500
 """Passes of one solve, where these are cheap."""
 
@@ -67,6 +70,18 @@ class Finished(NamedTuple):
 
     scored: Champion
     final: Champion
+    validation: Validation | None = None
+
+
+class _Chosen(NamedTuple):
+    """What was chosen: the champion to score, the rows that it has learned from, and the passes for one more solve.
+
+    whole : None if the champion is the race's own.
+    """
+
+    champion: Champion
+    whole: Whole | None = None
+    passes: int = 0
     validation: Validation | None = None
 
 
@@ -129,7 +144,7 @@ def finish(
     constant_loss: float,
     spent_rows: int,
     record: Recorder,
-    folds: bool = False,
+    holdout: Kind = "share",
     seed: int = 0,
     unit: float = 1.0,
     stop: Callable[[], bool] = lambda: False,
@@ -143,9 +158,9 @@ def finish(
 
     l2 : the penalty that the user has fixed, None to choose one; constant_loss : held-out loss of the
     constant prediction; spent_rows : rows that all runs of the race have learned from, half of which the finish may
-    take again; folds : whether rows may be dealt into folds at random, from `seed`; unit : what losses are multiplied
-    by for the record; stop : asked before every pass. Passes, not a clock, bound the work: the same data give the same
-    model.
+    take again; holdout : how rows are held out: where it is at random, they may be dealt into folds (from `seed`) too,
+    and only those of a file of their own are never learned from; unit : what losses are multiplied by for the record;
+    stop : asked before every pass. Passes, not a clock, bound the work: the same data give the same model.
     """
     too_wide = champion.state.weights.size * 16 * FEWEST_CORRECTIONS > MEMORY
     whole = feed.whole()
@@ -153,44 +168,42 @@ def finish(
         return Finished(champion, champion)
     task = _Task(champion, loss, l2, constant_loss, record, unit, stop)
     products = max(whole.values * champion.state.weights.shape[1], 1)
-    if folds and isinstance(feed, MemoryFeed) and products * FOLDS * FEWEST_PASSES * len(FOLD_PENALTIES) < FOLD_WORK:
-        return _by_folds(task, feed, seed)
-    passes = int(max(spent_rows / (2 * whole.rows), WORK / products))
-    return _by_held_out_rows(task, feed, whole, passes)
+    chosen = None
+    if holdout in ("share", "none") and isinstance(feed, MemoryFeed) and products * FEWEST_FOLD_PASSES < FOLD_WORK:
+        chosen = _by_folds(task, feed, seed)
+    if chosen is None:
+        passes = int(max(spent_rows / (2 * whole.rows), WORK / products))
+        chosen = _by_held_out_rows(task, feed, whole, passes)
+    if holdout == "file" or chosen.whole is None:
+        return Finished(chosen.champion, chosen.champion, chosen.validation)
+    others = [feed.score] if chosen.validation else [feed.select, feed.score]
+    return Finished(chosen.champion, _with_all_rows(task, chosen, others), chosen.validation)
 
 
-def _by_folds(task: _Task, feed: MemoryFeed, seed: int) -> Finished:
-    """Choose the penalty by cross-validation over all rows but those that score."""
+def _by_folds(task: _Task, feed: MemoryFeed, seed: int) -> _Chosen | None:
+    """Choose the penalty by cross-validation over all rows but those that score; None if these do not allow it."""
     rows = feed.training if feed.select is None else join([feed.training, feed.select])
     whole = Whole(partial(cut, rows), len(rows.targets), 0)
     penalties = [level / whole.rows for level in FOLD_PENALTIES] if task.l2 is None else [task.l2]
-    task.record.tell("finishing", penalties=len(penalties), passes=FOLDS * len(penalties) * FEWEST_PASSES)
+    task.record.tell("finishing", penalties=len(penalties), passes=FEWEST_FOLD_PASSES)
     start = task.champion.state.weights.astype(np.float64)
-    found = cross_validate(
-        rows,
-        task.loss,
-        penalties,
-        start,
-        dealt=deal(rows.targets, seed),
-        passes=MOST_PASSES,
-        scale=task.scale,
-        stop=task.stop,
-    )
+    dealt = deal(rows.targets, seed)
+    options = {"dealt": dealt, "passes": MOST_PASSES, "scale": task.scale, "stop": task.stop}
+    found = None if dealt.max() < FOLDS - 1 else cross_validate(rows, task.loss, penalties, start, **options)
     if found is None:
-        return Finished(task.champion, task.champion)
+        return None
     means = standing(found.losses, found.weights).means
     place = int(np.argmin(means))
     done = task.solve(whole, penalties[place], found.solutions[place].weights, MOST_PASSES)
     if not done.usable:
-        return Finished(task.champion, task.champion)
-    solutions = [*found.solutions, done]
+        return None
     task.write_down("folds", penalties, found.solutions, means.tolist(), penalties[place])
-    scored = task.replaced(penalties[place], done.weights, float(means[place]), sum(one.passes for one in solutions))
-    validated = Validation(len(found.weights), FOLDS, task.unit * float(means[place]))
-    return Finished(scored, _with_all_rows(task, scored, whole, [feed.score]), validated)
+    passes = done.passes + sum(one.passes for one in found.solutions)
+    scored = task.replaced(penalties[place], done.weights, float(means[place]), passes)
+    return _Chosen(scored, whole, MOST_PASSES, Validation(len(found.weights), FOLDS, task.unit * float(means[place])))
 
 
-def _by_held_out_rows(task: _Task, feed: Feed, whole: Whole, passes: int) -> Finished:
+def _by_held_out_rows(task: _Task, feed: Feed, whole: Whole, passes: int) -> _Chosen:
     """Choose by the held-out rows between the penalties' solutions and the champion, who stays if surely ahead."""
     champion, select = task.champion, feed.select
     penalties = [level / whole.rows for level in PENALTIES] if task.l2 is None else [task.l2]
@@ -199,7 +212,7 @@ def _by_held_out_rows(task: _Task, feed: Feed, whole: Whole, passes: int) -> Fin
     task.record.tell("finishing", penalties=len(penalties), passes=passes)
     solutions = _solve(task, whole, penalties, passes)
     if not solutions:
-        return Finished(champion, champion)
+        return _Chosen(champion)
     place, means = 0, np.full(len(solutions), np.nan)
     if select is not None:
         weights = [*(done.weights for done in solutions), champion.state.weights]
@@ -208,11 +221,11 @@ def _by_held_out_rows(task: _Task, feed: Feed, whole: Whole, passes: int) -> Fin
     stays = place == len(solutions)
     task.write_down("held-out rows", penalties, solutions, means.tolist(), None if stays else penalties[place])
     if stays:
-        return Finished(champion, champion)
+        return _Chosen(champion)
     loss = champion.loss if select is None else float(means[place])
     spent = sum(done.passes for done in solutions)
     scored = task.replaced(penalties[place], solutions[place].weights, loss, spent)
-    return Finished(scored, _with_all_rows(task, scored, whole, [select, feed.score]))
+    return _Chosen(scored, whole, passes // len(PENALTIES))
 
 
 def _solve(task: _Task, whole: Whole, penalties: Sequence[float], passes: int) -> list[Solution]:
@@ -229,18 +242,19 @@ def _solve(task: _Task, whole: Whole, penalties: Sequence[float], passes: int) -
     return solutions
 
 
-def _with_all_rows(task: _Task, scored: Champion, whole: Whole, others: list[Chunk | None]) -> Champion:
+def _with_all_rows(task: _Task, chosen: _Chosen, others: list[Chunk | None]) -> Champion:
     """Solve once more with the held-out rows too: what has been chosen and scored may learn from them now."""
+    champion, whole = chosen.champion, chosen.whole
     held_out = [chunk for chunk in others if chunk is not None and chunk.weights.any()]
-    if not held_out:
-        return scored
+    if not held_out or whole is None:
+        return champion
     rows = whole.rows + sum(len(chunk.targets) for chunk in held_out)
     blocks = partial(_followed, whole.blocks, held_out)
-    penalty = scored.run.l2 * whole.rows / rows
-    done = task.solve(whole._replace(blocks=blocks, rows=rows), penalty, scored.state.weights, MOST_PASSES)
+    penalty = champion.run.l2 if task.l2 is not None else champion.run.l2 * whole.rows / rows
+    done = task.solve(whole._replace(blocks=blocks, rows=rows), penalty, champion.state.weights, chosen.passes)
     if not done.usable:
-        return scored
-    return task.replaced(penalty, done.weights, scored.loss, scored.passes + done.passes)
+        return champion
+    return task.replaced(penalty, done.weights, champion.loss, champion.passes + done.passes)
 
 
 def _followed(blocks: Callable[[], Iterable[Chunk]], others: list[Chunk]) -> Iterator[Chunk]:

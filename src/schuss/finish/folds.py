@@ -23,9 +23,8 @@ __all__ = ["FOLDS", "Validated", "cross_validate", "deal"]
 FOLDS = 5
 
 DECREASE = 1e-6
-"""What a step must gain to go on, in units of the constant prediction's loss: penalties differ by a thousand times this.
-
-On digits it saves two thirds of the passes.
+"""What a step must gain to go on, in units of the constant prediction's loss; penalties differ by far more.
+It saves two thirds of the passes on digits; 1e-5 chose other penalties there, by what was left to solve.
 """
 
 BEHIND = 2.0
@@ -52,8 +51,8 @@ def deal(targets: NDArray[np.int32 | np.float32], seed: int, folds: int = FOLDS)
 
     These rows teach every fold's model and judge none: a class that a model has never seen has no finite loss.
 
-    >>> deal(np.array([0, 0, 1, 1, 2], np.int32), 0, folds=2)
-    array([0, 1, 0, 1, -1], dtype=int8)
+    >>> deal(np.array([0, 0, 1, 1, 2], np.int32), 0, folds=2).tolist()
+    [1, 0, 0, 1, -1]
     """
     shuffled = np.random.default_rng([seed, folds]).permutation(len(targets))
     dealt = np.empty(len(targets), np.int8)

@@ -215,7 +215,11 @@ def _scores(history: History) -> list[tuple[str, str]]:
     """All that was measured on the held-out rows."""
     holdout = mapping(history.finish, "holdout")
     words = {"rows": count, "accuracy": lambda share: percent(share, 2)}
+    validation = mapping(history.finish, "cross_validation")
     found = [(name, _known(words.get(key, figure), holdout.get(key))) for key, name in _SCORES.items()]
+    folds = plural(number(validation.get("rows")), "row"), number(validation.get("folds"))
+    if math.isfinite(folds[1]):
+        found.append((f"loss in cross-validation ({folds[0]} in {count(folds[1])} folds)", figure(validation["loss"])))
     return [(name, value) for name, value in found if value]
 
 

@@ -1,4 +1,4 @@
-"""The finish beside closed forms and scikit-learn; who is chosen; what bounds it; what it leaves alone."""
+"""The finish: what it reaches, what all rows add, what bounds it, what it leaves alone."""
 
 from __future__ import annotations
 
@@ -7,29 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
+from tests.cases import LOSSES_BY_NAME, chunk_of, problem
 
-from schuss import finish as module
 from schuss.data.chunk import Chunk
 from schuss.data.feed import Feed, MemoryFeed
 from schuss.data.reader import Counts
 from schuss.descent.losses import Hinge, values_and_gradients
-from schuss.finish import PENALTIES, choose, finish, minimise, run_rows
-from schuss.objective import LinearObjective
+from schuss.finish import finish as module
+from schuss.finish import folds
+from schuss.finish.finish import FOLD_PENALTIES, PENALTIES, Finished, finish, run_rows
+from schuss.finish.solve import minimise
+from schuss.objective import Objective
 from schuss.population.population import Run, WinnerState
 from schuss.race.record import Recorder
 from schuss.race.state import Champion
 from schuss.training import Result, train
 
-from .cases import LOSSES_BY_NAME, chunk_of, dense_rows, targets_for, to_sparse
-
 SMOOTH = ("log_loss", "softmax", "squared_error")
-OTHERS: dict[str, Any] = {"l2": None, "constant_loss": 0.7, "spent_rows": 10_000}
-
-
-def problem(name: str, rows: int = 400, features: int = 5, *, seed: int = 0) -> Chunk:
-    values = dense_rows(rows, features, seed=seed)
-    return chunk_of(values, targets_for(LOSSES_BY_NAME[name], values, seed=seed + 1))
+OTHERS: dict[str, Any] = {"l2": None, "constant_loss": 0.7, "spent_rows": 10_000, "holdout": "last"}
+"""Held-out rows that are not a random share: these judge, not folds."""
 
 
 def champion_of(weights: Any, *, l2: float = 0.0, loss: float = 1.0) -> Champion:
@@ -37,8 +34,8 @@ def champion_of(weights: Any, *, l2: float = 0.0, loss: float = 1.0) -> Champion
     return Champion(Run(7, "adam", 0.1, l2, "linear", 32), state, loss, 1234)
 
 
-def feed_of(training: Chunk, select: Chunk | None) -> MemoryFeed:
-    return MemoryFeed(training, select, None, Counts(), "shuffle", 0)
+def feed_of(training: Chunk, select: Chunk | None, score: Chunk | None = None) -> MemoryFeed:
+    return MemoryFeed(training, select, score, Counts(), "shuffle", 0)
 
 
 def mean_loss(loss: Any, chunk: Chunk, weights: Any) -> float:
@@ -55,73 +52,18 @@ def polished(name: str, *, held_out: bool = True, **options: Any) -> tuple[Champ
     before = champion_of(np.zeros((6, case.outputs)), l2=0.01)
     before = before._replace(loss=mean_loss(case.loss, select, before.state.weights))
     record = Recorder()
-    after = finish(before, feed, case.loss, record=record, **(OTHERS | options))
+    after = finish(before, feed, case.loss, record=record, **(OTHERS | options)).scored
     return before, after, record.events, feed
-
-
-def test_minimum_of_squared_error_is_ridge_regression() -> None:
-    chunk = problem("squared_error")
-    ridge = Ridge(alpha=0.1 * len(chunk.targets)).fit(chunk.rows.astype(np.float64), chunk.targets)
-    objective = LinearObjective(chunk, LOSSES_BY_NAME["squared_error"].loss, 0.1)
-    found = minimise(objective, np.zeros((6, 1)), passes=100)
-    assert found.converged
-    np.testing.assert_allclose(found.weights[:, 0], [*ridge.coef_, ridge.intercept_], atol=2e-4)
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("name", ["log_loss", "softmax"])
-def test_minimum_of_log_loss_is_scikit_learns(name: str, sparse: bool) -> None:
-    chunk = problem(name)
-    theirs = LogisticRegression(C=1 / (0.02 * len(chunk.targets)), tol=1e-10, max_iter=1000)
-    theirs.fit(chunk.rows.astype(np.float64), chunk.targets)
-    rows = to_sparse(chunk.rows) if sparse else chunk.rows
-    objective = LinearObjective(chunk._replace(rows=rows), LOSSES_BY_NAME[name].loss, 0.02)
-    found = minimise(objective, np.zeros((6, LOSSES_BY_NAME[name].outputs)), passes=200)
-    assert found.converged
-    probabilities = theirs.predict_proba(chunk.rows)
-    scores = chunk.rows @ found.weights[:-1] + found.weights[-1]
-    if scores.shape[1] == 1:
-        scores = np.hstack([np.zeros_like(scores), scores])
-    ours = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(ours, probabilities, atol=1e-3)
-
-
-@pytest.mark.parametrize("passes", [0, 1, 2, 3, 7])
-def test_passes_are_counted_and_bounded(passes: int) -> None:
-    objective = LinearObjective(problem("softmax"), LOSSES_BY_NAME["softmax"].loss, 0.0)
-    seen: list[float] = []
-    start = np.zeros((6, 5))
-
-    class Watched:
-        def value_and_gradient(self, weights: Any) -> Any:
-            seen.append(objective.value_and_gradient(weights)[0])
-            return objective.value_and_gradient(weights)
-
-    found = minimise(Watched(), start, passes=passes)  # pyright: ignore
-    assert found.passes == len(seen) == passes
-    assert not found.converged
-    assert found.value == min(seen, default=np.inf)
-    if passes:
-        assert objective.value_and_gradient(found.weights)[0] == found.value
-
-
-def test_a_stop_request_ends_a_solve_between_passes() -> None:
-    objective = LinearObjective(problem("softmax"), LOSSES_BY_NAME["softmax"].loss, 0.0)
-    asked = iter([False] * 4 + [True] * 100)
-    found = minimise(objective, np.zeros((6, 5)), passes=100, stop=lambda: next(asked))
-    assert found.passes == 4
-    assert not found.converged
-    assert found.value < objective.value_and_gradient(np.zeros((6, 5)))[0]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
 def test_a_start_without_finite_loss_gives_no_solution(bad: float) -> None:
-    objective = LinearObjective(problem("squared_error"), LOSSES_BY_NAME["squared_error"].loss, 0.0)
+    objective = Objective(problem("squared_error"), LOSSES_BY_NAME["squared_error"].loss, 0.0)
     assert not np.isfinite(minimise(objective, np.full((6, 1), bad), passes=20).value)
     before = champion_of(np.full((6, 1), bad))
     feed = feed_of(problem("squared_error"), problem("squared_error", seed=5))
     record = Recorder()
-    assert finish(before, feed, LOSSES_BY_NAME["squared_error"].loss, record=record, **OTHERS) is before
+    assert finish(before, feed, LOSSES_BY_NAME["squared_error"].loss, record=record, **OTHERS) == (before, before, None)
     assert record.events == []
 
 
@@ -132,9 +74,7 @@ def test_finish_reaches_an_optimum(name: str) -> None:
     levels = [level / feed.training_rows for level in PENALTIES]
     assert after.run.l2 in levels
     assert after.run == before.run._replace(l2=after.run.l2)
-    _, gradient = LinearObjective(feed.training, loss, after.run.l2).value_and_gradient(
-        after.state.weights.astype(float)
-    )
+    _, gradient = Objective(feed.training, loss, after.run.l2).value_and_gradient(after.state.weights.astype(float))
     assert np.abs(gradient).max() < 1e-3
     assert feed.select is not None
     assert after.loss == pytest.approx(mean_loss(loss, feed.select, after.state.weights), rel=1e-5)
@@ -161,7 +101,7 @@ def test_without_held_out_rows_the_champions_objective_falls() -> None:
     loss = LOSSES_BY_NAME["log_loss"].loss
     assert after.run == before.run
     values = [
-        LinearObjective(feed.training, loss, 0.01).value_and_gradient(one.state.weights.astype(float))[0]
+        Objective(feed.training, loss, 0.01).value_and_gradient(one.state.weights.astype(float))[0]
         for one in (before, after)
     ]
     assert values[1] < values[0]
@@ -210,7 +150,7 @@ def test_what_it_does_not_touch(case: str, monkeypatch: pytest.MonkeyPatch) -> N
     else:
         options["constant_loss"] = 0.0
     before, record = champion_of(np.zeros((6, 1))), Recorder()
-    assert finish(before, feed, loss, record=record, **options) is before
+    assert finish(before, feed, loss, record=record, **options) == (before, before, None)
     assert record.events == []
 
 
@@ -251,39 +191,70 @@ def test_rows_of_dropped_runs_count() -> None:
     assert run_rows(record, 1000) == 2150
 
 
-def losses_with(means: list[float], spread: list[float], rows: int = 100) -> Any:
-    """Losses `(rows, candidates)` with these means, whose differences vary as told."""
-    signs = np.where(np.arange(rows) % 2, 1.0, -1.0)[:, None]
-    return (np.array(means) + signs * np.array(spread)).astype(np.float32)
+def learned_from(name: str, holdout: Any, l2: float | None = None) -> tuple[Finished, list[Any], list[Chunk]]:
+    """Finish with 400 training rows, 100 that choose and 100 that score; give the parts as well."""
+    case = LOSSES_BY_NAME[name]
+    both = problem(name, 600)
+    cuts = (slice(0, 400), slice(400, 500), slice(500, 600))
+    parts = [chunk_of(*(array[part] for array in both)) for part in cuts]
+    record = Recorder()
+    before = champion_of(np.zeros((6, case.outputs)), l2=0.01)
+    options = OTHERS | {"holdout": holdout, "l2": l2}
+    return finish(before, feed_of(*parts), case.loss, record=record, **options), record.events, parts
 
 
-@pytest.mark.parametrize(
-    ("means", "spread", "expected"),
-    [
-        ([0.30, 0.20, 0.21, 0.25], [0, 0, 0, 0], 1),  # the best
-        ([0.2009, 0.20, 0.21, 0.25], [0, 0, 0, 0], 0),  # level: 0.18 % of the gain apart
-        ([0.2011, 0.20, 0.21, 0.25], [0, 0, 0, 0], 1),  # 0.22 % apart, and surely
-        ([0.2049, 0.20, 0.21, 0.25], [0.06, 0, 0, 0], 0),  # level: 0.98 % and less than a standard error
-        ([0.2049, 0.20, 0.21, 0.25], [0.04, 0, 0, 0], 1),  # 0.98 % and more than a standard error
-        ([0.2051, 0.20, 0.21, 0.25], [1.0, 0, 0, 0], 1),  # unsure, but 1.02 %
-        ([0.30, 0.20, 0.21, 0.19], [0, 0, 0, 0.001], 3),  # the champion is surely ahead
-        ([0.30, 0.20, 0.21, 0.19], [0, 0, 0, 0.06], 1),  # ahead by 1.7 standard errors only
-        ([0.30, 0.20, 0.21, 0.1998], [0, 0, 0, 0], 1),  # ahead by less than counts
-        ([0.30, 0.20, 0.21, 0.20], [0, 0, 0, 0], 1),  # no difference
-        ([np.nan, 0.20, np.inf, 0.25], [0, 0, 0, 0], 1),
-        ([np.nan, np.nan, np.inf, 0.25], [0, 0, 0, 0], 3),
-    ],
-)
-def test_who_is_chosen(means: list[float], spread: list[float], expected: int) -> None:
-    place, found = choose(losses_with(means, spread), np.ones(100, np.float32), 0.7)
-    assert place == expected
-    np.testing.assert_allclose(found, np.where(np.isfinite(means), means, np.inf), rtol=1e-5)
+def gradient(name: str, chunks: list[Chunk], champion: Champion) -> float:
+    """The largest slope of the champion's objective over some rows."""
+    rows = Chunk(*(np.concatenate(arrays) for arrays in zip(*chunks, strict=True)))  # pyright: ignore
+    objective = Objective(rows, LOSSES_BY_NAME[name].loss, champion.run.l2)
+    return float(np.abs(objective.value_and_gradient(champion.state.weights.astype(float))[1]).max())
 
 
-def test_weights_of_held_out_rows_count() -> None:
-    losses = np.array([[0.1, 0.3], [0.3, 0.1]], np.float32)
-    assert choose(np.c_[losses, [0.5, 0.5]], np.array([3, 1], np.float32), 1.0)[0] == 0
-    assert choose(np.c_[losses, [0.5, 0.5]], np.array([1, 3], np.float32), 1.0)[0] == 1
+@pytest.mark.parametrize("name", SMOOTH)
+def test_folds_choose_where_rows_are_few_and_all_rows_are_learned_from(name: str) -> None:
+    finished, events, parts = learned_from(name, "share")
+    assert events[0]["judge"] == "folds"
+    assert finished.validation is not None
+    assert (finished.validation.rows, finished.validation.folds) == (500, 5)
+    tried = [entry["l2"] * 500 for entry in events[0]["penalties"]]
+    np.testing.assert_allclose(tried, FOLD_PENALTIES[: len(tried)])
+    losses = {entry["l2"]: entry["holdout_loss"] for entry in events[0]["penalties"]}
+    assert min(losses.values()) == losses[events[0]["chosen"]] == finished.validation.loss == finished.scored.loss
+    assert gradient(name, parts[:2], finished.scored) < 1e-3 < gradient(name, parts[2:], finished.scored)
+    assert gradient(name, parts, finished.final) < 1e-3
+    assert finished.final.run.l2 * 600 == pytest.approx(finished.scored.run.l2 * 500)
+
+
+def test_folds_choose_as_cross_validated_ridge_regression() -> None:
+    _, events, parts = learned_from("squared_error", "none")
+    rows, targets, _ = (np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts[:2], strict=True))
+    dealt = folds.deal(np.concatenate([part.targets for part in parts[:2]]), 0)
+    for entry in events[0]["penalties"]:
+        errors = []
+        for fold in range(folds.FOLDS):
+            taught, judged = dealt != fold, dealt == fold
+            ridge = Ridge(alpha=entry["l2"] * taught.sum()).fit(rows[taught], targets[taught])
+            errors.append(0.5 * (ridge.predict(rows[judged]) - targets[judged]) ** 2)
+        assert entry["holdout_loss"] == pytest.approx(np.concatenate(errors).mean(), rel=2e-3)
+
+
+def test_a_users_penalty_stays_the_same_with_all_rows() -> None:
+    for holdout in ("share", "last"):
+        finished, _, parts = learned_from("log_loss", holdout, l2=0.02)
+        assert finished.scored.run.l2 == finished.final.run.l2 == 0.02
+        assert gradient("log_loss", parts, finished.final) < 1e-3
+
+
+@pytest.mark.parametrize("holdout", ["last", "group", "file"])
+def test_held_out_rows_that_are_not_a_random_share_judge_themselves(holdout: str) -> None:
+    finished, events, parts = learned_from("log_loss", holdout)
+    assert events[0]["judge"] == "held-out rows"
+    assert finished.validation is None
+    assert gradient("log_loss", parts[:1], finished.scored) < 1e-3
+    if holdout == "file":
+        assert finished.final is finished.scored
+    else:
+        assert gradient("log_loss", parts, finished.final) < 1e-3
 
 
 SETS: dict[str, Any] = {"breast_cancer": load_breast_cancer, "iris": load_iris, "diabetes": load_diabetes}
@@ -299,8 +270,10 @@ def test_a_default_training_is_finished(name: str) -> None:
     event = events(result, "polish")[0]
     chosen = result.summary["chosen"]
     assert event["chosen"] is not None
-    assert (chosen["finish"], chosen["l2"]) == ("full-batch", event["chosen"])
-    assert chosen["passes"] == sum(entry["passes"] for entry in event["penalties"])
+    assert chosen["finish"] == "full-batch"
+    rows, learned = result.summary["rows"], result.summary["cross_validation"]["rows"]
+    assert chosen["l2"] * rows == pytest.approx(event["chosen"] * learned)
+    assert chosen["passes"] > sum(entry["passes"] for entry in event["penalties"])
     held_out = {entry["l2"]: entry["holdout_loss"] for entry in event["penalties"]}
     assert result.summary["holdout"]["select_loss"] == pytest.approx(held_out[event["chosen"]])
     again = train(SETS[name](return_X_y=True))

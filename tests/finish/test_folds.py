@@ -1,0 +1,71 @@
+"""How rows are dealt into folds, and what cross-validation gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.cases import LOSSES_BY_NAME, problem
+
+from schuss.finish.folds import FOLDS, cross_validate, deal
+
+
+def test_folds_have_equal_shares_of_every_class() -> None:
+    targets = np.repeat([0, 1, 2], [50, 33, 17]).astype(np.int32)
+    dealt = deal(targets, 3)
+    assert np.bincount(dealt).tolist() == [20] * 5
+    for label in range(3):
+        counts = np.bincount(dealt[targets == label], minlength=FOLDS)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_folds_are_random_and_repeat_from_the_seed() -> None:
+    targets = np.zeros(100, np.float32)
+    assert (deal(targets, 0) == deal(targets, 0)).all()
+    assert (deal(targets, 0) != deal(targets, 1)).any()
+    assert np.bincount(deal(targets, 0)).tolist() == [20] * 5
+
+
+def test_classes_with_fewer_rows_than_folds_only_teach() -> None:
+    targets = np.array([0] * 20 + [1] * 20 + [2] * 4, np.int32)
+    dealt = deal(targets, 0)
+    assert (dealt[:40] >= 0).all()
+    assert (dealt[40:] == -1).all()
+
+
+@pytest.mark.parametrize("name", ["log_loss", "softmax", "squared_error"])
+def test_no_row_is_judged_by_a_model_that_has_seen_it(name: str) -> None:
+    """A row whose target is changed changes the losses of its own fold at no other place than its own."""
+    case, chunk = LOSSES_BY_NAME[name], problem(name, 200)
+    dealt = deal(chunk.targets, 0)
+    other = chunk._replace(targets=chunk.targets.copy())
+    other.targets[7] = chunk.targets[7] + 3.0 if chunk.targets.dtype.kind == "f" else 1 - min(chunk.targets[7], 1)
+    losses = []
+    for rows in (chunk, other):
+        start = np.zeros((6, case.outputs))
+        found = cross_validate(rows, case.loss, [0.1], start, dealt=dealt, passes=100, scale=1.0)
+        assert found is not None
+        losses.append(found.losses[:, 0])
+    changed = losses[0] != losses[1]
+    own = dealt == dealt[7]
+    assert changed[7]
+    assert changed[own].sum() == 1
+    assert changed[~own].all()
+
+
+def test_a_stop_before_the_first_penalty_is_done_gives_nothing() -> None:
+    case, chunk = LOSSES_BY_NAME["log_loss"], problem("log_loss", 100)
+    asked = iter([False] * 12 + [True] * 1000)
+    options = {"dealt": deal(chunk.targets, 0), "passes": 100, "scale": 1.0, "stop": lambda: next(asked)}
+    assert cross_validate(chunk, case.loss, [1.0, 0.1], np.zeros((6, 1)), **options) is None
+
+
+def test_weaker_penalties_are_not_tried_when_surely_past_the_best() -> None:
+    case, chunk = LOSSES_BY_NAME["squared_error"], problem("squared_error", 60, 40)
+    noise = chunk._replace(targets=np.random.default_rng(0).normal(size=60).astype(np.float32))
+    penalties = [10.0 ** -(half / 2) for half in range(-4, 20)]
+    found = cross_validate(
+        noise, case.loss, penalties, np.zeros((41, 1)), dealt=deal(noise.targets, 0), passes=200, scale=0.5
+    )
+    assert found is not None
+    assert 3 <= len(found.solutions) < 20
+    assert found.losses.mean(axis=0).argmin() <= len(found.solutions) - 3
