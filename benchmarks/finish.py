@@ -29,6 +29,7 @@ import results
 from sets import SETS
 
 from schuss import training
+from schuss.finish.finish import Finished
 from schuss.race.state import Champion
 
 TITLE = "finish.py: with and without the finish by full passes"
@@ -61,13 +62,13 @@ class Outcome(NamedTuple):
 @contextmanager
 def watched() -> Iterator[dict[str, Any]]:
     """Let the finish tell what it was given and how long it took; training itself stays as it is."""
-    finish: Callable[..., Champion] = training.finish
+    finish: Callable[..., Finished] = training.finish
     seen: dict[str, Any] = {}
 
-    def timed(champion: Champion, *given: Any, **named: Any) -> Champion:
+    def timed(champion: Champion, *given: Any, **named: Any) -> Finished:
         begun = time.perf_counter()
         after = finish(champion, *given, **named)
-        seen.update(champion=champion, seconds=time.perf_counter() - begun, passes=after.passes)
+        seen.update(champion=champion, seconds=time.perf_counter() - begun, passes=after.final.passes)
         return after
 
     training.finish = timed  # pyright: ignore

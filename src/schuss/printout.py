@@ -24,7 +24,7 @@ def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) ->
         ("trained", f"{summary['task']} of '{summary['target']}' from {start['source']['name']}: {_size(summary)}"),
         *(("notice", notice) for notice in notices),
         ("held out", _holdout(summary["holdout"])),
-        ("folds", _folds(summary["cross_validation"])),
+        ("folds", _folds(summary.get("cross_validation"))),
         ("winner", _chosen(summary["chosen"])),
         ("race", _race(summary)),
         ("outcome", summary["outcome"]),

@@ -18,7 +18,7 @@ from schuss.finish import finish as module
 from schuss.finish import folds
 from schuss.finish.finish import FOLD_PENALTIES, PENALTIES, Finished, finish, run_rows
 from schuss.finish.solve import minimise
-from schuss.objective import Objective
+from schuss.objective import LinearObjective
 from schuss.population.population import Run, WinnerState
 from schuss.race.record import Recorder
 from schuss.race.state import Champion
@@ -58,7 +58,7 @@ def polished(name: str, *, held_out: bool = True, **options: Any) -> tuple[Champ
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
 def test_a_start_without_finite_loss_gives_no_solution(bad: float) -> None:
-    objective = Objective(problem("squared_error"), LOSSES_BY_NAME["squared_error"].loss, 0.0)
+    objective = LinearObjective(problem("squared_error"), LOSSES_BY_NAME["squared_error"].loss, 0.0)
     assert not np.isfinite(minimise(objective, np.full((6, 1), bad), passes=20).value)
     before = champion_of(np.full((6, 1), bad))
     feed = feed_of(problem("squared_error"), problem("squared_error", seed=5))
@@ -74,7 +74,9 @@ def test_finish_reaches_an_optimum(name: str) -> None:
     levels = [level / feed.training_rows for level in PENALTIES]
     assert after.run.l2 in levels
     assert after.run == before.run._replace(l2=after.run.l2)
-    _, gradient = Objective(feed.training, loss, after.run.l2).value_and_gradient(after.state.weights.astype(float))
+    _, gradient = LinearObjective(feed.training, loss, after.run.l2).value_and_gradient(
+        after.state.weights.astype(float)
+    )
     assert np.abs(gradient).max() < 1e-3
     assert feed.select is not None
     assert after.loss == pytest.approx(mean_loss(loss, feed.select, after.state.weights), rel=1e-5)
@@ -101,7 +103,7 @@ def test_without_held_out_rows_the_champions_objective_falls() -> None:
     loss = LOSSES_BY_NAME["log_loss"].loss
     assert after.run == before.run
     values = [
-        Objective(feed.training, loss, 0.01).value_and_gradient(one.state.weights.astype(float))[0]
+        LinearObjective(feed.training, loss, 0.01).value_and_gradient(one.state.weights.astype(float))[0]
         for one in (before, after)
     ]
     assert values[1] < values[0]
@@ -206,7 +208,7 @@ def learned_from(name: str, holdout: Any, l2: float | None = None) -> tuple[Fini
 def gradient(name: str, chunks: list[Chunk], champion: Champion) -> float:
     """The largest slope of the champion's objective over some rows."""
     rows = Chunk(*(np.concatenate(arrays) for arrays in zip(*chunks, strict=True)))  # pyright: ignore
-    objective = Objective(rows, LOSSES_BY_NAME[name].loss, champion.run.l2)
+    objective = LinearObjective(rows, LOSSES_BY_NAME[name].loss, champion.run.l2)
     return float(np.abs(objective.value_and_gradient(champion.state.weights.astype(float))[1]).max())
 
 

@@ -10,13 +10,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from tests.cases import LOSSES_BY_NAME, problem, to_sparse
 
 from schuss.finish.solve import minimise
-from schuss.objective import Objective
+from schuss.objective import LinearObjective
 
 
 def test_minimum_of_squared_error_is_ridge_regression() -> None:
     chunk = problem("squared_error")
     ridge = Ridge(alpha=0.1 * len(chunk.targets)).fit(chunk.rows.astype(np.float64), chunk.targets)
-    objective = Objective(chunk, LOSSES_BY_NAME["squared_error"].loss, 0.1)
+    objective = LinearObjective(chunk, LOSSES_BY_NAME["squared_error"].loss, 0.1)
     found = minimise(objective, np.zeros((6, 1)), passes=100)
     assert found.converged
     np.testing.assert_allclose(found.weights[:, 0], [*ridge.coef_, ridge.intercept_], atol=2e-4)
@@ -29,7 +29,7 @@ def test_minimum_of_log_loss_is_scikit_learns(name: str, sparse: bool) -> None:
     theirs = LogisticRegression(C=1 / (0.02 * len(chunk.targets)), tol=1e-10, max_iter=1000)
     theirs.fit(chunk.rows.astype(np.float64), chunk.targets)
     rows = to_sparse(chunk.rows) if sparse else chunk.rows
-    objective = Objective(chunk._replace(rows=rows), LOSSES_BY_NAME[name].loss, 0.02)
+    objective = LinearObjective(chunk._replace(rows=rows), LOSSES_BY_NAME[name].loss, 0.02)
     found = minimise(objective, np.zeros((6, LOSSES_BY_NAME[name].outputs)), passes=200)
     assert found.converged
     probabilities = theirs.predict_proba(chunk.rows)
@@ -42,7 +42,7 @@ def test_minimum_of_log_loss_is_scikit_learns(name: str, sparse: bool) -> None:
 
 @pytest.mark.parametrize("passes", [0, 1, 2, 3, 7])
 def test_passes_are_counted_and_bounded(passes: int) -> None:
-    objective = Objective(problem("softmax"), LOSSES_BY_NAME["softmax"].loss, 0.0)
+    objective = LinearObjective(problem("softmax"), LOSSES_BY_NAME["softmax"].loss, 0.0)
     seen: list[float] = []
     start = np.zeros((6, 5))
 
@@ -60,7 +60,7 @@ def test_passes_are_counted_and_bounded(passes: int) -> None:
 
 
 def test_a_stop_request_ends_a_solve_between_passes() -> None:
-    objective = Objective(problem("softmax"), LOSSES_BY_NAME["softmax"].loss, 0.0)
+    objective = LinearObjective(problem("softmax"), LOSSES_BY_NAME["softmax"].loss, 0.0)
     asked = iter([False] * 4 + [True] * 100)
     found = minimise(objective, np.zeros((6, 5)), passes=100, stop=lambda: next(asked))
     assert found.passes == 4

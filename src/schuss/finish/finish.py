@@ -15,7 +15,7 @@ from ..data.chunk import Chunk, cut, join
 from ..data.feed import Feed, MemoryFeed, Whole
 from ..data.holdout import Kind
 from ..descent.losses import LogLoss, Loss, Softmax, SquaredError
-from ..objective import Objective
+from ..objective import LinearObjective
 from ..race.race import standing
 from ..race.record import Recorder
 from ..race.state import Champion
@@ -99,7 +99,7 @@ class _Task:
 
     def solve(self, whole: Whole, penalty: float, start: NDArray[np.floating], passes: int) -> Solution:
         """Minimise the objective with one penalty."""
-        objective = Objective(whole.blocks, self.loss, penalty)
+        objective = LinearObjective(whole.blocks, self.loss, penalty)
         return minimise(objective, start.astype(np.float64), passes=passes, scale=self.scale, stop=self.stop)
 
     def replaced(self, penalty: float, weights: NDArray[np.float64], loss: float, passes: int) -> Champion:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, take
 from ..descent.losses import Loss
-from ..objective import Objective
+from ..objective import LinearObjective
 from ..race.race import standing
 from .solve import Solution, losses_of, minimise
 
@@ -92,7 +92,7 @@ def cross_validate(
         solved: list[Solution] = []
         losses = np.empty(len(dealt), np.float32)
         for fold in range(count):
-            objective = Objective(taught[fold], loss, penalty)
+            objective = LinearObjective(taught[fold], loss, penalty)
             done = minimise(objective, weights[fold], passes=passes, scale=scale, decrease=DECREASE, stop=stop)
             if stop() or not done.usable:
                 return found if found.solutions else None
