@@ -73,6 +73,7 @@ def test_exported_names() -> None:
         "SchussError",
         "TrainingError",
         "__version__",
+        "gradcheck",
         "train",
     ]
     for name in schuss.__all__:

@@ -122,7 +122,7 @@ def test_help_names_the_valid_values(option: str, valid: Iterable[str]) -> None:
     ("arguments", "sentence"),
     [
         (["trian", "a.csv"], "no such command 'trian'; did you mean 'train'?"),
-        (["fly"], "no such command 'fly'; the commands are train, predict, evaluate, explain, warmup"),
+        (["fly"], "no such command 'fly'; the commands are train, predict, evaluate, explain, gradcheck, warmup"),
         (["--versoin"], "no such option '--versoin'; did you mean '--version'?"),
         (["train", "a.csv", "--epoch", "3"], "no such option '--epoch'; did you mean '--epochs'?"),
         (["train", "a.csv", "--network", "64"], "no such option '--network'"),
@@ -233,3 +233,28 @@ def test_exit_codes(
     assert err.splitlines()[-1] == f"schuss: {last_line}"
     assert ("Traceback" in err) == (code == 1)
     assert (len(err.splitlines()) == 1) == (code != 1)
+
+
+def test_gradcheck(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = str(Path(__file__).parent.parent / "examples" / "gradient_check.py")
+    assert main(["gradcheck", f"{example}:ridge"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:4] == ["w", "right", "3", "3"]
+    assert main(["gradcheck", f"{example}:lasso", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["blocks"][0]["kinks"] == 1
+    assert main(["gradcheck", f"{example}:slip"]) == 2
+    said = capsys.readouterr().err
+    assert said == "schuss: the gradient is wrong: at w[0] it is -1.60183, and the slope is -1.57183\n"
+    (tmp_path / "broken_objective.py").write_text("1 / 0\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name, sentence in [
+        ("nothing", "takes MODULE:NAME or FILE.py:NAME"),
+        ("nothing.py:f", "there is no such file"),
+        ("broken_objective:f", "cannot be imported: ZeroDivisionError"),
+        ("math:tau", "takes a function or an object"),
+        ("math:taau", "has no 'taau'"),
+    ]:
+        assert main(["gradcheck", name]) == 2
+        error = capsys.readouterr().err
+        assert sentence in error
+        assert error.count("\n") == 1

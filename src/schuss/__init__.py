@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .errors import DataError, InputError, ModelFileError, OptionError, OutputError, SchussError, TrainingError
 
 if TYPE_CHECKING:
+    from .landscape.gradcheck import gradcheck
     from .model import Model
     from .training import Result, train
 
@@ -29,12 +30,18 @@ __all__ = [
     "SchussError",
     "TrainingError",
     "__version__",
+    "gradcheck",
     "train",
 ]
 
 # Loaded when first asked for, so that `import schuss` and `schuss --help` stay instant: numba and pyarrow alone take a
 # second to import.
-_LAZY = {"Model": "model", "Result": "training", "train": "training"}
+_LAZY = {
+    "Model": "model",
+    "Result": "training",
+    "gradcheck": "landscape.gradcheck",
+    "train": "training",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -172,6 +172,44 @@ def explain(model: str, top: int) -> None:
 
 
 @commands.command()
+@click.argument("objective", metavar="MODULE:OBJECTIVE")
+@options.option(
+    "--tolerance",
+    type=float,
+    default=1e-6,
+    metavar="X",
+    help="Error of a right gradient at most, in units of the largest slope of its block.",
+)
+@options.option(
+    "--coordinates",
+    type=click.IntRange(min=1),
+    default=200,
+    metavar="N",
+    help="Numbers of a block that are moved, at most.",
+)
+@options.seed
+@options.as_json
+def gradcheck(objective: str, tolerance: float, coordinates: int, seed: int, as_json: bool) -> int:
+    """Check the gradient of an objective of your own against differences of its values.
+
+    MODULE:OBJECTIVE, or FILE.py:OBJECTIVE, names a function of arrays that gives its value and its gradient; the
+    defaults of its arguments are the point to look at. The exit code is 2 if the gradient is wrong.
+
+    \b
+        def ridge(w=np.zeros(3)):
+            return ((X @ w - y) ** 2).mean() + (w @ w), 2 * X.T @ (X @ w - y) / len(y) + 2 * w
+    """  # noqa: D301
+    from . import printout
+    from .landscape.gradcheck import gradcheck
+    from .named import load
+
+    check = gradcheck(load(objective, "gradcheck"), tolerance=tolerance, coordinates=coordinates, seed=seed)
+    click.echo(_json(check.summary()) if as_json else printout.gradient_check(check.summary()))
+    wrong = [block for block in check.blocks if not block.right]
+    return DONE if check.right else _complain(WRONG_INPUT, printout.wrong_gradient(wrong[0].name, wrong[0].worst[0]))
+
+
+@commands.command()
 def warmup() -> None:
     """Compile the kernels now, so that the first training need not."""
     from .warmup import warmup

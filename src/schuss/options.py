@@ -184,6 +184,8 @@ descent = group(
     ),
 )
 
+seed = option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of everything random.")
+
 machine = group(
     option(
         "--memory", metavar="SIZE", help="Memory the weights may take (4GB); by default a quarter of the machine's."

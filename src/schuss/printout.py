@@ -44,7 +44,30 @@ def weights(weights: Sequence[Mapping[str, Any]]) -> str:
     """List weights with their features in the given order, one a line."""
     names = {"feature": "feature", "output": "output", "weight": "weight", "in_data_units": "in data units", "unit": ""}
     rows = [[number(row[name]) for name in names] for row in weights]
-    return _table(list(names.values()), rows)
+    return _table(list(names.values()), rows, last=True)
+
+
+def gradient_check(summary: Mapping[str, Any]) -> str:
+    """List the blocks of a gradient check, one a line."""
+    header = ["block", "gradient", "numbers", "checked", "forward error", "centred error", "kinks"]
+    rows = [
+        [
+            block["name"],
+            "right" if block["right"] else "wrong",
+            *map(number, (block["size"], block["checked"])),
+            *(f"{block[name]:.1e}" for name in ("forward", "centred")),
+            number(block["kinks"]),
+        ]
+        for block in summary["blocks"]
+    ]
+    return _table(header, rows, left=2)
+
+
+def wrong_gradient(block: str, worst: Any) -> str:
+    """Say in one sentence where a gradient is wrong; `worst` is its worst coordinate."""
+    place = f"{block}[{', '.join(map(str, worst.place))}]" if worst.place else block
+    beside = " at a kink" if worst.kink else ""
+    return f"the gradient is wrong: at {place} it is {worst.gradient:.6g}, and the slope{beside} is {worst.centred:.6g}"
 
 
 def number(value: object) -> str:
@@ -101,10 +124,10 @@ def _labelled(lines: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"{label:<{width}}  {text}" for label, text in lines)
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    """Align columns: the first two to the left, numbers to the right."""
+def _table(header: list[str], rows: list[list[str]], *, left: int = 2, last: bool = False) -> str:
+    """Align columns: the first ones, and the last if said so, to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    numeric = [False, False, True, True, False]
+    numeric = [place >= left and not (last and place == len(header) - 1) for place in range(len(header))]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if right else cell.ljust(width)
