@@ -35,8 +35,12 @@ from schuss.descent.losses import loss_for, values_and_gradients
 
 
 class Expert(NamedTuple):
-    """What the experts said of one split: mean losses, and those of the test rows where they are at hand."""
+    """What the experts said of one split: mean losses, and those of the test rows where they are at hand.
 
+    against : the expert whom regret is counted against.
+    """
+
+    against: str
     means: dict[str, float]
     gain_error: float
     rows: dict[str, np.ndarray]
@@ -50,14 +54,14 @@ class Outcome(NamedTuple):
     note: str
 
 
-def expert_table() -> dict[tuple[str, int], Expert]:
+def expert_table(against: str) -> dict[tuple[str, int], Expert]:
     """Read the committed table, and the row losses that are at hand."""
     answer = {}
     with TABLE.open(newline="") as file:
         for line in csv.DictReader(file):
             key = line["set"], int(line["split"])
             means = {pick: float(line[pick]) for pick in (*PICKS, "constant")}
-            answer[key] = Expert(means, float(line["gain_error"]), {})
+            answer[key] = Expert(against, means, float(line["gain_error"]), {})
     return answer
 
 
@@ -67,15 +71,17 @@ def rows_at_hand(expert: Expert, name: str, number: int, test: int) -> Expert:
     if not path.exists():
         return expert
     with np.load(path) as file:
-        rows = {pick: file[pick] for pick in (*PICKS, "constant")}
+        rows = {pick: file[pick] for pick in (*PICKS, "constant") if pick in file}
     fits = len(rows["constant"]) == test and np.isclose(rows["constant"].mean(), expert.means["constant"], rtol=1e-5)
     return expert._replace(rows=rows) if fits else expert
 
 
-def train_default(parts: Split, seed: int, options: dict[str, Any]) -> Outcome:
+def default_losses(parts: Split, seed: int, options: dict[str, Any]) -> Outcome:
     """Train schuss on the rows given, and score the test rows."""
     begun = time.perf_counter()
-    result = schuss.train(parts.given.source, **{**parts.given.options, "out": None, "threads": 1, "seed": seed, **options})
+    result = schuss.train(
+        parts.given.source, **{**parts.given.options, "out": None, "threads": 1, "seed": seed, **options}
+    )
     seconds = time.perf_counter() - begun
     model = result.model
     test = encoded_rows(model.encoder, parts.test, densify=False)
@@ -83,7 +89,9 @@ def train_default(parts: Split, seed: int, options: dict[str, Any]) -> Outcome:
     unit = 2 * model.encoder.target_scale**2 if model.classes is None else 1.0
     losses = unit * values_and_gradients(loss, model.scores(test.rows).astype(np.float64), test.targets)[0]
     chosen = result.summary["chosen"]
-    note = " ".join(f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in chosen.items())
+    note = " ".join(
+        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in chosen.items()
+    )
     return Outcome(losses, seconds, note)
 
 
@@ -101,30 +109,47 @@ def trial(
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             losses, seconds, note = run()
-        behind = row_error(losses - expert.rows["expert"]) if expert.rows else np.nan
+        behind = row_error(losses - expert.rows[expert.against]) if expert.against in expert.rows else np.nan
         loss, error = float(losses.mean()), row_error(losses - constant)
     except Exception as problem:  # a peer that raises has failed, and the benchmark goes on
         loss, error, behind, seconds, note = np.nan, 0.0, np.nan, np.nan, f"{type(problem).__name__}: {problem}"[:200]
     means = expert.means
     return Trial(
-        name, number, method, loss, means["expert"], means["constant"], error, behind, expert.gain_error, seconds, note
+        name,
+        number,
+        method,
+        loss,
+        means[expert.against],
+        means["constant"],
+        error,
+        behind,
+        expert.gain_error,
+        seconds,
+        note,
     )
 
 
 def pick_trial(pick: str, name: str, number: int, expert: Expert) -> Trial:
     """Turn a yardstick of the table into a trial."""
-    rows = expert.rows
-    error = row_error(rows[pick] - rows["constant"]) if rows else expert.gain_error
-    behind = row_error(rows[pick] - rows["expert"]) if rows else np.nan
-    means = expert.means
+    rows, means = expert.rows, expert.means
+    error = row_error(rows[pick] - rows["constant"]) if pick in rows else expert.gain_error
+    behind = row_error(rows[pick] - rows[expert.against]) if {pick, expert.against} <= rows.keys() else np.nan
     return Trial(
-        name, number, pick, means[pick], means["expert"], means["constant"], error, behind, expert.gain_error, np.nan, ""
+        name,
+        number,
+        pick,
+        means[pick],
+        means[expert.against],
+        means["constant"],
+        error,
+        behind,
+        expert.gain_error,
+        np.nan,
+        "",
     )
 
 
-def trials_of_split(
-    what: list[str], parts: Split, name: str, number: int, seeds: int, expert: Expert
-) -> list[Trial]:
+def trials_of_split(what: list[str], parts: Split, name: str, number: int, seeds: int, expert: Expert) -> list[Trial]:
     """Let every method run on one split; peers have the encoded rows, and the first default's seconds as their time."""
     expert = rows_at_hand(expert, name, number, len(parts.test.target))
     found: list[Trial] = []
@@ -147,7 +172,7 @@ def trials_of_split(
 
 
 def _default_run(parts: Split, seed: int, options: dict[str, Any]) -> Callable[[], Outcome]:
-    return lambda: train_default(parts, seed, options)
+    return lambda: default_losses(parts, seed, options)
 
 
 def _peer_run(method: str, encoded: Encoded, seed: int, seconds: float) -> Callable[[], Outcome] | None:
@@ -168,7 +193,7 @@ def _peer_run(method: str, encoded: Encoded, seed: int, seconds: float) -> Calla
 def line_of(one: Regret, width: int) -> str:
     """Write the line of a set."""
     apart = "" if one.sure else "  (no sure gain)"
-    failed = f"  {one.failures} FAILED" if one.failures else ""
+    failed = "  FAILED" if one.fails else ""
     figures = f"{one.constant:11.5g} {one.expert:11.5g} {one.loss:11.5g} {100 * one.regret:8.2f} {100 * one.error:7.2f}"
     return f"{one.name:{width}} {one.splits:2} {figures} {one.seconds:7.2f}{failed}{apart}"
 
@@ -199,7 +224,7 @@ def method_line(method: str, found: list[Regret]) -> str:
     """Write the line of a method over all sets; failures and seconds are those of every set."""
     over = summary([one.regret for one in found if one.sure])
     figures = "".join(f"{value:8.2f}" for value in over[1:])
-    failures, seconds = sum(one.failures for one in found), np.mean([one.seconds for one in found] or [np.nan])
+    failures, seconds = sum(one.fails for one in found), np.mean([one.seconds for one in found] or [np.nan])
     return f"{method:28} {over.sets:4}{figures} {failures:5} {seconds:6.2f}"
 
 
@@ -214,7 +239,7 @@ def write(trials: list[Trial], path: Path) -> None:
 
 def expanded(what: list[str]) -> list[str]:
     """Give the methods in order: `peers` and `yardsticks` stand for several."""
-    groups = {"peers": list(PEERS), "yardsticks": list(PICKS[1:])}
+    groups = {"peers": list(PEERS), "yardsticks": list(PICKS)}
     return [one for name in what for one in groups.get(name, [name])]
 
 
@@ -225,9 +250,10 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=1, help="at most so many splits of a set")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of the default on each split")
     parser.add_argument("--what", action="append", help="default (default), default:OPTIONS, peers, yardsticks, a peer")
+    parser.add_argument("--against", default="expert", choices=PICKS, help="whom regret is counted against")
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "schuss-regret" / "trials.csv")
     arguments = parser.parse_args()
-    data, experts = Path(os.environ["SCHUSS_DATA"]), expert_table()
+    data, experts = Path(os.environ["SCHUSS_DATA"]), expert_table(arguments.against)
     trials: list[Trial] = []
     for name in dict.fromkeys(name for group in arguments.sets or ["small"] for name in names(data, group)):
         whole = load(data, name)

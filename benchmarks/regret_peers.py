@@ -87,8 +87,10 @@ def full_batch(task: Task) -> Any:
 
 def cross_validated(task: Task) -> Any:
     """Give scikit-learn's full-batch linear model that chooses its penalty by folds."""
-    return RidgeCV(alphas=np.geomspace(1e-3, 1e3, 7)) if task.is_regression else LogisticRegressionCV(
-        use_legacy_attributes=False, scoring="neg_log_loss"
+    return (
+        RidgeCV(alphas=np.geomspace(1e-3, 1e3, 7))
+        if task.is_regression
+        else LogisticRegressionCV(use_legacy_attributes=False, scoring="neg_log_loss")
     )
 
 
@@ -124,7 +126,9 @@ def fit_vw(options: str, task: Task) -> Scorer:
     from vowpalwabbit import Workspace
 
     outputs = task.encoded.outputs
-    kind = "" if task.is_regression else "--loss_function logistic" if outputs == 1 else f"--loss_function logistic --oaa {outputs}"
+    kind = "" if task.is_regression else "--loss_function logistic"
+    if outputs > 1:
+        kind += f" --oaa {outputs} --probabilities"
     with tempfile.TemporaryDirectory(prefix="schuss-vw-") as folder:
         text = Path(folder) / "rows.vw"
         text.write_text("\n".join(vw_lines(task.encoded.given, task)) + "\n")
@@ -133,19 +137,12 @@ def fit_vw(options: str, task: Task) -> Scorer:
         Workspace(f"{common} -d {text} -c -k --passes 1").finish()
         passes = int(np.clip(task.seconds / (time.perf_counter() - begun), 1, 100))
         model = Workspace(f"{common} -d {text} -c -k --passes {passes}")
-    raw = partial(_vw_scores, model, task)
-    return raw
 
+    def score(rows: Chunk) -> np.ndarray:
+        found = np.array([model.predict(line) for line in vw_lines(rows, task, labels=False)], np.float64)
+        return found[:, None] if outputs == 1 else np.log(np.maximum(found, 1e-15))
 
-def _vw_scores(model: Any, task: Task, rows: Chunk) -> np.ndarray:
-    """Score rows by Vowpal Wabbit."""
-    from vowpalwabbit.pyvw import PredictionType
-
-    lines = vw_lines(rows, task, labels=False)
-    if task.encoded.outputs == 1:
-        return np.array([model.predict(line) for line in lines])[:, None]
-    del PredictionType
-    raise NotImplementedError
+    return score
 
 
 def vw_lines(chunk: Chunk, task: Task, *, labels: bool = True) -> list[str]:
@@ -159,9 +156,7 @@ def vw_lines(chunk: Chunk, task: Task, *, labels: bool = True) -> list[str]:
         names = ["1" if target else "-1" for target in chunk.targets]
     else:
         names = [str(target + 1) for target in chunk.targets]
-    return [
-        f"{name if labels else ''} | {' '.join(words[ends[at] : ends[at + 1]])}" for at, name in enumerate(names)
-    ]
+    return [f"{name if labels else ''} | {' '.join(words[ends[at] : ends[at + 1]])}" for at, name in enumerate(names)]
 
 
 def fit_torch(name: str, task: Task) -> Scorer:
@@ -201,7 +196,7 @@ def fit_torch(name: str, task: Task) -> Scorer:
 
 
 def torch_rule(name: str, model: Any) -> tuple[Any, bool]:
-    """Give an optimizer that needs no rate, by its authors' package, and whether its rate is to be annealed by a cosine."""
+    """Give an optimizer that needs no rate, by its authors' package, and whether a cosine is to anneal its rate."""
     if name == "prodigy":
         from prodigyopt import Prodigy
 
@@ -232,8 +227,9 @@ def not_huge(task: Task) -> bool:
     return task.is_regression or task.products < 1e7
 
 
-def single(task: Task) -> bool:
-    return task.encoded.outputs == 1 and task.products < 1e8
+def written_fast(task: Task) -> bool:
+    """Suit what can be written as text in a minute."""
+    return task.products < 3e7
 
 
 PEERS = {
@@ -241,8 +237,8 @@ PEERS = {
     "sklearn full batch": Peer(partial(fit_sklearn, full_batch), always),
     "sklearn CV": Peer(partial(fit_sklearn, cross_validated), not_huge),
     "LIBLINEAR": Peer(fit_liblinear, always),
-    "VW": Peer(partial(fit_vw, ""), single),
-    "VW --coin": Peer(partial(fit_vw, "--coin"), single),
+    "VW": Peer(partial(fit_vw, ""), written_fast),
+    "VW --coin": Peer(partial(fit_vw, "--coin"), written_fast),
     "Prodigy": Peer(partial(fit_torch, "prodigy"), dense),
     "D-Adaptation Adam": Peer(partial(fit_torch, "dadapt"), dense),
     "schedule-free AdamW": Peer(partial(fit_torch, "schedulefree"), dense),

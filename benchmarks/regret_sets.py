@@ -125,7 +125,9 @@ def load_adult(data: Path) -> Table:
     lines = (data / "adult" / "adult.names").read_text().splitlines()
     columns = [line.split(":")[0] for line in lines if ":" in line and not line.startswith("|")]
     parts = [
-        pd.read_csv(data / "adult" / f"adult-{part}.csv", header=None, names=[*columns, "income"], skipinitialspace=True)
+        pd.read_csv(
+            data / "adult" / f"adult-{part}.csv", header=None, names=[*columns, "income"], skipinitialspace=True
+        )
         for part in ("train", "test")
     ]
     frame = pd.concat(parts, ignore_index=True)
@@ -168,7 +170,9 @@ def load_nycflights13(data: Path) -> Table:
 def load_fashion_mnist(data: Path) -> Table:
     """Load all 70,000 images, a column for each pixel."""
     folder = data / "fashion_mnist"
-    images = np.concatenate([read_idx(folder / f"{p}-images-idx3-ubyte.gz", 16).reshape(-1, 784) for p in ("train", "t10k")])
+    images = np.concatenate(
+        [read_idx(folder / f"{p}-images-idx3-ubyte.gz", 16).reshape(-1, 784) for p in ("train", "t10k")]
+    )
     labels = np.concatenate([read_idx(folder / f"{p}-labels-idx1-ubyte.gz", 8) for p in ("train", "t10k")])
     frame = pd.DataFrame(images, columns=[f"pixel_{place}" for place in range(784)])
     return Table(frame, np.array([f"is {label}" for label in labels], dtype=object))
@@ -210,7 +214,7 @@ ROWS = {
 
 
 def split(whole: Table, name: str, number: int) -> Split:
-    """Split a table 70/15/15; each class is split alike, its first rows go to training, so that no part lacks it there."""
+    """Split a table 70/15/15; each class is split alike, and no class is lacking in training."""
     rng = np.random.default_rng([number, zlib.crc32(name.encode())])
     where = places(whole, rng)
     parts = [np.flatnonzero(mask) for mask in (where < SHARES[0], (where >= SHARES[0]) & (where < SHARES[1]))]

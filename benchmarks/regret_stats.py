@@ -31,11 +31,6 @@ class Trial(NamedTuple):
     seconds: float
     note: str
 
-    @property
-    def failed(self) -> bool:
-        """Whether the loss is not finite, or surely above that of the constant prediction."""
-        return not self.loss - self.constant <= 2 * self.behind_constant_error
-
 
 class Regret(NamedTuple):
     """A method's regret on one set, in shares of what the expert gains over the constant prediction."""
@@ -45,7 +40,7 @@ class Regret(NamedTuple):
     regret: float
     error: float
     sure: bool  # whether the expert surely gains anything
-    failures: int
+    fails: bool  # no loss on some split, or surely worse than the constant prediction
     seconds: float
     loss: float
     expert: float
@@ -72,16 +67,21 @@ def split_error(values: np.ndarray, row_errors: np.ndarray) -> float:
 
 def regret_of(trials: Sequence[Trial]) -> Regret:
     """Put the splits of one set together: (L − L_expert) / (L_constant − L_expert)."""
-    loss, expert, constant = (np.array([getattr(one, what) for one in trials]) for what in ("loss", "expert", "constant"))
-    gains, behind = constant - expert, loss - expert
-    gain = float(gains.mean())
-    error = split_error(behind, np.array([one.behind_error for one in trials]))
-    gain_error = split_error(gains, np.array([one.gain_error for one in trials]))
+    columns = np.array([one[3:10] for one in trials], np.float64).T
+    loss, expert, constant, excess_errors, behind_errors, gain_errors, seconds = columns
+    gain, behind, excess = (float((a - b).mean()) for a, b in ((constant, expert), (loss, expert), (loss, constant)))
     return Regret(
-        trials[0].name, len(trials), float(behind.mean() / gain), error / abs(gain), gain > 2 * gain_error,
-        sum(one.failed for one in trials), float(np.mean([one.seconds for one in trials])),
-        float(loss.mean()), float(expert.mean()), float(constant.mean()),
-    )  # fmt: skip
+        name=trials[0].name,
+        splits=len(trials),
+        regret=behind / gain,
+        error=split_error(loss - expert, behind_errors) / abs(gain),
+        sure=gain > 2 * split_error(constant - expert, gain_errors),
+        fails=not excess <= 2 * split_error(loss - constant, excess_errors),
+        seconds=float(seconds.mean()),
+        loss=float(loss.mean()),
+        expert=float(expert.mean()),
+        constant=float(constant.mean()),
+    )
 
 
 class Summary(NamedTuple):
