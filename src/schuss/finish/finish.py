@@ -36,7 +36,7 @@ Without any penalty, classes that can be told apart have no optimum, and a solve
 and 2.5 % with one of 0.03.
 """
 
-FOLD_PENALTIES = tuple(float(10.0 ** (half / 2)) for half in range(6, -5, -1))
+FOLD_PENALTIES = (1e5, 1e4, *(float(10.0 ** (half / 2)) for half in range(6, -5, -1)))
 """λ₂ · N of the solutions to choose from by folds, which can tell finer steps apart."""
 
 WORK = 2e10
