@@ -75,6 +75,7 @@ def parquet_source(files: Sequence[File], *, name: str) -> PartedSource:
         rows=sum(counts),
         nbytes=sum(file.size for file in files),
         stamps=[stamp(file) for file in files],
+        steady=True,
         spread_over=_spread_over(starts),
     )
 
@@ -203,11 +204,14 @@ def _read_parquet(file: File, starts: np.ndarray, row: int, schema: pa.Schema, r
     Arrow's dataset scanner would decode ahead by itself, but was seen to hold all of a file of 12 row groups at once;
     here memory holds two row groups, or as many small ones as make a batch, and columns are decoded in parallel.
     """
-    stop = starts[-1] if rows is None else row + rows
     width = sum(_width(field.type) for field in schema)
     together = min(BATCH_ROWS, _TOGETHER_BYTES // max(width, 1))
-    runs = [groups for groups in _group_runs(starts, row, together) if starts[groups[0]] < stop]
+    if rows is None:  # where batches are cut must not depend on where reading begins
+        runs = list(_group_runs(starts, 0, together))
+    else:
+        runs = [groups for groups in _group_runs(starts, row, together) if starts[groups[0]] < row + rows]
     largest = max((starts[groups[-1] + 1] - starts[groups[0]] for groups in runs), default=0)
+    runs = [groups for groups in runs if starts[groups[-1] + 1] > row]
     # Whole row groups take two thirds of the time that the same rows take batch by batch, if all are wanted.
     whole = largest * width <= _WHOLE_BYTES and (rows is None or 2 * rows > largest)
     with _opened(file, schema, 0 if whole else _BUFFER_BYTES) as parquet:

@@ -11,6 +11,7 @@ from ..kernels import store
 from .chunk import Chunk, SparseRows
 from .draft import Draft, like
 from .room import Chunks, is_held, permutation
+from .saved import Saved, together
 from .sparse_buckets import SparseBuckets
 from .turns import Turns
 
@@ -40,13 +41,15 @@ class Buckets:
 
     A row goes to a bucket at random, and there to a place at random: it is written once. The order depends on the rows
     alone, not on how they come. Each bucket has a slot of memory; when it leaves it gets another that nobody holds.
+
+    everything : the rows of all slots.
     """
 
     def __init__(self, empty: Chunk, width: int, rng: np.random.Generator, *, size: int, many: int) -> None:
         slots = many + IN_FLIGHT
         rows = np.empty((slots * size, width), np.float32)
         targets, weights = np.empty(slots * size, empty.targets.dtype), np.empty(slots * size, np.float32)
-        self._everything, self._rows = Chunk(rows, targets, weights), rows
+        self.everything, self._rows = Chunk(rows, targets, weights), rows
         self._slots = list(zip(*(_parts(array, slots) for array in (rows, targets, weights)), strict=True))
         self._slot_of = np.arange(many)
         self._orders = np.empty((many, size), np.int32)
@@ -58,7 +61,7 @@ class Buckets:
 
     def deal(self, training: Chunk | Draft) -> Iterator[Chunk]:
         """Take in rows; yield those of every bucket that has become full."""
-        turns, at = self._turns, 0
+        turns, at = self._turns, training.at if isinstance(training, Draft) else 0
         places = training.places if isinstance(training, Draft) else np.zeros(len(training.targets), np.int64)
         while at < len(places):
             tables = (self._slot_of, self._orders, self._targets, self._weights)
@@ -74,15 +77,44 @@ class Buckets:
             if full >= 0:
                 yield self._leave(full)
 
-    def rest(self) -> Iterator[Chunk]:
-        """Yield what is left in all buckets, in random order."""
+    @property
+    def rows(self) -> int:
+        """How many rows are in the buckets."""
+        return int(self._turns.counts.sum())
+
+    def saved(self) -> Saved:
+        """Give what is in the buckets, to go on from: rows in the order of their arrival."""
+        begun = [
+            self._orders[bucket, :count] + np.int64(self._slot_of[bucket] * self._size)
+            for bucket, count in enumerate(self._turns.counts.tolist())
+        ]
+        own = {"orders": self._orders, "targets": self._targets, "weights": self._weights}
+        arrays = {name: array.copy() for name, array in own.items()}
+        return together(
+            {}, turns=self._turns.saved(), own=Saved({}, {"rows": self._rows[np.concatenate(begun)], **arrays})
+        )
+
+    def go_on(self, saved: Saved) -> None:
+        """Go on from what was saved of other buckets for the same kind of rows."""
+        self._turns.go_on(saved.part("turns"))
+        own = saved.part("own").arrays
+        for name, array in (("orders", self._orders), ("targets", self._targets), ("weights", self._weights)):
+            array[:] = own[name]
+        first = 0
+        for bucket, count in enumerate(self._turns.counts.tolist()):
+            places = self._orders[bucket, :count] + np.int64(self._slot_of[bucket] * self._size)
+            self._rows[places] = own["rows"][first : first + count]
+            first += count
+
+    def rest(self, first: int = 0) -> Iterator[Chunk]:
+        """Yield what is left in all buckets, in random order, from chunk number `first` on."""
         begun = [
             self._settle(bucket) + np.int32(slot * self._size) for bucket, slot in enumerate(self._slot_of.tolist())
         ]
         places = np.concatenate(begun)
         places = places[permutation(len(places), self._rng)]
-        for start in range(0, len(places), self._size):
-            yield self._taker.take(self._everything, places[start : start + self._size])
+        for start in range(first * self._size, len(places), self._size):
+            yield self._taker.take(self.everything, places[start : start + self._size])
 
     def _settle(self, bucket: int) -> NDArray[np.int32]:
         """Bring targets and weights of a bucket to their rows; give the places of these within the slot."""
@@ -103,7 +135,7 @@ class Buckets:
         idle = next((n for n, parts in enumerate(self._slots) if n not in used and not is_held(parts)), None)
         if idle is None:
             places = np.arange(slot * self._size, slot * self._size + count, dtype=np.int32)
-            chunk = self._taker.take(self._everything, places)
+            chunk = self._taker.take(self.everything, places)
         else:
             rows, targets, weights = self._slots[slot]
             width = self._rows.shape[1]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .chunk import Chunk, nothing_like
+from .chunk import Chunk, SparseRows, nothing_like, take
 from .encoder import Encoder, Prepared
 
-__all__ = ["Draft", "like", "training_rows"]
+__all__ = ["Draft", "like", "stored_values", "training_rows", "without"]
 
 
 class Draft:
@@ -41,6 +41,15 @@ class Draft:
         self._encoder.write_rows(self._prepared, rows, self.places[self.at : stop], out, self._aside)
         self.at = stop
 
+    def drop(self, rows: int) -> None:
+        """Do without the next training rows, so many; the held-out ones among them are made."""
+        if rows:
+            stop = self.at + int(np.flatnonzero(self.places[self.at :] >= 0)[rows - 1]) + 1
+            dropped = self.places[self.at : stop]
+            dropped[dropped >= 0] = -len(self._aside)
+            self.write(stop, self._aside)
+            self.many -= rows
+
     def finish(self) -> None:
         """Make the held-out rows that are left when all training rows have been made."""
         if self.at < len(self.places):
@@ -50,6 +59,22 @@ class Draft:
 def training_rows(training: Chunk | Draft) -> int:
     """Count the training rows."""
     return len(training.targets) if isinstance(training, Chunk) else training.many
+
+
+def stored_values(training: Chunk | Draft) -> int:
+    """Count the values that the training rows store."""
+    if not isinstance(training, Chunk):
+        return training.many * training.width
+    rows = training.rows
+    return int(rows.indptr[-1] - rows.indptr[0]) if isinstance(rows, SparseRows) else rows.size
+
+
+def without(training: Chunk | Draft, rows: int) -> Chunk | Draft:
+    """Give training rows without the first ones, so many."""
+    if isinstance(training, Chunk):
+        return take(training, np.arange(rows, len(training.targets))) if rows else training
+    training.drop(rows)
+    return training
 
 
 def like(training: Chunk | Draft) -> Chunk:

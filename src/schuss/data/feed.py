@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain, pairwise
-from typing import NamedTuple, Protocol
+from itertools import chain
+from typing import Protocol
 
 import numpy as np
 
 from ..errors import DataError, OptionError
 from . import shuffle
-from .cache import CacheError, RowCache
-from .chunk import CHUNK_ROWS, Chunk, SparseRows, concatenate_rows, cut, nothing_like, size_of
-from .draft import Draft, like, training_rows
+from .cache import RowCache
+from .chunk import CHUNK_ROWS, Chunk, SparseRows, concatenate_rows, cut, size_of
+from .draft import Draft, training_rows
 from .held import Held
-from .parted import BATCH_ROWS
-from .reader import Counts, Pieces, Reader
+from .index import Index
+from .reader import Counts, Reader
 from .room import Chunks, Pool, permutation
-from .shuffle import ahead, shuffled
-from .source import Source
-from .spans import Marked, Span, spans_of
+from .saved import Saved
+from .shuffle import ahead
+from .spans import Parted, Span, spans_of
+from .stream_feed import PROBE_BYTES, StreamFeed, depth_of, hold, training_only
 from .twins import share_of_twins
+from .whole import Whole
 
-__all__ = ["ORDERS", "Feed", "MemoryFeed", "StreamFeed", "Whole", "open_feed"]
+__all__ = ["ORDERS", "Feed", "MemoryFeed", "StreamFeed", "Whole", "open_feed", "resume_feed"]
 
 ORDERS = ("shuffle", "once", "replace", "keep")
-
-AHEAD = 4
-AHEAD_BYTES = 1 << 24
-"""Chunks that are made ready ahead of training, and what they may take (one chunk in any case)."""
-
-PROBE_BYTES = 1 << 26
-"""Rows read before training begins where it is clear that not all will fit into memory: they tell class shares."""
-
-WHOLE_BYTES = 1 << 30
-"""Rows that take more are not gone through as a whole: each pass would take seconds."""
-
-
-class Whole(NamedTuple):
-    """All training rows in a fixed order, for full passes.
-
-    blocks : gives them anew, each block good until the next one; rows, values : how many they are, and hold.
-    """
-
-    blocks: Callable[[], Iterable[Chunk]]
-    rows: int
-    values: int
 
 
 class Feed(Protocol):
@@ -82,10 +63,17 @@ class Feed(Protocol):
         """Give all training rows for full passes; None where these would take too long."""
         ...
 
+    def pause(self) -> Saved | None:
+        """Say how to go on after the chunk given last; None if a later one must be waited for, and asked after."""
+        ...
+
 
 @dataclass
 class MemoryFeed:
-    """All encoded rows in memory: each epoch is a full permutation."""
+    """All encoded rows in memory: each epoch is a full permutation.
+
+    given : how many chunks of the epoch have been given.
+    """
 
     training: Chunk
     select: Chunk | None
@@ -94,6 +82,7 @@ class MemoryFeed:
     order: str
     seed: int
     epochs_at_most: int | None = None
+    given: int = 0
     _taker: Chunks = field(default_factory=Chunks)
 
     @property
@@ -102,17 +91,28 @@ class MemoryFeed:
         return len(self.training.targets)
 
     def chunks(self, epoch: int) -> Iterator[Chunk]:
-        """Yield the training rows of an epoch in its order."""
+        """Yield the training rows of an epoch in its order, from the first chunk on that has not been given."""
+        for chunk in self._chunks(epoch, self.given * CHUNK_ROWS):
+            self.given += 1
+            yield chunk
+        self.given = 0
+
+    def _chunks(self, epoch: int, first: int) -> Iterator[Chunk]:
+        """Yield the training rows of an epoch from row `first` of its order on."""
         if self.order == "keep":
-            yield from cut(self.training)
+            yield from cut(self.training, first)
             return
         rng = np.random.default_rng([self.seed, 0 if self.order == "once" else epoch])
         count = self.training_rows
         places = rng.integers(0, count, count, np.int32) if self.order == "replace" else permutation(count, rng)
-        starts = range(0, count, CHUNK_ROWS)
+        starts = range(first, count, CHUNK_ROWS)
         taken = (self._taker.take(self.training, places[start : start + CHUNK_ROWS]) for start in starts)
         # A thread costs more than it gains where there is one chunk.
-        yield from taken if len(starts) < 2 else ahead(taken, _depth(size_of(self.training) / count))
+        yield from taken if len(starts) < 2 else ahead(taken, depth_of(size_of(self.training) / count))
+
+    def pause(self) -> Saved:
+        """Say how to go on: the rows are read anew."""
+        return Saved({"kind": "memory", "given": self.given}, {})
 
     def whole(self) -> Whole:
         """Give all training rows for full passes."""
@@ -124,163 +124,6 @@ class MemoryFeed:
         if not held:
             return None
         return share_of_twins(concatenate_rows(held), self.training.rows)
-
-
-@dataclass
-class StreamFeed:
-    """Rows encoded ahead of training in a thread of their own, read anew in every epoch or from a cache on the disk.
-
-    spans : what is read in random order in later epochs, none for the order of the source; marks : training rows before
-    each of them; tell : called with what a person should know; row_bytes : what a row takes; cache : gets the rows of
-    the first epoch.
-    """
-
-    reader: Reader
-    training_rows: int
-    order: str
-    counts: Counts
-    epochs_at_most: int | None
-    spans: list[Span]
-    marks: dict[int, int]
-    tell: Callable[[str], None]
-    row_bytes: float
-    held: tuple[Held, Held]
-    cache: RowCache | None = None
-    _begun: Iterator[Pieces] | None = None
-    _size: int = 0
-    _values: int = 0
-    _lost: str | None = None
-    _first_epoch_over: bool = False
-
-    @property
-    def select(self) -> Chunk | None:
-        """The held-out rows seen so far that choose between runs."""
-        return self.held[0].rows
-
-    @property
-    def score(self) -> Chunk | None:
-        """The held-out rows seen so far that report how good the chosen run is."""
-        return self.held[1].rows
-
-    @property
-    def depth(self) -> int:
-        """Chunks to make ready ahead."""
-        return _depth(self.row_bytes)
-
-    def begin(self, kept: Chunk, left: Iterator[Pieces], cache: RowCache | None) -> None:
-        """Set out with rows that were kept while all might have fitted into memory, and those that are left.
-
-        A cache takes them over at once, if its disk has room for all; else memory is free when they have been used.
-        """
-        needed = self.training_rows * self.row_bytes
-        if cache is not None and not cache.has_room(round(needed)):
-            self._lose(f"the disk of '{cache.folder}' has no room for a cache of {needed / 1e9:.1f} GB")
-            cache = None
-        self.cache = cache
-        self._keep(kept)
-        first = [kept] if self.cache is None else []
-        self._begun = self._set_out(first, 0 if self.cache is None else self.cache.rows, left)
-        self._tell_losses()
-
-    def _set_out(self, kept: list[Chunk], cached: int, left: Iterator[Pieces]) -> Iterator[Pieces]:
-        """Yield the pieces of the first epoch, those that the cache has not yet are put into it."""
-        while kept:
-            yield _training_only(kept.pop())
-        for chunk in self.cache.read(0, cached) if self.cache is not None else ():
-            yield _training_only(chunk)
-        made: Pool | None = None
-        for piece in left:
-            training = piece.training
-            if self.cache is not None and isinstance(training, Draft):
-                made = made or Pool(training, limit=PROBE_BYTES, most=BATCH_ROWS)
-                made.count = 0
-                made.add(training)
-                piece = piece.finished()._replace(training=made.rows)
-            self._keep(piece.training)
-            yield piece
-
-    def _keep(self, training: Chunk | Draft) -> None:
-        """Count rows of the first epoch, and put them into the cache; one that fails is done without."""
-        size, values = _extent(training)
-        self._size += size
-        self._values += values
-        if self.cache is not None and isinstance(training, Chunk):
-            try:
-                self.cache.write(training)
-            except CacheError as error:
-                self._lose(f"their cache cannot be written ({error})")
-                self.cache = None
-
-    def _lose(self, reason: str) -> None:
-        self._lost = f"the data are read anew in every epoch: {reason}"
-
-    def _tell_losses(self) -> None:
-        """Tell of a cache that was lost; a thread that reads ahead leaves that to the one that trains."""
-        if self._lost is not None:
-            self.tell(self._lost)
-            self._lost = None
-
-    def chunks(self, epoch: int) -> Iterator[Chunk]:
-        """Yield the training rows of an epoch in its order."""
-        rng = None
-        if self.order != "keep":
-            rng = np.random.default_rng([self.reader.seed, 0 if self.order == "once" else epoch])
-        if self._begun is None:
-            yield from ahead(shuffled(self._again(epoch), rng), self.depth)
-            return
-        pieces, self._begun = self._begun, None
-        for chunk, held_out in ahead(_beside(pieces, rng), self.depth):
-            for piece in held_out:
-                _hold(self.held, piece)
-            self._tell_losses()
-            if chunk is not None:
-                yield chunk
-        self._first_epoch_over = True
-        self.training_rows = self.counts.training
-
-    def whole(self) -> Whole | None:
-        """Give all training rows for full passes, from the cache or read anew: the same blocks."""
-        if self.epochs_at_most == 1 or not self._first_epoch_over or self._size > WHOLE_BYTES:
-            return None
-        return Whole(self._blocks, self.training_rows, self._values)
-
-    def _blocks(self) -> Iterator[Chunk]:
-        if self.cache is not None:
-            return self.cache.read(0, self.cache.rows)
-        return ahead(shuffled((piece.training for piece in self.reader.pieces(Counts())), None), self.depth)
-
-    def _again(self, epoch: int) -> Iterator[Chunk | Draft]:
-        """Yield the training rows of an epoch after the first one, span by span."""
-        order = np.random.default_rng([self.reader.seed, epoch, 1]).permutation(len(self.spans)).tolist()
-        if self.cache is None:
-            for piece in self.reader.pieces(Counts(), [*(self.spans[place] for place in order)] or None):
-                yield piece.training
-            return
-        if not self.spans:
-            yield from self.cache.read(0, self.cache.rows)
-        found = sorted(self.marks)  # a span without rows is never reached
-        stops = {place: self.marks[after] for place, after in pairwise(found)}
-        for place in order:
-            if place in self.marks:
-                yield from self.cache.read(self.marks[place], stops.get(place, self.cache.rows))
-
-
-def _beside(pieces: Iterator[Pieces], rng: np.random.Generator | None) -> Iterator[tuple[Chunk | None, list[Pieces]]]:
-    """Yield the chunks of training rows, each with the pieces whose held-out rows were read for it.
-
-    Which held-out rows have been seen must depend on the chunk, not on how far a thread has read ahead.
-    """
-    read: list[Pieces] = []
-
-    def training() -> Iterator[Chunk | Draft]:
-        for piece in pieces:
-            yield piece.training
-            read.append(piece.finished()._replace(training=like(piece.training)))
-
-    for chunk in shuffled(training(), rng):
-        yield chunk, read.copy()
-        read.clear()
-    yield None, read
 
 
 def open_feed(
@@ -300,33 +143,48 @@ def open_feed(
     counts = Counts()
     held = Held(), Held()
     for piece in reader.held_out_pieces(counts):
-        _hold(held, piece)
-    spans = [] if order in ("keep", "once") or reader.holdout.kind == "last" else _spans(reader.source)
-    marks: dict[int, int] = {}
-    source = Marked(reader.source, spans, lambda place: marks.__setitem__(place, counts.training))
-    pieces = replace(reader, source=source).pieces(counts)
+        hold(held, piece)
+    spans = _spans(reader, order)
+    index = Index()
+    pieces = replace(reader, source=Parted(reader.source, spans)).pieces(counts)
     pool: Pool | None = None
     size = 0
     for piece in pieces:
+        index.add(piece.slice)
         pool = pool or Pool(piece.training, limit=memory, most=np.iinfo(np.int32).max)
         left = _add(pool, piece.training, counts, reader)
-        _hold(held, piece)
+        hold(held, piece)
         size += _extent(piece.training)[0]
         if on_rows is not None:
             on_rows(counts.read)
         if left or _too_large(reader, counts, size, memory):
-            feed = _stream(reader, order, counts, held, size / max(counts.training, 1), tell, spans, marks)
+            feed = _stream(reader, order, counts, held, size / max(counts.training, 1), tell, spans, index)
             # The held-out rows of this piece are known already.
-            feed.begin(pool.rows, chain(map(_training_only, left), pieces), cache)
+            feed.begin(pool.rows, chain(map(training_only, left), pieces), cache)
             return feed
     if pool is None:
         raise DataError(f"{reader.source.parts[0]} has no rows")
     return MemoryFeed(pool.rows, held[0].rows, held[1].rows, counts, order, reader.seed)
 
 
-def _spans(source: Source) -> list[Span]:
-    """Give the spans to shuffle, none where there is only one."""
-    spans = spans_of(source, shuffle.BUFFER_ROWS // 2)
+def resume_feed(
+    reader: Reader, saved: Saved, *, order: str, memory: int, tell: Callable[[str], None] = lambda sentence: None
+) -> Feed:
+    """Give the feed that was paused; raises KeyError or ValueError where `saved` is not a pause of one."""
+    if saved.values["kind"] == "stream":
+        return StreamFeed.resumed(saved, reader, order=order, spans=_spans(reader, order), tell=tell)
+    feed = open_feed(reader, order=order, memory=memory, tell=tell)
+    if not isinstance(feed, MemoryFeed):
+        raise ValueError("the rows fitted into memory, and do so no longer")
+    feed.given = saved.values["given"]
+    return feed
+
+
+def _spans(reader: Reader, order: str) -> list[Span]:
+    """Give the spans to shuffle, none where there is only one or the order of the source is wanted."""
+    if order in ("keep", "once") or reader.holdout.kind == "last":
+        return []
+    spans = spans_of(reader.source, shuffle.BUFFER_ROWS // 2)
     return spans if len(spans) > 1 else []
 
 
@@ -334,11 +192,6 @@ def _too_large(reader: Reader, counts: Counts, size: int, memory: int) -> bool:
     """Whether rows do not fit into memory, or enough have been read to see that they will not."""
     expected = reader.source.rows or (reader.expected_rows or 0) / 2  # an estimate may be twice too high
     return size > memory or (size > min(PROBE_BYTES, memory) and size / counts.read * expected > memory)
-
-
-def _training_only(chunk: Chunk) -> Pieces:
-    none = nothing_like(chunk)
-    return Pieces(chunk, none, none)
 
 
 def _add(pool: Pool, training: Chunk | Draft, counts: Counts, reader: Reader) -> list[Chunk]:
@@ -360,7 +213,7 @@ def _add(pool: Pool, training: Chunk | Draft, counts: Counts, reader: Reader) ->
 
 def _stream(
     reader: Reader, order: str, counts: Counts, held: tuple[Held, Held], row_bytes: float, tell: Callable[[str], None],
-    spans: list[Span], marks: dict[int, int],
+    spans: list[Span], index: Index,
 ) -> StreamFeed:  # fmt: skip
     """Make a feed of a source of which so much has been read."""
     if order == "replace":
@@ -370,12 +223,7 @@ def _stream(
     expected = source.rows or reader.expected_rows or read * 4
     training_rows = max(round(expected * counts.training / max(read, 1)), counts.training)
     once = None if source.rereadable else 1
-    return StreamFeed(reader, training_rows, order, counts, once, spans, marks, tell, row_bytes, held)
-
-
-def _depth(row: float) -> int:
-    """Give the chunks to make ready ahead, of rows with so many bytes."""
-    return max(min(int(AHEAD_BYTES / (row * CHUNK_ROWS)), AHEAD), 1)
+    return StreamFeed(reader, training_rows, order, counts, once, spans, tell, row_bytes, held, index)
 
 
 def _extent(training: Chunk | Draft) -> tuple[int, int]:
@@ -385,9 +233,3 @@ def _extent(training: Chunk | Draft) -> tuple[int, int]:
         return size_of(training), len(rows.values) if isinstance(rows, SparseRows) else rows.size
     row = 4 * training.width + training.targets.itemsize + training.weights.itemsize
     return training.many * row, training.many * training.width
-
-
-def _hold(held: tuple[Held, Held], piece: Pieces) -> None:
-    """Keep the held-out rows of a piece, whose training rows have been made."""
-    for one, chunk in zip(held, piece.finished()[1:], strict=True):
-        one.add(chunk)

@@ -6,6 +6,7 @@ import numpy as np
 
 from .chunk import Chunk, join, size_of, take
 from .holdout import AT_MOST
+from .saved import Saved, load_chunk, save_chunk, together
 
 __all__ = ["HELD_BYTES", "Held"]
 
@@ -37,6 +38,27 @@ class Held:
             self._chunks = [take(join(self._chunks), np.arange(0, self._rows, 2))]
             self._rows, self._bytes = len(self._chunks[0].targets), size_of(self._chunks[0])
             self._every *= 2
+
+    @property
+    def seen(self) -> int:
+        """How many rows there have been, those that are not kept included."""
+        return self._seen
+
+    def saved(self) -> Saved:
+        """Give everything, to go on from."""
+        kept = self.rows
+        counters = {"seen": self._seen, "every": self._every}
+        return together(counters, **({} if kept is None else {"kept": save_chunk(kept)}))
+
+    @classmethod
+    def resumed(cls, saved: Saved) -> Held:
+        """Go on from what was saved."""
+        held = cls()
+        held._seen, held._every = saved.values["seen"], saved.values["every"]
+        if "kept" in saved.values:
+            held._chunks = [load_chunk(saved.part("kept"))]
+            held._rows, held._bytes = len(held._chunks[0].targets), size_of(held._chunks[0])
+        return held
 
     @property
     def rows(self) -> Chunk | None:

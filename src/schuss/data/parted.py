@@ -28,6 +28,7 @@ class PartedSource:
         at, from a row not after the one asked for.
     some : as `read`, with the number of rows wanted as a last argument, which it may exceed; None where `read` does no
         more than its reader takes.
+    steady : whether `read` cuts its record batches in the same places wherever it begins.
     spread_over : how many anchors a sample is spread over at most; 64 at the very most.
     anchors : positions where reading can begin at no cost (parts, row groups); `sample` spreads over them.
     weight : column that the format itself marks as the weight of the rows, or None.
@@ -45,6 +46,7 @@ class PartedSource:
     stamps: Sequence[dict[str, object]] = field(default_factory=tuple)
     rereadable: bool = True
     some: Callable[[int, int, Sequence[str] | None, int | None], Pieces] | None = None
+    steady: bool = False
     spread_over: int = _SPREAD
 
     def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
@@ -54,6 +56,16 @@ class PartedSource:
             start = cursor.row if part == cursor.part else 0
             for row, table in self.read(part, start, columns):
                 yield from cut(table, part, row, start)
+
+    def onwards(self, cursor: Cursor, *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        """Yield the batches that `batches` gives, the very same, from the one on that holds the row at `cursor`."""
+        columns = _known(self, columns)
+        for part in range(cursor.part, len(self.parts)):
+            start = cursor.row if part == cursor.part else 0
+            for row, table in self.read(part, start if self.steady else 0, columns):
+                for batch in cut(table, part, row, row):
+                    if batch.row + batch.table.num_rows > start:
+                        yield batch
 
     def sample(self, limit: int) -> list[Batch]:
         """Give at most `limit` rows: all if there are no more, else the first after some anchors spread evenly."""

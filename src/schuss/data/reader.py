@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..kernels import store
 from .chunk import Chunk, SparseRows, take
-from .draft import Draft, training_rows
+from .draft import Draft, stored_values, training_rows
 from .encoder import Encoder, Prepared
 from .holdout import AT_MOST, SCORE, SELECT, TRAIN, Holdout, uses_of_rows
 from .parted import BATCH_ROWS
+from .saved import Saved
 from .source import Batch, Cursor, Source
 
-__all__ = ["Counts", "Pieces", "Reader"]
+__all__ = ["Counts", "Pieces", "Reader", "Slice"]
 
 # Dense rows come in pieces of so many bytes: what is held out of a piece takes no more.
 _PIECE_BYTES, _LEAST_ROWS = 1 << 23, 256
@@ -33,7 +34,8 @@ _SUMMED = 65_536
 class Counts:
     """Where every row went: `read = training + held out + skipped`, in one pass over the source.
 
-    from_file : how many of these rows a file of held-out rows gave; unseen : values unlike the sample's, by column.
+    from_file : how many of these rows a file of held-out rows gave; values : what the training rows store;
+    unseen : values unlike the sample's, by column.
 
     What is learned of the training rows before training begins, of which no more are summed up then:
     summed : how many these are; squared_norm : sum of their ‖x‖²; goals : total weight of each class, for regression
@@ -46,10 +48,21 @@ class Counts:
     select: int = 0
     score: int = 0
     skipped: int = 0
+    values: int = 0
     unseen: dict[str, int] = field(default_factory=dict)
     summed: int = 0
     squared_norm: float = 0.0
     goals: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def saved(self) -> Saved:
+        """Give everything, to go on from."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "goals"}
+        return Saved(values, {"goals": self.goals})
+
+    @classmethod
+    def resumed(cls, saved: Saved) -> Counts:
+        """Go on from what was saved."""
+        return cls(**saved.values, goals=saved.arrays["goals"])
 
     def add_up(self, training: Chunk, classes: int | None) -> None:
         """Add training rows to the sums; `classes` is how many there are, None for regression."""
@@ -66,12 +79,20 @@ class Counts:
         self.summed += len(training.targets)
 
 
+class Slice(NamedTuple):
+    """Rows that are converted together: where they begin, and what had been counted before them."""
+
+    begin: Cursor
+    before: Counts
+
+
 class Pieces(NamedTuple):
-    """Rows of one batch by what they are for; the held-out ones of a draft are there when it has been finished."""
+    """Rows of one slice by what they are for; the held-out ones of a draft are there when it has been finished."""
 
     training: Chunk | Draft
     select: Chunk
     score: Chunk
+    slice: Slice | None = None
 
     def finished(self) -> Pieces:
         """Have the held-out rows made that are not yet, after the training rows."""
@@ -100,8 +121,13 @@ class Reader:
     held_out: Source | None = None
     mean_weight: float = 1.0
 
-    def pieces(self, counts: Counts, spans: list[tuple[Cursor, int | None]] | None = None) -> Iterator[Pieces]:
+    def pieces(
+        self, counts: Counts, spans: list[tuple[Cursor, int | None]] | None = None, *, begin: Cursor = Cursor()
+    ) -> Iterator[Pieces]:
         """Yield every batch's rows by use; `spans` are (start, rows) in the order of reading, None for all in order.
+
+        begin : where a slice begins that is the first one to be given, cut as all others are as if those before it had
+        been given too; `counts` are those before it.
 
         The training rows of a piece must have been made when the next piece is asked for.
         """
@@ -110,8 +136,10 @@ class Reader:
         if self.holdout.column is not None and self.holdout.column not in columns:
             columns.append(self.holdout.column)
         if spans is None:
-            for batch in self.source.batches(columns=columns):
-                yield from self._split(batch, counts, room)
+            source = self.source
+            first = begin == Cursor()
+            for batch in source.batches(columns=columns) if first else source.onwards(begin, columns=columns):
+                yield from self._split(batch, counts, room, begin)
             return
         for start, rows in spans:
             for batch in self.source.span(start, rows, columns=columns):
@@ -135,14 +163,18 @@ class Reader:
         if counts.score == 0:
             raise DataError(f"{self.held_out.parts[0]} has fewer than two rows with a target to judge by")
 
-    def _split(self, batch: Batch, counts: Counts, room: _Room) -> Iterator[Pieces]:
-        """Convert a batch and part its rows by use."""
+    def _split(self, batch: Batch, counts: Counts, room: _Room, begin: Cursor = Cursor()) -> Iterator[Pieces]:
+        """Convert a batch slice by slice, without those before `begin`, and part its rows by use."""
         step = BATCH_ROWS if self.encoder.sparse else max(_CONVERTED_BYTES // (8 * self.encoder.width), _LEAST_ROWS)
         for start in range(0, len(batch.table), step):
             table, row = batch.table.slice(start, step), batch.row + start
+            if (batch.part, row) < begin:
+                continue
+            here = Slice(Cursor(batch.part, row), replace(counts, unseen=dict(counts.unseen)))
             uses = uses_of_rows(self.holdout, table, batch.part, row, counts.read, self.total_rows, self.seed)
             prepared = self._prepare(Batch(table, batch.part, row), self.source, counts)
-            yield from self._part(prepared, uses, counts, room)
+            for piece in self._part(prepared, uses, counts, room):
+                yield piece._replace(slice=here)
 
     def _prepare(self, batch: Batch, source: Source, counts: Counts) -> Prepared:
         """Convert and check a batch, and count it; its weights are those to learn with."""
@@ -168,6 +200,7 @@ class Reader:
             pieces = room.pieces(prepared, uses)
         for piece in pieces:
             counts.training += training_rows(piece.training)
+            counts.values += stored_values(piece.training)
             counts.select += len(piece.select.targets)
             counts.score += len(piece.score.targets)
             yield piece

@@ -11,11 +11,12 @@ import numpy as np
 
 from .buckets import Buckets, buckets_for
 from .chunk import CHUNK_ROWS, Chunk
-from .draft import Draft, training_rows
+from .draft import Draft, like, training_rows
 from .room import Chunks, Pool
+from .saved import Saved, load_chunk, save_chunk, together
 from .sparse_buckets import SparseBuckets
 
-__all__ = ["BUFFER_ROWS", "ahead", "shuffled"]
+__all__ = ["BUFFER_ROWS", "Shuffle", "ahead", "shuffled"]
 
 BUFFER_ROWS = 16 * CHUNK_ROWS
 """Rows among which a stream is shuffled: large enough that a row group of sorted rows is spread over many chunks."""
@@ -26,21 +27,65 @@ BUFFER_BYTES = 1 << 26
 T = TypeVar("T")
 
 
-def shuffled(pieces: Iterator[Chunk | Draft], rng: np.random.Generator | None) -> Iterator[Chunk]:
-    """Shuffle a stream of rows within a buffer; without `rng`, only cut it into chunks of equal size.
+class Shuffle:
+    """Shuffles a stream of rows within a buffer; without `rng`, only cuts it into chunks of equal size.
 
     The order depends on the rows alone, not on how they come in pieces.
     """
-    if rng is None:
-        yield from _cut_anew(pieces)
-        return
-    buckets: Buckets | SparseBuckets | None = None
-    for piece in pieces:
-        if buckets is None:
-            buckets = buckets_for(piece, rng, size=CHUNK_ROWS, most=BUFFER_ROWS // CHUNK_ROWS, limit=BUFFER_BYTES)
-        yield from buckets.deal(piece)  # pyright: ignore[reportArgumentType] — a stream's layout is that of its first rows
-    if buckets is not None:
-        yield from buckets.rest()
+
+    def __init__(self, rng: np.random.Generator | None, saved: Saved | None = None) -> None:
+        """Begin anew, or go on from what was saved of a shuffle by a generator of the same kind."""
+        self._rng, self._given, self._rested = rng, 0, 0
+        self._buckets: Buckets | SparseBuckets | None = None
+        self._state_before_rest: dict[str, Any] | None = None
+        if saved is not None:
+            self._go_on(saved)
+
+    def chunks(self, pieces: Iterator[Chunk | Draft]) -> Iterator[Chunk]:
+        """Yield the rows of a stream; what has been saved had been given all rows before these."""
+        for chunk in self._shuffled(pieces) if self._rng is not None else _cut_anew(pieces):
+            self._given += len(chunk.targets)
+            yield chunk
+        if self._buckets is not None and self._rng is not None:
+            self._state_before_rest = self._rng.bit_generator.state
+            for chunk in self._buckets.rest(self._rested):
+                self._rested += 1
+                yield chunk
+
+    def _shuffled(self, pieces: Iterator[Chunk | Draft]) -> Iterator[Chunk]:
+        for piece in pieces:
+            self._buckets = self._buckets or self._buckets_for(piece)
+            yield from self._buckets.deal(piece)  # pyright: ignore[reportArgumentType] — all pieces have one layout
+
+    def _buckets_for(self, piece: Chunk | Draft) -> Buckets | SparseBuckets:
+        assert self._rng is not None
+        return buckets_for(piece, self._rng, size=CHUNK_ROWS, most=BUFFER_ROWS // CHUNK_ROWS, limit=BUFFER_BYTES)
+
+    @property
+    def taken(self) -> int:
+        """How many rows of the stream have been used, when a chunk has just been given."""
+        return self._given + (0 if self._buckets is None else self._buckets.rows)
+
+    def saved(self) -> Saved:
+        """Give everything there is when a chunk has just been given; the arrays are copies."""
+        values: dict[str, Any] = {"given": self._given, "rested": self._rested}
+        if self._buckets is None or self._rng is None:
+            return Saved(values, {})
+        values["random"] = self._state_before_rest or self._rng.bit_generator.state
+        layout = save_chunk(like(self._buckets.everything))
+        return together(values, layout=layout, buckets=self._buckets.saved())
+
+    def _go_on(self, saved: Saved) -> None:
+        self._given, self._rested = saved.values["given"], saved.values["rested"]
+        if self._rng is not None:
+            self._buckets = self._buckets_for(load_chunk(saved.part("layout")))
+            self._buckets.go_on(saved.part("buckets"))
+            self._rng.bit_generator.state = saved.values["random"]
+
+
+def shuffled(pieces: Iterator[Chunk | Draft], rng: np.random.Generator | None) -> Iterator[Chunk]:
+    """Shuffle a stream of rows from its first to its last."""
+    return Shuffle(rng).chunks(pieces)
 
 
 def _cut_anew(pieces: Iterator[Chunk | Draft]) -> Iterator[Chunk]:

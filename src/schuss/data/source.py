@@ -53,6 +53,10 @@ class Source(Protocol):
         """
         ...
 
+    def onwards(self, cursor: Cursor, *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        """Yield the batches that `batches` gives, the very same, from the one on that holds the row at `cursor`."""
+        ...
+
     def span(self, start: Cursor, rows: int | None, *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield so many rows of one part from `start` on; None for all that it has."""
         ...

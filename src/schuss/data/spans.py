@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .source import Batch, Cursor, Source
 
-__all__ = ["Marked", "Span", "spans_of"]
+__all__ = ["Parted", "Span", "spans_of"]
 
 
 class Span(NamedTuple):
@@ -35,15 +35,11 @@ def spans_of(source: Source, least: int) -> list[Span]:
     return spans
 
 
-class Marked:
-    """A source that says when a reader comes to the beginning of a span; no batch goes beyond the end of one.
+class Parted:
+    """A source of which no batch goes beyond the end of a span."""
 
-    It counts on a reader that is done with a batch before it asks for the next one.
-    """
-
-    def __init__(self, source: Source, spans: Sequence[Span], reached: Callable[[int], None]) -> None:
-        self._source, self._reached = source, reached
-        self._spans = {span.start: place for place, span in enumerate(spans)}
+    def __init__(self, source: Source, spans: Sequence[Span]) -> None:
+        self._source = source
         self._edges = {part: [s.start.row for s in spans if s.start.part == part] for part in range(len(source.parts))}
 
     def __getattr__(self, name: str) -> Any:
@@ -51,12 +47,16 @@ class Marked:
 
     def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield the rows from `cursor` on, in order."""
-        for batch in self._source.batches(cursor, columns=columns):
+        return self._cut(self._source.batches(cursor, columns=columns))
+
+    def onwards(self, cursor: Cursor, *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        """Yield the rows of the batch that holds the row at `cursor`, and all after it, in order."""
+        return self._cut(self._source.onwards(cursor, columns=columns))
+
+    def _cut(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
             end = batch.row + batch.table.num_rows
             edges = self._edges[batch.part]
             inner = edges[bisect_right(edges, batch.row) : bisect_left(edges, end)]
             for row, stop in zip([batch.row, *inner], [*inner, end], strict=True):
-                place = self._spans.get(Cursor(batch.part, row))
-                if place is not None:
-                    self._reached(place)
                 yield Batch(batch.table.slice(row - batch.row, stop - row), batch.part, row)

@@ -10,6 +10,7 @@ from ..errors import DataError
 from ..kernels import store
 from .chunk import Chunk, SparseRows
 from .room import Chunks, permutation
+from .saved import Saved, together
 from .turns import Turns
 
 __all__ = ["SparseBuckets"]
@@ -49,16 +50,51 @@ class SparseBuckets:
             if full >= 0:
                 yield self._leave(full)
 
-    def rest(self) -> Iterator[Chunk]:
-        """Yield what is left in all buckets, in random order."""
+    @property
+    def rows(self) -> int:
+        """How many rows are in the buckets."""
+        return int(self._turns.counts.sum())
+
+    def saved(self) -> Saved:
+        """Give what is in the buckets, to go on from."""
+        own = {"ends": self._rows.indptr, "targets": self._targets, "weights": self._weights}
+        arrays = {name: array.copy() for name, array in own.items()}
+        for name, entries in (("indices", self._rows.indices), ("values", self._rows.values)):
+            arrays[name] = np.concatenate([entries[inside] for inside in self._filled()])
+        return together({}, turns=self._turns.saved(), own=Saved({}, arrays))
+
+    def go_on(self, saved: Saved) -> None:
+        """Go on from what was saved of other buckets for the same kind of rows."""
+        self._turns.go_on(saved.part("turns"))
+        own = saved.part("own").arrays
+        for name, array in (("ends", self._rows.indptr), ("targets", self._targets), ("weights", self._weights)):
+            array[:] = own[name]
+        first = 0
+        for inside in self._filled():
+            last = first + inside.stop - inside.start
+            self._rows.indices[inside], self._rows.values[inside] = (
+                own["indices"][first:last],
+                own["values"][first:last],
+            )
+            first = last
+
+    def _filled(self) -> list[slice]:
+        """Say where the entries of each bucket are."""
+        starts = np.arange(len(self._turns.counts)) * (self._size + 1)
+        ends = self._rows.indptr
+        return [slice(int(ends[a]), int(ends[a + n])) for a, n in zip(starts, self._turns.counts, strict=True)]
+
+    def rest(self, first: int = 0) -> Iterator[Chunk]:
+        """Yield what is left in all buckets, in random order, from chunk number `first` on."""
         stride = self._size + 1
         order = permutation(len(self._targets), self._rng)
         order = order[order % stride < self._turns.counts[order // stride]]
-        for start in range(0, len(order), self._size):
-            yield self._taker.take(self._everything, order[start : start + self._size])
+        for start in range(first * self._size, len(order), self._size):
+            yield self._taker.take(self.everything, order[start : start + self._size])
 
     @property
-    def _everything(self) -> Chunk:
+    def everything(self) -> Chunk:
+        """The rows of all buckets."""
         return Chunk(self._rows, self._targets, self._weights)
 
     def _leave(self, bucket: int) -> Chunk:
@@ -68,4 +104,4 @@ class SparseBuckets:
             raise DataError(f"a row has more than {len(self._rows.indices) // many:,} values that are not zero")
         order = permutation(count, self._rng) + np.int32(bucket * (self._size + 1))
         self._turns.leave(bucket)
-        return self._taker.take(self._everything, order)
+        return self._taker.take(self.everything, order)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .saved import Saved
+
 __all__ = ["Turns"]
 
 
@@ -20,6 +22,16 @@ class Turns:
         self.counts, self.limits = np.zeros(many, np.int64), np.full(many, size)
         self.state = np.array([rng.integers(1 << 63), 0, -1])
         self._size, self._left = size, 0
+
+    def saved(self) -> Saved:
+        """Give everything, to go on from."""
+        arrays = {"counts": self.counts, "limits": self.limits, "state": self.state}
+        return Saved({"left": self._left}, {name: array.copy() for name, array in arrays.items()})
+
+    def go_on(self, saved: Saved) -> None:
+        """Go on from what was saved."""
+        self.counts[:], self.limits[:] = saved.arrays["counts"], saved.arrays["limits"]
+        self.state, self._left = saved.arrays["state"].copy(), saved.values["left"]
 
     def leave(self, bucket: int) -> None:
         """Note that a bucket has been emptied."""

@@ -1,0 +1,81 @@
+"""What a part of a training is at one moment, as it goes into a checkpoint: plain values, and arrays by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .chunk import Chunk, SparseRows
+
+__all__ = ["Saved", "from_plain", "load_chunk", "save_chunk", "to_plain", "together"]
+
+
+class Saved(NamedTuple):
+    """Plain values, as JSON holds them, and arrays by name."""
+
+    values: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+    def part(self, name: str) -> Saved:
+        """Give one of the parts that `together` was given; raises KeyError where there is none."""
+        prefix = f"{name}."
+        inside = {key.removeprefix(prefix): array for key, array in self.arrays.items() if key.startswith(prefix)}
+        return Saved(self.values[name], inside)
+
+
+def together(values: Mapping[str, Any], **parts: Saved) -> Saved:
+    """Make one of several parts, with values of its own.
+
+    >>> whole = together({"rows": 3}, feed=Saved({"epoch": 1}, {"held": np.zeros(1)}))
+    >>> whole.values, [*whole.arrays], whole.part("feed").values
+    ({'rows': 3, 'feed': {'epoch': 1}}, ['feed.held'], {'epoch': 1})
+    """
+    inside = {name: part.values for name, part in parts.items()}
+    arrays = {f"{name}.{key}": array for name, part in parts.items() for key, array in part.arrays.items()}
+    return Saved({**values, **inside}, arrays)
+
+
+def to_plain(value: Any) -> Any:
+    """Give numbers, words and tuples of them as JSON holds them; it has no words for what is not finite.
+
+    >>> to_plain((1.5, float("inf"), "a"))
+    [1.5, {'float': 'inf'}, 'a']
+    """
+    if isinstance(value, tuple | list):
+        return [to_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return {"float": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def from_plain(value: Any) -> Any:
+    """Give what `to_plain` was given, lists as tuples.
+
+    >>> from_plain([1.5, {"float": "inf"}, "a"])
+    (1.5, inf, 'a')
+    """
+    if isinstance(value, list):
+        return tuple(from_plain(item) for item in value)
+    return float(value["float"]) if isinstance(value, dict) else value
+
+
+def save_chunk(chunk: Chunk) -> Saved:
+    """Save rows of either layout."""
+    rows, arrays = chunk.rows, {"targets": chunk.targets, "weights": chunk.weights}
+    if isinstance(rows, SparseRows):
+        arrays |= {"indptr": rows.indptr, "indices": rows.indices, "values": rows.values}
+        return Saved({"width": rows.width}, arrays)
+    return Saved({}, arrays | {"rows": rows})
+
+
+def load_chunk(saved: Saved) -> Chunk:
+    """Give the rows that `save_chunk` was given."""
+    arrays: dict[str, Any] = saved.arrays
+    if "rows" in arrays:
+        return Chunk(arrays["rows"], arrays["targets"], arrays["weights"])
+    rows = SparseRows(arrays["indptr"], arrays["indices"], arrays["values"], saved.values["width"])
+    return Chunk(rows, arrays["targets"], arrays["weights"])

@@ -1,0 +1,311 @@
+"""Rows that do not fit into memory: read and encoded ahead of training, anew in every epoch or from a cache."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from .cache import CacheError, RowCache
+from .chunk import CHUNK_ROWS, Chunk, nothing_like
+from .draft import Draft, like, training_rows, without
+from .held import Held
+from .index import Index
+from .parted import BATCH_ROWS
+from .reader import Counts, Pieces, Reader
+from .room import Pool
+from .saved import Saved, together
+from .shuffle import Shuffle, ahead, shuffled
+from .source import Cursor
+from .spans import Parted, Span
+from .whole import Whole
+
+__all__ = ["PROBE_BYTES", "StreamFeed", "depth_of", "hold", "training_only"]
+
+AHEAD = 4
+AHEAD_BYTES = 1 << 24
+"""Chunks that are made ready ahead of training, and what they may take (one chunk in any case)."""
+
+PROBE_BYTES = 1 << 26
+"""Rows read before training begins where it is clear that not all will fit into memory: they tell class shares."""
+
+WHOLE_BYTES = 1 << 30
+"""Rows that take more are not gone through as a whole: each pass would take seconds."""
+
+
+class _Made(NamedTuple):
+    """A chunk (none after the last one), the pieces whose held-out rows were read for it, and the pause asked for."""
+
+    chunk: Chunk | None
+    read: list[Pieces]
+    pause: Saved | None
+
+
+@dataclass
+class StreamFeed:
+    """Rows encoded ahead of training in a thread of their own, read anew in every epoch or from a cache on the disk.
+
+    spans : what is read in random order in later epochs, none for the order of the source; tell : called with what a
+    person should know; row_bytes : what a row takes; index : where the slices of the source begin, filled in the first
+    epoch; cache : gets the rows of the first epoch.
+    """
+
+    reader: Reader
+    training_rows: int
+    order: str
+    counts: Counts
+    epochs_at_most: int | None
+    spans: list[Span]
+    tell: Callable[[str], None]
+    row_bytes: float
+    held: tuple[Held, Held]
+    index: Index
+    cache: RowCache | None = None
+    _begun: Iterator[Pieces] | None = None
+    _lost: str | None = None
+    _first_epoch_over: bool = False
+    _shuffle: Saved | None = None
+    _paused: Saved | None = None
+    _asked: bool = False
+    _wanted: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def select(self) -> Chunk | None:
+        """The held-out rows seen so far that choose between runs."""
+        return self.held[0].rows
+
+    @property
+    def score(self) -> Chunk | None:
+        """The held-out rows seen so far that report how good the chosen run is."""
+        return self.held[1].rows
+
+    def begin(self, kept: Chunk, left: Iterator[Pieces], cache: RowCache | None) -> None:
+        """Set out with rows that were kept while all might have fitted into memory, and those that are left.
+
+        A cache takes them over at once, if its disk has room for all; else memory is free when they have been used.
+        """
+        needed = self.training_rows * self.row_bytes
+        if cache is not None and not cache.has_room(round(needed)):
+            self._lose(f"the disk of '{cache.folder}' has no room for a cache of {needed / 1e9:.1f} GB")
+            cache = None
+        self.cache = cache
+        self._keep(kept)
+        first = [kept] if self.cache is None else []
+        self._begun = self._set_out(first, 0 if self.cache is None else self.cache.rows, left)
+        self._tell_losses()
+
+    def _set_out(self, kept: list[Chunk], cached: int, left: Iterator[Pieces]) -> Iterator[Pieces]:
+        """Yield the pieces of the first epoch, those that the cache has not yet are put into it."""
+        while kept:
+            yield training_only(kept.pop())
+        for chunk in self.cache.read(0, cached) if self.cache is not None else ():
+            yield training_only(chunk)
+        made: Pool | None = None
+        for piece in left:
+            self.index.add(piece.slice, alone=True)
+            training = piece.training
+            if self.cache is not None and isinstance(training, Draft):
+                made = made or Pool(training, limit=PROBE_BYTES, most=BATCH_ROWS)
+                made.count = 0
+                made.add(training)
+                piece = piece.finished()._replace(training=made.rows)
+            self._keep(piece.training)
+            yield piece
+
+    def _keep(self, training: Chunk | Draft) -> None:
+        """Put rows of the first epoch into the cache; one that fails is done without."""
+        if self.cache is not None and isinstance(training, Chunk):
+            try:
+                self.cache.write(training)
+            except CacheError as error:
+                self._lose(f"their cache cannot be written ({error})")
+                self.cache = None
+
+    def _lose(self, reason: str) -> None:
+        self._lost = f"the data are read anew in every epoch: {reason}"
+
+    def _tell_losses(self) -> None:
+        """Tell of a cache that was lost; a thread that reads ahead leaves that to the one that trains."""
+        if self._lost is not None:
+            self.tell(self._lost)
+            self._lost = None
+
+    def chunks(self, epoch: int) -> Iterator[Chunk]:
+        """Yield the training rows of an epoch in its order."""
+        rng = None
+        if self.order != "keep":
+            rng = np.random.default_rng([self.reader.seed, 0 if self.order == "once" else epoch])
+        shuffle, self._shuffle = Shuffle(rng, self._shuffle), None
+        self._paused, self._asked = None, False
+        first, self._begun = self._begun, None
+        made = self._anew(epoch, shuffle) if first is None else self._beside(first, shuffle)
+        for chunk, read, pause in ahead(made, depth_of(self.row_bytes)):
+            for piece in read:
+                hold(self.held, piece)
+            self._tell_losses()
+            self._paused = pause
+            if chunk is not None:
+                yield chunk
+        if first is not None:
+            self._first_epoch_over = True
+            self.training_rows = self.counts.training
+        self._paused = Saved({}, {})
+
+    def _beside(self, pieces: Iterator[Pieces], shuffle: Shuffle) -> Iterator[_Made]:
+        """Yield the chunks of the first epoch, each with the pieces whose held-out rows were read for it.
+
+        Which held-out rows have been seen must depend on the chunk, not on how far a thread has read ahead.
+        """
+        read: list[Pieces] = []
+
+        def training() -> Iterator[Chunk | Draft]:
+            for piece in pieces:
+                yield piece.training
+                read.append(piece.finished()._replace(training=like(piece.training)))
+
+        for chunk in shuffle.chunks(training()):
+            yield _Made(chunk, read.copy(), self._pause(shuffle, first=True))
+            read.clear()
+        yield _Made(None, read, None)
+
+    def _anew(self, epoch: int, shuffle: Shuffle) -> Iterator[_Made]:
+        """Yield the chunks of a later epoch."""
+        for chunk in shuffle.chunks(self._again(epoch, shuffle.taken)):
+            yield _Made(chunk, [], self._pause(shuffle, first=False))
+
+    def _again(self, epoch: int, taken: int) -> Iterator[Chunk | Draft]:
+        """Yield the training rows of an epoch after the first one, span by span, but for those that were taken."""
+        order = np.random.default_rng([self.reader.seed, epoch, 1]).permutation(len(self.spans)).tolist()
+        edges = self.index.edges(self.spans, self.counts.training)
+        if self.cache is None:
+            yield from self._read_again(order, edges, taken)
+        elif not self.spans:
+            yield from self.cache.read(0, self.cache.rows)
+        else:
+            for place in order:
+                yield from self.cache.read(edges[place], edges[place + 1])
+
+    def _read_again(self, order: list[int], edges: list[int], taken: int) -> Iterator[Chunk | Draft]:
+        """Yield training rows from the source itself."""
+        spans = [self.spans[place] for place in order]
+        lengths = [edges[place + 1] - edges[place] for place in order]
+        begins = [edges[place] for place in order]
+        if not spans:  # from part to part
+            spans = [Span(Cursor(part), None) for part in range(len(self.reader.source.parts))]
+            edges = self.index.edges(spans, self.counts.training)
+            lengths, begins = np.diff(edges).tolist(), edges
+        while spans and taken >= lengths[0]:
+            taken -= lengths[0]
+            del spans[0], lengths[0], begins[0]
+        if not spans:
+            return
+        entry = self.index.entry(begins[0] + taken)
+        rows, skipped = spans[0].rows, entry.begin.row - spans[0].start.row
+        spans[0] = Span(entry.begin, None if rows is None else rows - skipped)
+        skip = entry.skip
+        for piece in self.reader.pieces(Counts(read=entry.read), [*spans]):
+            dropped = min(skip, training_rows(piece.training))
+            skip -= dropped
+            yield without(piece.training, dropped)
+
+    def whole(self) -> Whole | None:
+        """Give all training rows for full passes, from the cache or read anew: the same blocks."""
+        counts = self.counts
+        size = counts.values * (8 if self.reader.encoder.sparse else 4) + 8 * counts.training
+        if self.epochs_at_most == 1 or not self._first_epoch_over or size > WHOLE_BYTES:
+            return None
+        return Whole(self._blocks, self.training_rows, counts.values)
+
+    def _blocks(self) -> Iterator[Chunk]:
+        if self.cache is not None:
+            return self.cache.read(0, self.cache.rows)
+        pieces = self.reader.pieces(Counts())
+        return ahead(shuffled((piece.training for piece in pieces), None), depth_of(self.row_bytes))
+
+    def pause(self) -> Saved | None:
+        """Say how to go on after the chunk given last; None if a later one must be waited for, and is asked to say it.
+
+        The thread that reads ahead is beyond that chunk already, and keeps no copies of where it has been.
+        """
+        if self._paused is None:
+            if not self._asked:
+                self._asked = True
+                self._wanted.set()
+            return None
+        self._asked = False
+        values = {"kind": "stream", "training_rows": self.training_rows, "row_bytes": self.row_bytes}
+        parts = {"select": self.held[0].saved(), "score": self.held[1].saved(), "place": self._paused}
+        if self._first_epoch_over:
+            parts["counts"] = self.counts.saved()
+            parts["index"] = Saved({}, {"slices": self.index.table})
+        return together(values, **parts)
+
+    def _pause(self, shuffle: Shuffle, *, first: bool) -> Saved | None:
+        """Say how to go on after the chunk that leaves the shuffle now, if that was asked for."""
+        if not self._wanted.is_set():
+            return None
+        self._wanted.clear()
+        if not first:
+            return together({}, shuffle=shuffle.saved())
+        begun, counts = self.index.holding(shuffle.taken), self.counts
+        sums = {"summed": counts.summed, "squared_norm": counts.squared_norm, "goals": counts.goals}
+        return together(
+            {"begin": list(begun.begin), "taken": shuffle.taken},
+            shuffle=shuffle.saved(),
+            counts=replace(begun.before, **sums).saved(),
+            index=Saved({}, {"slices": self.index.table}),
+        )
+
+    @classmethod
+    def resumed(
+        cls, saved: Saved, reader: Reader, *, order: str, spans: list[Span], tell: Callable[[str], None]
+    ) -> StreamFeed:
+        """Go on from a pause: with the rows that come next, read from the source."""
+        place = saved.part("place")
+        told = place if "counts" in place.values else saved
+        counts = Counts.resumed(told.part("counts"))
+        index = Index(told.part("index").arrays["slices"])
+        held = Held.resumed(saved.part("select")), Held.resumed(saved.part("score"))
+        values = saved.values
+        feed = cls(reader, values["training_rows"], order, counts, None, spans, tell, values["row_bytes"], held, index)
+        if "shuffle" in place.values:
+            feed._shuffle = place.part("shuffle")
+        if "begin" in place.values:
+            feed._begun = feed._rest(Cursor(*place.values["begin"]), place.values["taken"])
+        else:
+            feed._first_epoch_over = True
+        return feed
+
+    def _rest(self, begin: Cursor, taken: int) -> Iterator[Pieces]:
+        """Yield the pieces of the first epoch from a slice on, without the training rows that have been taken."""
+        counts, seen = self.counts, [held.seen for held in self.held]
+        reader = replace(self.reader, source=Parted(self.reader.source, self.spans))
+        for piece in reader.pieces(counts, begin=begin):
+            self.index.add(piece.slice, alone=True)
+            rows = training_rows(piece.training)
+            training = without(piece.training, min(max(taken - (counts.training - rows), 0), rows))
+            if counts.select <= seen[0] and counts.score <= seen[1]:
+                nothing = nothing_like(piece.select)
+                yield Pieces(training, nothing, nothing)
+            else:
+                yield piece._replace(training=training)
+
+
+def depth_of(row: float) -> int:
+    """Give the chunks to make ready ahead, of rows with so many bytes."""
+    return max(min(int(AHEAD_BYTES / (row * CHUNK_ROWS)), AHEAD), 1)
+
+
+def hold(held: tuple[Held, Held], piece: Pieces) -> None:
+    """Keep the held-out rows of a piece, whose training rows have been made."""
+    for one, chunk in zip(held, piece.finished()[1:3], strict=True):
+        one.add(chunk)
+
+
+def training_only(chunk: Chunk) -> Pieces:
+    """Give a piece of which nothing is held out."""
+    none = nothing_like(chunk)
+    return Pieces(chunk, none, none)
