@@ -195,7 +195,8 @@ class Reader:
         uses = uses.astype(np.uint8, copy=False)
         if self.encoder.sparse:
             whole = Chunk(self.encoder.rows(prepared), prepared.targets, prepared.weights)
-            pieces = iter([Pieces(*(take(whole, uses == use) for use in (TRAIN, SELECT, SCORE)))])
+            training, select, score = (take(whole, uses == use) for use in (TRAIN, SELECT, SCORE))
+            pieces = iter([Pieces(training, select, score)])
         else:
             pieces = room.pieces(prepared, uses)
         for piece in pieces:

@@ -47,7 +47,7 @@ class Shuffle:
             self._given += len(chunk.targets)
             yield chunk
         if self._buckets is not None and self._rng is not None:
-            self._state_before_rest = self._rng.bit_generator.state
+            self._state_before_rest = dict(self._rng.bit_generator.state)
             for chunk in self._buckets.rest(self._rested):
                 self._rested += 1
                 yield chunk

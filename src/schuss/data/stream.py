@@ -124,6 +124,10 @@ class OnePass:
         self._given = True
         return self._remaining(cursor, columns)
 
+    def onwards(self, cursor: Cursor, *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        """Raise DataError: what has been read is gone."""
+        raise DataError(f"{self.name} can be read only once: write it to a file to go over it again")
+
     def span(self, start: Cursor, rows: int | None, *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Raise DataError: spans are what a source is read by again."""
         raise DataError(f"{self.name} can be read only once: write it to a file to go over it again")
