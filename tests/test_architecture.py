@@ -63,6 +63,7 @@ def test_modules_can_be_read(path: Path) -> None:
 
 def test_exported_names() -> None:
     assert schuss.__all__ == [
+        "Comparison",
         "DataError",
         "InputError",
         "Model",
@@ -73,6 +74,7 @@ def test_exported_names() -> None:
         "SchussError",
         "TrainingError",
         "__version__",
+        "compare",
         "gradcheck",
         "train",
     ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .errors import DataError, InputError, ModelFileError, OptionError, OutputError, SchussError, TrainingError
 
 if TYPE_CHECKING:
+    from .comparison import Comparison, compare
     from .landscape.gradcheck import gradcheck
     from .model import Model
     from .training import Result, train
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "DataError",
     "InputError",
     "Model",
@@ -30,6 +32,7 @@ __all__ = [
     "SchussError",
     "TrainingError",
     "__version__",
+    "compare",
     "gradcheck",
     "train",
 ]
@@ -37,8 +40,10 @@ __all__ = [
 # Loaded when first asked for, so that `import schuss` and `schuss --help` stay instant: numba and pyarrow alone take a
 # second to import.
 _LAZY = {
+    "Comparison": "comparison",
     "Model": "model",
     "Result": "training",
+    "compare": "comparison",
     "gradcheck": "landscape.gradcheck",
     "train": "training",
 }

@@ -172,6 +172,36 @@ def explain(model: str, top: int) -> None:
 
 
 @commands.command()
+@options.data
+@options.option("--seconds", default="2s", metavar="TIME", help="Time that each method has (0.5, 10s, 1m).")
+@options.option(
+    "--optimizer",
+    type=options.Names(),
+    default=("momentum", "adagrad", "adam"),
+    metavar="NAME,…",
+    help="Optimizers that climb as single runs, each with the rate in the middle of what the race tries.",
+)
+@options.columns
+@options.without(options.descent, "optimizer", "schedule", "epochs", "time_limit")
+@options.reading
+@options.without(options.machine, "cache")
+@options.output
+@options.as_json
+def compare(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) -> None:
+    """Run the ladder on DATA: search, full-batch descent, samples, optimizers, and the race, for equal seconds each.
+
+    All learn from the same rows, in memory, and are judged by the same held-out rows. Prints a table, and writes a page
+    with the loss against seconds and against rows read, compare.html, into the folder.
+    """
+    from . import printout, progress
+    from .comparison import compare
+
+    with progress.display(quiet=quiet) as show:
+        compared = compare(_place(data), progress=show, **_given(settings))
+    click.echo(_json(compared.summary) if as_json else printout.comparison(compared.summary))
+
+
+@commands.command()
 @click.argument("objective", metavar="MODULE:OBJECTIVE")
 @options.option(
     "--tolerance",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -68,6 +68,21 @@ def group(*decorators: Callable[[Command], Command]) -> Callable[[Command], Comm
     def decorate(command: Command) -> Command:
         for decorator in reversed(decorators):
             command = decorator(command)
+        return command
+
+    return decorate
+
+
+def without(declarations: Callable[[Command], Command], *names: str) -> Callable[[Command], Command]:
+    """Leave some options out of joined declarations."""
+
+    def decorate(command: Command) -> Command:
+        def probe(*ignored: Any) -> None:
+            """Collects what is declared."""
+
+        declared = getattr(declarations(cast(Any, probe)), "__click_params__", [])
+        for parameter in (one for one in declared if one.name not in names):
+            command.__dict__.setdefault("__click_params__", []).append(parameter)
         return command
 
     return decorate

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .report.comparison import ladder_table
 from .report.words import bytes_in_words, count, duration, plural
 
 
@@ -45,6 +47,25 @@ def weights(weights: Sequence[Mapping[str, Any]]) -> str:
     names = {"feature": "feature", "output": "output", "weight": "weight", "in_data_units": "in data units", "unit": ""}
     rows = [[number(row[name]) for name in names] for row in weights]
     return _table(list(names.values()), rows, last=True)
+
+
+def comparison(summary: Mapping[str, Any]) -> str:
+    """Show a comparison as a table, the best in bold on a terminal, and where its page is."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    content = ladder_table(summary)
+    shown = Table(box=box.SIMPLE_HEAD, caption=content.caption, caption_justify="left")
+    for place, name in enumerate(content.head):
+        shown.add_column(name, justify="left" if place in content.texts else "right", no_wrap=True)
+    for cells, state in zip(content.rows, content.states, strict=True):
+        shown.add_row(*cells, style="bold" if state == "won" else None)
+    console = Console(width=max(120, shutil.get_terminal_size().columns), highlight=False, emoji=False, markup=False)
+    with console.capture() as written:
+        console.print(shown)
+    page = f"\npage  {summary['page']}" if summary["page"] else ""
+    return "\n".join(line.rstrip() for line in written.get().splitlines()).strip("\n") + page
 
 
 def gradient_check(summary: Mapping[str, Any]) -> str:

@@ -68,6 +68,9 @@ def _on_terminal(stream: TextIO) -> Iterator[Callable[[Event], None]]:
         if event["event"] == "progress":
             text = "  ".join(_status(event, short_count))
             bar.update(task, completed=event["rows"], total=event["planned_rows"], description=text)
+        if event["event"] == "rung":
+            text = f"{event['name']} ({event['place'] + 1} of {event['of']})"
+            bar.update(task, completed=event["place"], total=event["of"], description=text)
         if event["event"] == "finishing":
             bar.update(task, total=None, description="finishing the winner by full passes over the rows")
 

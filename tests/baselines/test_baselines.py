@@ -16,7 +16,7 @@ from schuss.descent.optimizers import Adam, Momentum
 from schuss.objective import LinearObjective, in_float64
 
 SEARCHES = ("random search", "random local search", "simulated annealing")
-EXACT = ("gradient descent", "backtracking", "numerical gradient", "newton", "l-bfgs")
+EXACT = ("gradient descent", "backtracking", "numerical gradient", "Newton", "L-BFGS")
 
 
 def objective_of(name: str = "softmax", rows: int = 200, features: int = 5, l2: float = 0.02, sparse: bool = False):
@@ -125,7 +125,7 @@ def test_newton_solves_a_square_in_one_step() -> None:
     objective, start = objective_of("squared_error", l2=0.0)
     rows = np.column_stack([objective.rows.rows, np.ones(200)])
     solution = np.linalg.lstsq(rows, objective.rows.targets.astype(float), rcond=None)[0]
-    steps = walk("newton", objective, start)
+    steps = walk("Newton", objective, start)
     reached = [step.weights for step in itertools.islice(steps, 60)][-1]
     np.testing.assert_allclose(reached.ravel(), solution, atol=1e-8)
 
@@ -208,5 +208,5 @@ def test_follow_sees_divergence_and_the_end() -> None:
     with np.errstate(all="ignore"):
         lost = follow(walk("gradient descent", objective, start, rate=1e3), most=2000)
     assert lost.outcome == "diverged"
-    assert follow(walk("l-bfgs", objective, start), most=2000).outcome == "converged"
+    assert follow(walk("L-BFGS", objective, start), most=2000).outcome == "converged"
     assert follow(walk("random search", objective, start), rows=1000).outcome == "out of time"

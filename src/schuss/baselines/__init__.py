@@ -33,8 +33,8 @@ METHODS = {
     "numerical gradient": numerical_descent,
     "gradient descent": gradient_descent,
     "backtracking": backtracking,
-    "newton": newton,
-    "l-bfgs": l_bfgs,
+    "Newton": newton,
+    "L-BFGS": l_bfgs,
     "one row": one_row,
     "mini-batch": mini_batch,
 }

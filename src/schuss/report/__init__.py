@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .comparison import render_comparison
 from .figures import confusion_matrix, largest_weights, learning_rate_curves, loss_by_learning_rate, residuals
 from .page import render, write_report
 
@@ -11,6 +12,7 @@ __all__ = [
     "learning_rate_curves",
     "loss_by_learning_rate",
     "render",
+    "render_comparison",
     "residuals",
     "write_report",
 ]

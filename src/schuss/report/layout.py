@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,18 +97,27 @@ def section(name: str, heading: str, *parts: Markup) -> Markup:
     return element("section", {"id": name, "aria-labelledby": f"h-{name}"}, title, *parts)
 
 
-def document(heading: str, version: str, time: Markup, sections: Iterable[Markup]) -> str:
+def document(
+    heading: str,
+    version: str,
+    time: Markup,
+    sections: Iterable[Markup],
+    *,
+    links: Mapping[str, str] = _SECTIONS,
+    source: str = " from record.jsonl",
+) -> str:
     """Write the whole page: one file that asks the network for nothing and runs no script but its own.
 
-    time : the `<time>` of the training, empty where it is not known.
+    time : the `<time>` of the training, empty where it is not known; links : to sections, by their names; source :
+    what it was written from.
     """
     script = _asset("report.js")
-    links = (element("a", {"href": f"#{name}"}, words) for name, words in _SECTIONS.items())
+    shown = (element("a", {"href": f"#{name}"}, words) for name, words in links.items())
     brand = element("p", {"class": "brand"}, element("span", {}, "schuss"), " ", time)
-    ending = f"Written by schuss {version} from record.jsonl. This file needs nothing else: no network, no server."
+    ending = f"Written by schuss {version}{source}. This file needs nothing else: no network, no server."
     body = [
         element("a", {"class": "skip", "href": "#main"}, "Skip to the report"),
-        element("header", {}, brand, element("nav", {"aria-label": "Sections"}, Markup(" ".join(links)))),
+        element("header", {}, brand, element("nav", {"aria-label": "Sections"}, Markup(" ".join(shown)))),
         element("main", {"id": "main"}, Markup("\n\n".join(sections))),
         element("footer", {}, paragraph(ending)),
         element("script", {}, Markup(script)),
