@@ -21,7 +21,7 @@ from ..race.record import Recorder
 from ..race.state import Champion
 from .choose import choose
 from .folds import FOLDS, cross_validate, deal
-from .solve import FEWEST_CORRECTIONS, MEMORY, Solution, losses_of, minimise
+from .solve import DECREASE, FEWEST_CORRECTIONS, MEMORY, ROUGH, Solution, losses_of, minimise
 
 __all__ = ["PENALTIES", "Finished", "Validation", "finish", "run_rows"]
 
@@ -42,11 +42,10 @@ FOLD_PENALTIES = (1e9, 1e4, *(float(10.0 ** (half / 2)) for half in range(6, -5,
 The first is as good as infinite and gives the constant prediction, for data without signal.
 """
 
-WORK = 2e10
-"""Products with weights that the finish may always take, about twenty seconds: as many as it needs on small data."""
-
-FOLD_WORK = 4e9
-"""The same for cross-validation: what it gains falls with the number of rows."""
+WORK = 4e9
+"""Products with weights that the finish may always take, a few seconds: as many as it needs on small data. Folds, which
+need most, judge where these are enough for them.
+"""
 
 FEWEST_PASSES = 20
 """With fewer for each penalty only the champion's own is solved for."""
@@ -100,10 +99,13 @@ class _Task:
     unit: float
     stop: Callable[[], bool]
 
-    def solve(self, whole: Whole, penalty: float, start: NDArray[np.floating], passes: int) -> Solution:
+    def solve(
+        self, whole: Whole, penalty: float, start: NDArray[np.floating], passes: int, decrease: float
+    ) -> Solution:
         """Minimise the objective with one penalty."""
         objective = LinearObjective(whole.blocks, self.loss, penalty)
-        return minimise(objective, start.astype(np.float64), passes=passes, scale=self.scale, stop=self.stop)
+        begin = start.astype(np.float64)
+        return minimise(objective, begin, passes=passes, scale=self.scale, decrease=decrease, stop=self.stop)
 
     def replaced(self, penalty: float, weights: NDArray[np.float64], loss: float, passes: int) -> Champion:
         """Give the champion new weights; its optimizer's memory stays, for whoever goes on from there."""
@@ -172,7 +174,7 @@ def finish(
     task = _Task(champion, loss, l2, constant_loss, record, unit, stop)
     products = max(whole.values * champion.state.weights.shape[1], 1)
     chosen = None
-    if holdout in ("share", "none") and isinstance(feed, MemoryFeed) and products * FEWEST_FOLD_PASSES < FOLD_WORK:
+    if holdout in ("share", "none") and isinstance(feed, MemoryFeed) and products * FEWEST_FOLD_PASSES < WORK:
         chosen = _by_folds(task, feed, seed)
     if chosen is None:
         passes = int(max(spent_rows / (2 * whole.rows), WORK / products))
@@ -200,7 +202,7 @@ def _by_folds(task: _Task, feed: MemoryFeed, seed: int) -> _Chosen | None:
     # What does not surely gain over the constant prediction has learned noise: on sets without signal, the best of
     # thirteen penalties is ahead by chance.
     place = 0 if now.behind[0] <= now.errors[0] else now.best
-    done = task.solve(whole, penalties[place], found.solutions[place].weights, MOST_PASSES)
+    done = task.solve(whole, penalties[place], found.solutions[place].weights, MOST_PASSES, DECREASE)
     if not done.usable:
         return None
     task.write_down("folds", penalties, found.solutions, means.tolist(), penalties[place])
@@ -240,7 +242,7 @@ def _solve(task: _Task, whole: Whole, penalties: Sequence[float], passes: int) -
     weights: NDArray[np.floating] = task.champion.state.weights
     for place, penalty in enumerate(penalties):
         share = (passes - sum(done.passes for done in solutions)) // (len(penalties) - place)
-        done = task.solve(whole, penalty, weights, share)
+        done = task.solve(whole, penalty, weights, share, ROUGH)
         if not done.usable:
             break
         solutions.append(done)
@@ -257,7 +259,9 @@ def _with_all_rows(task: _Task, chosen: _Chosen, others: list[Chunk | None]) -> 
     rows = whole.rows + sum(len(chunk.targets) for chunk in held_out)
     blocks = partial(_followed, whole.blocks, held_out)
     penalty = champion.run.l2 if task.l2 is not None else champion.run.l2 * whole.rows / rows
-    done = task.solve(whole._replace(blocks=blocks, rows=rows), penalty, champion.state.weights, chosen.passes)
+    everything = whole._replace(blocks=blocks, rows=rows)
+    decrease = ROUGH if chosen.validation is None else DECREASE
+    done = task.solve(everything, penalty, champion.state.weights, chosen.passes, decrease)
     if not done.usable:
         return champion
     return task.replaced(penalty, done.weights, champion.loss, champion.passes + done.passes)

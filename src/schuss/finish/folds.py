@@ -16,16 +16,11 @@ from ..data.chunk import Chunk, take
 from ..descent.losses import Loss
 from ..objective import LinearObjective
 from ..race.race import standing
-from .solve import Solution, losses_of, minimise
+from .solve import ROUGH, Solution, losses_of, minimise
 
 __all__ = ["FOLDS", "Validated", "cross_validate", "deal"]
 
 FOLDS = 5
-
-DECREASE = 1e-6
-"""What a step must gain to go on, in units of the constant prediction's loss; penalties differ by far more.
-It saves two thirds of the passes on digits; 1e-5 chose other penalties there, by what was left to solve.
-"""
 
 BEHIND = 2.0
 """Penalties are tried from the strongest on, until two in a row are surely behind the best, by so many standard errors.
@@ -93,7 +88,7 @@ def cross_validate(
         losses = np.empty(len(dealt), np.float32)
         for fold in range(count):
             objective = LinearObjective(taught[fold], loss, penalty)
-            done = minimise(objective, weights[fold], passes=passes, scale=scale, decrease=DECREASE, stop=stop)
+            done = minimise(objective, weights[fold], passes=passes, scale=scale, decrease=ROUGH, stop=stop)
             if stop() or not done.usable:
                 return found if found.solutions else None
             losses[dealt == fold] = losses_of(loss, judging[fold], done.weights)

