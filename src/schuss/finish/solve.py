@@ -29,8 +29,8 @@ a hundred times this. Products in float32 leave no more to be gained.
 """
 
 ROUGH = 1e-6
-"""The same where solutions are only compared, or passes are dear: what is left matters a thousand times less than the rows
-that happen to judge. It saves two thirds of the passes on digits and four fifths on nycflights13; 1e-5 chooses other
+"""The same where solutions are only compared, or passes are dear: what is left matters far less than the rows that
+happen to judge. It saves two thirds of the passes on digits and four fifths on nycflights13; 1e-5 chooses other
 penalties on digits, by what is left to solve.
 """
 
