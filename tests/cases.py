@@ -11,17 +11,19 @@ import numpy as np
 import scipy.sparse
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import hinge_loss, log_loss
+from sklearn import metrics
+from sklearn._loss import HuberLoss
+from sklearn.linear_model import _sgd_fast
 
 from schuss.data.chunk import Chunk, SparseRows
-from schuss.descent.losses import Hinge, LogLoss, MulticlassHinge, Softmax, SquaredError
+from schuss.descent import losses
 from schuss.descent.optimizers import SGD, Adagrad, Adam, Momentum
 from schuss.population.linear import Linear
 from schuss.population.population import Run
 
 
 class LossCase(NamedTuple):
-    """A loss, its number of outputs and classes, and other people's implementations of the mean over rows."""
+    """A loss, its number of outputs and classes, and other people's implementations: of each row, of the mean."""
 
     name: str
     loss: Any
@@ -31,44 +33,138 @@ class LossCase(NamedTuple):
     sklearn_mean: Callable[[NDArray[Any], NDArray[Any]], float] | None
 
 
+functional = torch.nn.functional
+
+
 def _sigmoid_log_loss(scores: NDArray[Any], targets: NDArray[Any]) -> float:
-    return log_loss(targets, 1 / (1 + np.exp(-scores[:, 0])), labels=[0, 1])
+    return metrics.log_loss(targets, 1 / (1 + np.exp(-scores[:, 0])), labels=[0, 1])
 
 
 def _softmax_log_loss(scores: NDArray[Any], targets: NDArray[Any]) -> float:
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return log_loss(targets, powers / powers.sum(axis=1, keepdims=True), labels=range(scores.shape[1]))
+    return metrics.log_loss(targets, powers / powers.sum(axis=1, keepdims=True), labels=range(scores.shape[1]))
 
 
-functional = torch.nn.functional
+def _sgd(loss: Any) -> Callable[[NDArray[Any], NDArray[Any]], float]:
+    """The mean of a loss of scikit-learn's SGD, of classes against the rest where there are several."""
+
+    def mean(scores: NDArray[Any], targets: NDArray[Any]) -> float:
+        if scores.shape[1] == 1:
+            signs = 2.0 * targets[:, None] - 1 if targets.dtype.kind == "i" else targets[:, None]
+        else:
+            signs = np.where(targets[:, None] == np.arange(scores.shape[1]), 1.0, -1.0)
+        return float(np.vectorize(loss.py_loss)(signs, scores).sum(axis=1).mean())
+
+    return mean
+
+
+def _signs(s: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """1 for the right class, else -1 `(n, outputs)`."""
+    if s.shape[1] == 1:
+        return 2 * y[:, None].to(s.dtype) - 1
+    return 2 * functional.one_hot(y.long(), s.shape[1]).to(s.dtype) - 1
+
+
+def _lead(s: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """By how much the right class's score is above the highest other one `(n,)`."""
+    own = functional.one_hot(y.long(), s.shape[1]).bool()
+    return s[own] - s.masked_fill(own, -torch.inf).max(1).values
+
+
+def _modified_huber(s: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    margin = s * _signs(s, y)
+    return torch.where(margin < -1, -4 * margin, torch.relu(1 - margin) ** 2).sum(1)
+
+
+def _squared_sigmoid(s: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return (((_signs(s, y) + 1) / 2 - torch.sigmoid(s)) ** 2).sum(1) / 2
+
+
+def _multiclass(name: str, loss: Any, torch_values: Any, sklearn_mean: Any = None) -> LossCase:
+    return LossCase(name, loss, 5, 5, torch_values, sklearn_mean)
+
+
+def _two_classes(name: str, loss: Any, torch_values: Any, sklearn_mean: Any = None) -> LossCase:
+    return LossCase(name, loss, 1, 2, torch_values, sklearn_mean)
+
+
+def _of_numbers(name: str, loss: Any, torch_values: Any, sklearn_mean: Any = None) -> LossCase:
+    return LossCase(name, loss, 1, None, lambda s, y: torch_values(s[:, 0], y), sklearn_mean)
+
 
 LOSS_CASES = [
-    LossCase(
-        "log_loss", LogLoss(), 1, 2,
+    _two_classes(
+        "log_loss", losses.LogLoss(),
         lambda s, y: functional.binary_cross_entropy_with_logits(s[:, 0], y.to(s.dtype), reduction="none"),
         _sigmoid_log_loss,
     ),
-    LossCase(
-        "softmax", Softmax(), 5, 5,
-        lambda s, y: functional.cross_entropy(s, y.long(), reduction="none"),
+    _multiclass(
+        "softmax", losses.Softmax(), lambda s, y: functional.cross_entropy(s, y.long(), reduction="none"),
         _softmax_log_loss,
     ),
-    LossCase(
-        "hinge", Hinge(), 1, 2,
+    _two_classes(
+        "hinge", losses.Hinge(),
         # The first of two scores that are 0 and s: PyTorch's multi-margin loss divides by the number of classes.
         lambda s, y: 2 * functional.multi_margin_loss(
             torch.cat([torch.zeros_like(s), s], 1), y.long(), reduction="none"),
-        lambda s, y: hinge_loss(y, s[:, 0], labels=[0, 1]),
+        lambda s, y: metrics.hinge_loss(y, s[:, 0], labels=[0, 1]),
     ),
-    LossCase(
-        "multiclass_hinge", MulticlassHinge(), 5, 5,
+    _two_classes("wide_hinge", losses.Hinge(2.5), lambda s, y: torch.relu(2.5 - s * _signs(s, y)).sum(1)),
+    _multiclass(
+        "multiclass_hinge", losses.MulticlassHinge(),
         lambda s, y: s.shape[1] * functional.multi_margin_loss(s, y.long(), reduction="none"),
-        None,
     ),
-    LossCase(
-        "squared_error", SquaredError(), 1, None,
-        lambda s, y: functional.mse_loss(s[:, 0], y, reduction="none") / 2,
-        None,
+    _multiclass(
+        "wide_multiclass_hinge", losses.MulticlassHinge(2.5),
+        lambda s, y: s.shape[1] * functional.multi_margin_loss(s, y.long(), margin=2.5, reduction="none"),
+    ),
+    _multiclass(
+        "crammer_singer", losses.CrammerSinger(), lambda s, y: torch.relu(1 - _lead(s, y)),
+        lambda s, y: metrics.hinge_loss(y, s, labels=range(5)),
+    ),
+    _two_classes(
+        "squared_hinge", losses.SquaredHinge(1.5), lambda s, y: (torch.relu(1.5 - s * _signs(s, y)) ** 2).sum(1),
+        _sgd(_sgd_fast.SquaredHinge(1.5)),
+    ),
+    _multiclass(
+        "multiclass_squared_hinge", losses.MulticlassSquaredHinge(),
+        lambda s, y: (torch.relu(1 - s * _signs(s, y)) ** 2).sum(1), _sgd(_sgd_fast.SquaredHinge(1.0)),
+    ),
+    _two_classes("modified_huber", losses.ModifiedHuber(), _modified_huber, _sgd(_sgd_fast.ModifiedHuber())),
+    _multiclass(
+        "multiclass_modified_huber", losses.MulticlassModifiedHuber(), _modified_huber, _sgd(_sgd_fast.ModifiedHuber())
+    ),
+    _two_classes(
+        "perceptron", losses.Perceptron(), lambda s, y: torch.relu(-s * _signs(s, y)).sum(1),
+        _sgd(_sgd_fast.Hinge(0.0)),
+    ),
+    _multiclass("multiclass_perceptron", losses.MulticlassPerceptron(), lambda s, y: torch.relu(-_lead(s, y))),
+    _two_classes("sigmoid_squared_error", losses.SigmoidSquaredError(), _squared_sigmoid),
+    _multiclass("multiclass_sigmoid_squared_error", losses.MulticlassSigmoidSquaredError(), _squared_sigmoid),
+    _of_numbers(
+        "squared_error", losses.SquaredError(), lambda s, y: functional.mse_loss(s, y, reduction="none") / 2,
+        lambda s, y: metrics.mean_squared_error(y, s) / 2,
+    ),
+    _of_numbers(
+        "absolute_error", losses.AbsoluteError(), lambda s, y: functional.l1_loss(s, y, reduction="none"),
+        lambda s, y: metrics.mean_absolute_error(y, s),
+    ),
+    _of_numbers(
+        "huber", losses.Huber(0.7), lambda s, y: functional.huber_loss(s, y, reduction="none", delta=0.7),
+        lambda s, y: HuberLoss(delta=0.7)(y, s[:, 0]),
+    ),
+    _of_numbers(
+        "epsilon_insensitive", losses.EpsilonInsensitive(0.3), lambda s, y: torch.relu((s - y).abs() - 0.3),
+        _sgd(_sgd_fast.EpsilonInsensitive(0.3)),
+    ),
+    _of_numbers(
+        "quantile", losses.Quantile(0.8), lambda s, y: torch.maximum(0.8 * (y - s), 0.2 * (s - y)),
+        lambda s, y: metrics.mean_pinball_loss(y, s, alpha=0.8),
+    ),
+    _of_numbers(
+        "poisson", losses.Poisson(),
+        lambda s, y: functional.poisson_nll_loss(s, y, reduction="none") + torch.xlogy(y, y) - y,
+        lambda s, y: metrics.mean_poisson_deviance(y, np.exp(s)) / 2,
     ),
 ]  # fmt: skip
 
@@ -115,13 +211,18 @@ def dense_rows(rows: int, features: int, *, density: float = 1.0, seed: int = 0)
     return values.astype(np.float32)
 
 
+def numbers_for(case: LossCase, numbers: NDArray[Any]) -> NDArray[Any]:
+    """Numbers that a loss can have as targets."""
+    return np.abs(numbers) if case.name == "poisson" else numbers
+
+
 def targets_for(case: LossCase, rows: NDArray[Any], *, seed: int = 1) -> NDArray[Any]:
     """Targets that depend on the rows with some noise."""
     rng = np.random.default_rng(seed)
     truth = rng.normal(size=(rows.shape[1], max(case.outputs, 2)))
     scores = rows @ truth + 0.3 * rng.normal(size=(len(rows), truth.shape[1]))
     if case.classes is None:
-        return scores[:, 0].astype(np.float32)
+        return numbers_for(case, scores[:, 0]).astype(np.float32)
     return (scores.argmax(axis=1) % case.classes).astype(np.int32)
 
 

@@ -99,7 +99,7 @@ def test_an_edited_source_has_a_folder_of_its_own(room: str, tmp_path: Path, mon
     else:
         monkeypatch.setattr(store, "__file__", str(copy / "store.py"))
     assert folder() == now, "the sources count, not where they lie"
-    edited = copy / ("losses.py" if room == "descent" else "dense.py")
+    edited = copy / ("losses/binary.py" if room == "descent" else "dense.py")
     edited.write_text(edited.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
     assert folder() != now
     monkeypatch.undo()

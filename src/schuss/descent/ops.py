@@ -21,6 +21,7 @@ __all__ = [
     "log1p",
     "log1p_unit",
     "maximum",
+    "sigmoid",
     "sqrt",
     "where",
 ]
@@ -85,3 +86,11 @@ def maximum(x: Any, y: Any) -> Any:
 def where(condition: Any, x: Any, y: Any) -> Any:
     """Give `x` where the condition holds, else `y`."""
     return x.where(condition, y) if _is_tensor(x) else np.where(condition, x, y)
+
+
+def sigmoid(x: Any) -> Any:
+    """Give 1/(1 + e⁻ˣ), without overflow and exact for small results."""
+    one = constant(1.0, x)
+    decay = exp(-absolute(x))
+    inverse = one / (one + decay)
+    return where(x >= constant(0.0, x), inverse, decay * inverse)

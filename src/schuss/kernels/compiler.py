@@ -8,14 +8,14 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import njit, typeof, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import from_dtype
 
 from schuss.kernels.options import FAST
-from schuss.kernels.store import MachineCode, target_machine
+from schuss.kernels.store import MachineCode, numbers_of, target_machine
 
 __all__ = ["compile_kernel"]
 
@@ -30,10 +30,10 @@ def compile_kernel(
 
     Raises TypeError for a kernel that allocates, raises, or calls something else that needs Python.
     """
-    arguments = _arguments_in_table(tuple(_type_of(*kind) for kind in kinds))
+    parameters = _parameters_in_table(static, tuple(_type_of(*kind) for kind in kinds))
 
     def entry(table):
-        kernel(*(static + arguments(table)))
+        kernel(*parameters(table))
 
     signature = types.void(types.CPointer(types.int64))
     compiled = njit(signature, no_cpython_wrapper=True, no_cfunc_wrapper=True, **FAST)(entry)
@@ -52,38 +52,52 @@ def _type_of(kind: Any, dimensions: int) -> Any:
     return types.Array(from_dtype(kind), dimensions, "C")
 
 
-def _arguments_in_table(kinds: tuple[Any, ...]) -> Any:
-    """Give a function that makes the tuple of arguments from a table of pointers, lengths and numbers."""
+def _parameters_in_table(static: tuple[Any, ...], kinds: tuple[Any, ...]) -> Any:
+    """Give a function that makes a kernel's parameters from a table of numbers, pointers and lengths."""
+    fixed = tuple(typeof(one) for one in static)
 
     @intrinsic
-    def arguments(typingctx, table):
+    def parameters(typingctx, table):
         def codegen(context, builder, signature, values):
             place = 0
-            unpacked = []
-            for kind in kinds:
-                count = 1 + (kind.ndim if isinstance(kind, types.Array) else 0)
-                words = [
-                    builder.load(builder.gep(values[0], [context.get_constant(types.intp, place + i)]))
-                    for i in range(count)
-                ]
-                place += count
-                unpacked.append(_unpacked(context, builder, kind, words))
-            return context.make_tuple(builder, signature.return_type, unpacked)
 
-        return types.Tuple(kinds)(table), codegen
+            def word():
+                nonlocal place
+                place += 1
+                return builder.load(builder.gep(values[0], [context.get_constant(types.intp, place - 1)]))
 
-    return arguments
+            made = [_fixed(context, builder, kind, one, word) for kind, one in zip(fixed, static, strict=True)]
+            made += [_unpacked(context, builder, kind, word) for kind in kinds]
+            return context.make_tuple(builder, signature.return_type, made)
+
+        return types.Tuple(fixed + kinds)(table), codegen
+
+    return parameters
 
 
-def _unpacked(context: Any, builder: Any, kind: Any, words: list[Any]) -> Any:
+def _fixed(context: Any, builder: Any, kind: Any, value: Any, word: Callable[[], Any]) -> Any:
+    """Make a static parameter: a constant but for the floats of a named tuple, which come from the table."""
+    if not numbers_of(value):
+        return context.get_constant_generic(builder, kind, value)
+    fields = [
+        builder.bitcast(word(), ir.DoubleType())
+        if isinstance(field, float)
+        else context.get_constant_generic(builder, field_kind, field)
+        for field_kind, field in zip(kind, value, strict=True)
+    ]
+    return context.make_tuple(builder, kind, fields)
+
+
+def _unpacked(context: Any, builder: Any, kind: Any, word: Callable[[], Any]) -> Any:
     """Make one argument from its words: an array from pointer and shape, a number from its bits."""
+    first = word()
     if kind is types.int64:
-        return words[0]
+        return first
     if kind is types.float64:
-        return builder.bitcast(words[0], ir.DoubleType())
-    data = builder.inttoptr(words[0], context.get_data_type(kind.dtype).as_pointer())
+        return builder.bitcast(first, ir.DoubleType())
+    data = builder.inttoptr(first, context.get_data_type(kind.dtype).as_pointer())
     itemsize = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
-    shape, strides = words[1:], [itemsize]
+    shape, strides = [word() for _ in range(kind.ndim)], [itemsize]
     for length in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], length))
     result = make_array(kind)(context, builder)

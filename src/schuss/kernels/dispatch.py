@@ -9,11 +9,20 @@ from __future__ import annotations
 
 from types import FunctionType
 
-from schuss.descent import penalties
+from schuss.descent import ops, penalties
+from schuss.descent.losses import binary, multiclass
 from schuss.kernels import elementary, estimates  # noqa: F401  (they register the formulas)
 from schuss.kernels.options import compiled_form_of, inlined
 
-inlined(penalties.l2_step)
+for formula in (
+    ops.sigmoid,
+    penalties.l2_step,
+    binary.squared_hinge,
+    binary.modified_huber,
+    binary.half_squared_sigmoid,
+    multiclass.towards_rival,
+):
+    inlined(formula)
 
 
 def _formula(rule, name):

@@ -56,7 +56,8 @@ class MachineCode(NamedTuple):
 def run(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
     """Call a kernel, `"module:function"` of this room, without holding the interpreter's lock.
 
-    static : the kernel's first parameters, of which only the types count (rules, losses, tuples of zeros);
+    static : the kernel's first parameters, by whose types it is compiled (rules, losses, tuples of zeros); of their
+    values only the floats of named tuples count, such as the δ of a loss;
     arguments : the others: C-contiguous arrays, which the kernel writes into, integers and floats.
 
     Raises TypeError for an array that is not contiguous; RuntimeError from a kernel compiled with bounds checks.
@@ -66,7 +67,7 @@ def run(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
     >>> y
     array([0.5, 1. , 2. ])
     """
-    table: list[int] = []
+    table = [_BITS.unpack(_NUMBER.pack(number))[0] for one in static for number in numbers_of(one)]
     kinds = tuple([_add(argument, table) for argument in arguments])
     key = (kernel, _types_of(static), kinds)
     native = _ready.get(key)
@@ -85,6 +86,11 @@ def run(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
 def _types_of(static: tuple[Any, ...]) -> tuple[Any, ...]:
     """Give what counts of static parameters: named tuples of different types may be equal, these are not."""
     return tuple([(type(one), _types_of(one)) if isinstance(one, tuple) else type(one) for one in static])
+
+
+def numbers_of(static: Any) -> list[float]:
+    """Give the numbers of a static parameter that a kernel is told at every call: the floats of a named tuple."""
+    return [value for value in static if isinstance(value, float)] if hasattr(static, "_fields") else []
 
 
 def _add(argument: Any, table: list[int]) -> tuple[Any, int]:
@@ -198,6 +204,6 @@ def _fingerprint() -> str:
     settings = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))
     digest = hashlib.sha256(repr((versions, processor, settings)).encode())
     for folder in (Path(descent.__file__).parent, Path(__file__).parent):
-        for path in sorted(folder.glob("*.py")):
+        for path in sorted(folder.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
