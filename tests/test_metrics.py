@@ -49,7 +49,7 @@ def test_regression() -> None:
     predicted = actual + RNG.normal(0, 100, 1000)
     tally = RegressionTally(scale)
     for piece in np.array_split(np.arange(1000), 7):
-        tally.add((predicted[piece, None] - mean) / scale, (actual[piece] - mean) / scale)
+        tally.add((predicted[piece] - mean) / scale, (actual[piece] - mean) / scale)
     found = tally.metrics()
     assert found["r2"] == pytest.approx(metrics.r2_score(actual, predicted))
     assert found["rmse"] == pytest.approx(metrics.root_mean_squared_error(actual, predicted))
@@ -60,5 +60,5 @@ def test_nothing_to_tally() -> None:
     assert set(RegressionTally(1.0).metrics().values()) == {None}
     assert set(ClassificationTally(2).metrics().values()) == {None}
     constant = RegressionTally(1.0)
-    constant.add(np.zeros((2, 1)), np.zeros(2))
+    constant.add(np.zeros(2), np.zeros(2))
     assert constant.metrics()["r2"] is None

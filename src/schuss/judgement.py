@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data.chunk import Chunk
-from .descent.losses import loss_for, values_and_gradients
+from .descent.losses import judge_of, predicted_numbers, unit_of, values_and_gradients
 from .metrics import ClassificationTally, RegressionTally, predicted_classes
-from .model import Model, loss_in_data_units
+from .model import Model
 
 __all__ = ["judge"]
 
@@ -26,23 +26,24 @@ def judge(model: Model, rows: Chunk, constant: NDArray[np.float64]) -> dict[str,
     the units that `evaluate` gives.
     """
     scores = model.scores(rows.rows)
-    loss = loss_for(model.loss, scores.shape[1])
-    scale = model.encoder.target_scale
+    loss, scale = judge_of(model.formula), model.encoder.target_scale
 
     def mean_loss(of: NDArray[Any]) -> float:
         value = float(values_and_gradients(loss, of, rows.targets)[0].mean(dtype=np.float64))
-        return loss_in_data_units(model.loss, value, scale)
+        return unit_of(model.loss, scale) * value
 
     holdout: dict[str, Any] = {
         "rows": len(scores),
         "loss": mean_loss(scores),
         "constant_loss": mean_loss(np.repeat(constant[None, :], len(scores), axis=0)),
     }
-    tally = RegressionTally(scale) if model.classes is None else ClassificationTally(len(model.classes))
+    if model.classes is None:
+        predicted, numbers = predicted_numbers(loss, scores), RegressionTally(scale)
+        numbers.add(predicted, rows.targets)
+        return {"holdout": holdout | numbers.metrics(), "residuals": _residuals(model, predicted, rows.targets)}
+    tally = ClassificationTally(len(model.classes))
     tally.add(scores, rows.targets)
     holdout |= tally.metrics()
-    if model.classes is None:
-        return {"holdout": holdout, "residuals": _residuals(model, scores[:, 0], rows.targets)}
     return {"holdout": holdout, "confusion": _confusion(scores, rows.targets, len(model.classes))}
 
 

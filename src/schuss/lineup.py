@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .data.encoder import Encoder
 from .data.feed import Feed, MemoryFeed
-from .descent.losses import Loss, constant_scores, values_and_gradients
+from .descent.losses import Loss, constant_classes, constant_number, judge_of, values_and_gradients
 from .descent.optimizers import OPTIMIZERS
 from .model import outputs_of
 from .population.linear import Linear, state_bytes
@@ -32,17 +32,16 @@ class Constant(NamedTuple):
 
 def constant_prediction(loss: Loss, feed: Feed, encoder: Encoder) -> Constant:
     """Learn the constant prediction from the training rows and score it, in the units of training."""
-    goals = feed.counts.goals
+    goals, known, rows = feed.counts.goals, feed.known, feed.select
     if encoder.classes is None:
-        scores = constant_scores(loss, None, float(goals[1] / max(goals[0], 1e-300)))
+        scores = constant_number(loss, known.targets.astype(np.float64), known.weights.astype(np.float64))
     else:
-        scores = constant_scores(loss, goals, 0.0)
-    rows = feed.select
+        scores = constant_classes(loss, goals)
     if rows is not None:
-        return Constant(scores, _mean_loss(loss, scores, rows.targets, rows.weights))
+        return Constant(scores, _mean_loss(judge_of(loss), scores, rows.targets, rows.weights))
     if encoder.classes is not None:
-        return Constant(scores, _mean_loss(loss, scores, np.arange(len(goals)), goals))
-    return Constant(scores, 0.5)  # standardised targets have a variance of about one
+        return Constant(scores, _mean_loss(judge_of(loss), scores, np.arange(len(goals)), goals))
+    return Constant(scores, _mean_loss(loss, scores, *known))
 
 
 def _mean_loss(loss: Loss, scores: NDArray[np.float64], targets: NDArray[np.generic], weights: NDArray) -> float:

@@ -76,7 +76,7 @@ class RegressionTally:
     """Sums of errors and of targets, both in the unit that targets were scaled by, so that no digits are lost.
 
     >>> tally = RegressionTally(scale=10.0)
-    >>> tally.add(np.array([[0.1], [-0.1], [0.4]]), np.array([0.0, 0.0, 0.3]))
+    >>> tally.add(np.array([0.1, -0.1, 0.4]), np.array([0.0, 0.0, 0.3]))
     >>> {name: round(value, 3) for name, value in tally.metrics().items()}
     {'r2': 0.5, 'rmse': 1.0, 'mae': 1.0}
     """
@@ -85,10 +85,10 @@ class RegressionTally:
         self._scale = scale
         self._rows, self._first, self._second, self._squared, self._absolute = 0, 0.0, 0.0, 0.0, 0.0
 
-    def add(self, scores: NDArray[Any], targets: NDArray[Any]) -> None:
-        """Count rows by predictions `(n, 1)` and targets `(n,)`, in units of the scale."""
+    def add(self, predicted: NDArray[Any], targets: NDArray[Any]) -> None:
+        """Count rows by predictions and targets, both `(n,)` and in units of the scale."""
         actual = targets.astype(np.float64)
-        errors = scores[:, 0] - actual
+        errors = predicted - actual
         self._rows += len(errors)
         self._first += float(actual.sum())
         self._second += float(actual @ actual)

@@ -16,7 +16,17 @@ from .data.encoder import Encoder, Prepared
 from .data.open import open_source
 from .data.schema import Role, listed
 from .data.state import array_names
-from .descent.losses import LOSSES, loss_for, probabilities, values_and_gradients
+from .descent.losses import (
+    PROBABILISTIC,
+    Loss,
+    is_loss,
+    judge_of,
+    loss_for,
+    predicted_numbers,
+    probabilities,
+    unit_of,
+    values_and_gradients,
+)
 from .errors import DataError, OptionError
 from .files import replacing
 from .metrics import ClassificationTally, RegressionTally, predicted_classes
@@ -72,6 +82,11 @@ class Model:
         """The labels of the classes in the order of their indices; None for regression."""
         return self.encoder.classes
 
+    @property
+    def formula(self) -> Loss:
+        """The loss, as it counts in the units of training."""
+        return loss_for(self.loss, outputs_of(self.classes), self.encoder.target_scale)
+
     def save(self, path: str | Path) -> None:
         """Write the model to one file, which replaces what stood there only when it is complete.
 
@@ -120,8 +135,8 @@ class Model:
         wanted = (self.encoder.width + 1, outputs_of(self.classes))
         if self.weights.shape != wanted or not np.isfinite(self.weights).all():
             raise ValueError(f"its weights are not {wanted[0]:,} times {wanted[1]:,} finite numbers")
-        if not isinstance(self.loss, str) or self.loss not in LOSSES:
-            raise ValueError(f"the loss '{str(self.loss)[:40]}' is unknown")
+        if not isinstance(self.loss, str) or not is_loss(self.loss, self.task):
+            raise ValueError(f"the loss '{str(self.loss)[:40]}' is unknown in {self.task}")
         if not (isinstance(self.settings, dict) and isinstance(self.versions, dict)):
             raise ValueError("its settings and versions are not named")
         if self.svmlight_base not in (None, 0, 1):
@@ -134,7 +149,7 @@ class Model:
         Parameters
         ----------
         source : whatever `schuss.train` takes; it needs the columns of the features, in any order.
-        proba : whether to add a column `p_CLASS` with the probability of each class; needs a model of log_loss.
+        proba : whether to add a column `p_CLASS` with the probability of each class; needs a loss that has them.
         reading : options of `open_source`, such as `format` and `header`.
 
         Returns
@@ -152,8 +167,9 @@ class Model:
 
     def predict_batches(self, source: Any, *, proba: bool = False, **reading: Any) -> Iterator[pa.RecordBatch]:
         """Predict as `predict` does, but give batch after batch: at least one, however few the rows."""
-        if proba and self.loss != "log_loss":
-            raise OptionError(f"probabilities need a model trained with log_loss, got one trained with {self.loss}")
+        if proba and self.loss not in PROBABILISTIC:
+            known = ", ".join(PROBABILISTIC)
+            raise OptionError(f"probabilities need a model trained with one of {known}, got one of {self.loss}")
         opened = self._open(source, reading)
         return self._predict_batches(opened, proba)
 
@@ -168,11 +184,11 @@ class Model:
     def _predictions(self, scores: NDArray[np.float64], proba: bool) -> pa.RecordBatch:
         """Make the columns of the predictions."""
         if self.classes is None:
-            numbers = scores[:, 0] * self.encoder.target_scale + self.encoder.target_mean
+            numbers = predicted_numbers(self.formula, scores) * self.encoder.target_scale + self.encoder.target_mean
             return pa.record_batch({"prediction": numbers})
         columns = {"prediction": pa.array(self.classes).take(pa.array(predicted_classes(scores)))}
         if proba:
-            chances = probabilities(loss_for(self.loss, scores.shape[1]), scores)
+            chances = probabilities(self.formula, scores)
             columns |= {f"p_{label}": pa.array(chances[:, at]) for at, label in enumerate(self.classes)}
         return pa.record_batch(columns)
 
@@ -187,15 +203,14 @@ class Model:
         """Compare the predictions for every row of `source` that has a target with the target.
 
         Returns `rows`; `loss`, the plain mean over the rows without penalty or weights (nats for log_loss, mean squared
-        error in the target's unit for squared_error); `accuracy`, `macro_f1` and for two classes `auc`, or `r2`, `rmse`
-        and `mae`. What cannot be said, as without any row, is None.
+        error in the target's unit for squared_error, the share of wrong rows for perceptron); `accuracy`, `macro_f1`
+        and for two classes `auc`, or `r2`, `rmse` and `mae`. What cannot be said, as without any row, is None.
 
         Raises DataError as `predict` does, and at a class that the model does not know.
         """
         opened = self._open(source, reading)
         _require([self.target], opened)
-        outputs = self.weights.shape[1]
-        loss, total, rows = loss_for(self.loss, outputs), 0.0, 0
+        loss, total, rows = judge_of(self.formula), 0.0, 0
         tally = (
             RegressionTally(self.encoder.target_scale)
             if self.classes is None
@@ -204,8 +219,8 @@ class Model:
         for scores, targets in self._scored(opened, target=True):
             rows += len(scores)
             total += float(values_and_gradients(loss, scores, targets)[0].sum(dtype=np.float64))
-            tally.add(scores, targets)
-        mean = loss_in_data_units(self.loss, total / rows, self.encoder.target_scale) if rows else None
+            tally.add(scores if self.classes is not None else predicted_numbers(loss, scores), targets)
+        mean = unit_of(self.loss, self.encoder.target_scale) * total / rows if rows else None
         return {"rows": rows, "loss": mean, **tally.metrics()}
 
     def explain(self, top: int = 20) -> list[dict[str, Any]]:
@@ -268,15 +283,6 @@ class Model:
 def outputs_of(classes: list[Any] | None) -> int:
     """Give the number of scores: one for a number or two classes, else one for each class."""
     return 1 if classes is None or len(classes) == 2 else len(classes)
-
-
-def loss_in_data_units(name: str, mean: float, target_scale: float) -> float:
-    """Give a mean loss of standardised targets as it is reported: squared errors whole and in the target's unit.
-
-    >>> loss_in_data_units("squared_error", 0.5, 3.0), loss_in_data_units("log_loss", 0.5, 1.0)
-    (9.0, 0.5)
-    """
-    return 2 * mean * target_scale**2 if name == "squared_error" else mean
 
 
 def _require(names: list[str], source: Source) -> None:

@@ -138,8 +138,11 @@ descent = group(
     ),
     option(
         "--loss",
-        metavar="NAME",
-        help="Loss to minimise: log_loss (default) or hinge for classes, squared_error for numbers.",
+        metavar="NAME[:NUMBER]",
+        help="Loss to minimise. For classes: log_loss (default), hinge, crammer_singer, squared_hinge (each with its "
+        "margin, hinge:1), modified_huber, perceptron, sigmoid_squared_error. For numbers: squared_error (default), "
+        "absolute_error, huber and epsilon_insensitive (with δ and ε in the target's unit, huber:2.5), quantile:0.5, "
+        "poisson.",
     ),
     option(
         "--optimizer",

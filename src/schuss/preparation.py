@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .data.columns.convert import in_one_piece
+from .data.columns.convert import in_one_piece, is_numeric
 from .data.columns.place import Place
 from .data.encoder import Encoder
 from .data.holdout import AT_MOST, Holdout, parse_holdout
@@ -19,7 +21,7 @@ from .data.reader import Reader
 from .data.schema import Role, Schema, infer_schema
 from .data.source import Source
 from .data.target import row_weights
-from .descent.losses import LOSSES
+from .descent.losses import family_of
 from .errors import DataError, OptionError
 from .folder import RunFolder
 from .lineup import weights_bytes
@@ -70,10 +72,10 @@ def prepare(place: Any, settings: Settings) -> Prepared:
     sample = _sample(source, settings.scan)
     schema = _schema(source, sample, settings, holdout)
     labels = _labels(source, sample, schema, settings.scan)
-    encoder = _fit(source, sample, schema, labels)
-    settings, encoder, notices = _fit_into_memory(settings, source, sample, encoder, labels)
+    loss = settings.loss or ("squared_error" if schema.task == "regression" else "log_loss")
+    fit = partial(_fit, source, sample, schema, labels, family_of(loss).positive)
+    settings, encoder, notices = _fit_into_memory(settings, fit)
     reader = _reader(source, encoder, holdout, settings, sample)
-    loss = settings.loss or ("squared_error" if encoder.classes is None else "log_loss")
     return Prepared(settings, source, encoder, loss, reader, folder, (*schema.notices, *notices))
 
 
@@ -106,20 +108,25 @@ def _schema(source: Source, sample: pa.Table, settings: Settings, holdout: Holdo
         Role.TEXT: settings.text,
         Role.IGNORED: settings.ignore,
     }
+    wanted = None if settings.loss is None else family_of(settings.loss).task
+    counted = settings.task == "auto" and wanted == "regression" and _is_number(sample, settings.target)
     schema = infer_schema(
         sample,
         name=source.parts[0],
         target=settings.target,
-        task=settings.task,
+        task="regression" if counted else settings.task,
         weight=settings.weight or getattr(source, "weight", None),
         group=holdout.column,
         overrides={column: role for role, columns in asked.items() for column in columns},
     )
-    if settings.loss is not None:
-        wanted = "classification" if LOSSES[settings.loss][0].classification else "regression"
-        if wanted != schema.task:
-            raise OptionError(f"loss '{settings.loss}' is for {wanted}, and the task is {schema.task}")
+    if wanted not in (None, schema.task):
+        raise OptionError(f"loss '{settings.loss}' is for {wanted}, and the task is {schema.task}")
     return schema
+
+
+def _is_number(sample: pa.Table, target: str | None) -> bool:
+    """Say whether the target is a column of numbers: a loss of numbers then decides the task, also for few counts."""
+    return target in sample.schema.names and is_numeric(sample.schema.field(target).type)
 
 
 def _holds_all(sample: pa.Table, source: Source) -> bool:
@@ -144,11 +151,24 @@ def _labels(source: Source, sample: pa.Table, schema: Schema, scanned: bool) -> 
 
 
 def _fit(
-    source: Source, sample: pa.Table, schema: Schema, labels: pa.ChunkedArray | None, hash_bits: int = 18
+    source: Source,
+    sample: pa.Table,
+    schema: Schema,
+    labels: pa.ChunkedArray | None,
+    positive: bool,
+    hash_bits: int = 18,
 ) -> Encoder:
     """Take the statistics of the sample."""
     rows = _rows(source, sample)
-    return Encoder.fit(sample, schema, name=source.parts[0], rows_expected=rows, hash_bits=hash_bits, labels=labels)
+    return Encoder.fit(
+        sample,
+        schema,
+        name=source.parts[0],
+        rows_expected=rows,
+        hash_bits=hash_bits,
+        labels=labels,
+        positive=positive,
+    )
 
 
 def _rows(source: Source, sample: pa.Table) -> int:
@@ -160,18 +180,17 @@ def _rows(source: Source, sample: pa.Table) -> int:
     return max(int(source.nbytes / (sample.nbytes / len(sample))), len(sample))
 
 
-def _fit_into_memory(
-    settings: Settings, source: Source, sample: pa.Table, encoder: Encoder, labels: pa.ChunkedArray | None
-) -> tuple[Settings, Encoder, list[str]]:
+def _fit_into_memory(settings: Settings, fit: Callable[..., Encoder]) -> tuple[Settings, Encoder, list[str]]:
     """Keep the weights within --memory by fewer runs, then by fewer hashed features, and say so."""
     notices: dict[str, str] = {}
+    encoder = fit()
     while (size := weights_bytes(settings, encoder)) > settings.memory_bytes:
         if settings.runs > 4:
             settings = replace(settings, runs=max(settings.runs // 2, 4))
             notices["runs"] = f"only {settings.runs} runs race, so that the weights fit into --memory"
         elif encoder.hash_bits > 10:
             bits = encoder.hash_bits - 1
-            encoder = _fit(source, sample, encoder.schema, labels, bits)
+            encoder = fit(hash_bits=bits)
             notices["bits"] = (
                 f"columns have at most {1 << bits:,} hashed features, so that the weights fit into --memory"
             )

@@ -15,7 +15,7 @@ import numpy as np
 
 from .data.chunk import CHUNK_ROWS
 from .data.feed import ORDERS
-from .descent.losses import LOSSES
+from .descent.losses import LOSSES, family_of
 from .descent.optimizers import OPTIMIZERS
 from .descent.schedules import SCHEDULES
 from .errors import OptionError
@@ -128,7 +128,8 @@ class Settings:
                 object.__setattr__(self, name, value.item())
         one_of("task", self.task, TASKS)
         if self.loss is not None:
-            one_of("loss", self.loss, tuple(LOSSES))
+            one_of("loss", str(self.loss).partition(":")[0], tuple(LOSSES))
+            refused("loss", family_of, self.loss)
         for name in self.optimizers:
             one_of("optimizer", name, ("auto", *OPTIMIZERS))
         one_of("schedule", self.schedule, tuple(SCHEDULES))
@@ -188,6 +189,14 @@ def one_of(option: str, value: Any, valid: Sequence[str]) -> None:
     close = difflib.get_close_matches(str(value), valid, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else ""
     raise OptionError(f"option '--{option}' is one of {', '.join(valid)}, not '{value}'{hint}")
+
+
+def refused(option: str, parse: Callable[[str], Any], value: str) -> None:
+    """Turn the sentence with which a parser refuses a value into that of an option."""
+    try:
+        parse(value)
+    except ValueError as error:
+        raise OptionError(f"option '--{option}': {error}") from None
 
 
 def above(option: str, value: Any, least: float, *, exclusive: bool, whole: bool = False) -> None:

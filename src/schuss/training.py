@@ -22,13 +22,13 @@ from threadpoolctl import threadpool_limits
 
 from . import __version__
 from .data.feed import Feed, MemoryFeed
-from .descent.losses import loss_for
+from .descent.losses import loss_for, unit_of
 from .errors import DataError, OptionError
 from .finish.finish import Finished, finish, run_rows
 from .folder import MODEL, RECORD, REPORT, RunFolder
 from .judgement import judge
 from .lineup import Constant, constant_prediction, line_up
-from .model import Model, loss_in_data_units, outputs_of
+from .model import Model, outputs_of
 from .population.population import Run
 from .preparation import Prepared, prepare, svmlight_base
 from .race.loop import Champion, Finish, Plan, run_race
@@ -182,8 +182,8 @@ def _train(prepared: Prepared, feed: Feed, record: Recorder, started: float, int
     """Race, and finish."""
     settings, encoder = prepared.settings, prepared.encoder
     _require_rows(feed, prepared.source.parts[0])
-    loss = loss_for(prepared.loss, outputs_of(encoder.classes))
-    unit = loss_in_data_units(prepared.loss, 1.0, encoder.target_scale)
+    loss = loss_for(prepared.loss, outputs_of(encoder.classes), encoder.target_scale)
+    unit = unit_of(prepared.loss, encoder.target_scale)
     constant = constant_prediction(loss, feed, encoder)
     contenders = line_up(settings, encoder, feed, loss)
     record("data", **_data_event(feed, unit * constant.loss))

@@ -13,12 +13,12 @@ from tests.cases import LOSS_CASES, LOSSES_BY_NAME, LossCase, ids, numbers_for
 from schuss.descent import losses
 from schuss.descent.losses import (
     LOSSES,
+    PROBABILISTIC,
     LogLoss,
     constant_classes,
     constant_scores,
     curvature_products,
     family_of,
-    has_probabilities,
     judge_of,
     loss_for,
     predicted_numbers,
@@ -199,14 +199,8 @@ def test_modified_huber_has_scikit_learns_probabilities() -> None:
         np.testing.assert_allclose(ours, theirs.predict_proba(x), rtol=1e-12)
 
 
-def test_losses_without_probabilities_say_so() -> None:
-    known = {
-        name
-        for name, family in LOSSES.items()
-        if family.task == "classification"
-        if has_probabilities(family.forms[0]())
-    }
-    assert known == {"log_loss", "modified_huber", "sigmoid_squared_error"}
+def test_which_losses_give_probabilities() -> None:
+    assert PROBABILISTIC == ("log_loss", "modified_huber", "sigmoid_squared_error")
 
 
 def test_poisson_predicts_by_its_inverse_link() -> None:

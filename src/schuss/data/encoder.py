@@ -89,6 +89,7 @@ class Encoder:
         hash_bits: int = 18,
         rows_expected: int | None = None,
         labels: pa.Array | pa.ChunkedArray | None = None,
+        positive: bool = False,
     ) -> Encoder:
         """Take the statistics of a sample.
 
@@ -101,6 +102,7 @@ class Encoder:
         hash_bits : hashed features of a column number at most 2 to this power.
         rows_expected : rows of the whole where known, which tells how many categories are still to come.
         labels : values of the target to take the classes from, where the sample may lack rare ones.
+        positive : whether numbers to predict are at least zero, and are to be scaled, not centred.
 
         Raises
         ------
@@ -119,7 +121,7 @@ class Encoder:
         goal = schema.named(Role.TARGET) or ""
         values = in_one_piece(sample.column(goal) if labels is None else labels)
         with fitting(values, Place(where, 0, goal), Role.TARGET):
-            target = fit_target(values, Place(where, 0, goal), schema.task)
+            target = fit_target(values, Place(where, 0, goal), schema.task, positive=positive)
         return cls(schema, sparse, hash_bits, tuple(column.laid_out(sparse) for column in columns), target)
 
     @cached_property
@@ -261,12 +263,14 @@ class Encoder:
 
         `weights` is `(width + 1, outputs)`, the intercept last, and so is the result, but for raw features (in the
         data's units, 1 for a category that is there) and, in regression, for scores in the target's units. Clipping
-        apart, `raw @ folded[:-1] + folded[-1]` are the scores.
+        apart, `raw @ folded[:-1] + folded[-1]` are the scores; those of positive targets are logarithms of predictions.
         """
         scales = [column.scale for column in self.features]
         centre, factor = (np.concatenate(arrays)[:, None] for arrays in zip(*scales, strict=True))
         slopes = weights[:-1].astype(np.float64) * factor
         intercept = weights[-1].astype(np.float64) - (slopes * centre).sum(axis=0)
+        if self.target.positive:
+            return np.vstack([slopes, intercept + np.log(self.target.scale)])
         return np.vstack([slopes * self.target.scale, intercept * self.target.scale + self.target.mean])
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

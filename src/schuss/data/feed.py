@@ -17,6 +17,7 @@ from .chunk import CHUNK_ROWS, Chunk, SparseRows, concatenate_rows, cut, size_of
 from .draft import Draft, training_rows
 from .held import Held
 from .index import Index
+from .known import Known, known_of
 from .reader import Counts, Reader
 from .room import Chunks, Pool, permutation
 from .saved import Saved
@@ -43,6 +44,11 @@ class Feed(Protocol):
     @property
     def training_rows(self) -> int:
         """Rows of one epoch, estimated until the first one is over."""
+        ...
+
+    @property
+    def known(self) -> Known | None:
+        """Targets and weights of training rows, before training begins."""
         ...
 
     @property
@@ -89,6 +95,11 @@ class MemoryFeed:
     def training_rows(self) -> int:
         """Rows of one epoch."""
         return len(self.training.targets)
+
+    @property
+    def known(self) -> Known:
+        """Targets and weights of training rows."""
+        return known_of(self.training)
 
     def chunks(self, epoch: int) -> Iterator[Chunk]:
         """Yield the training rows of an epoch in its order, from the first chunk on that has not been given."""
@@ -159,6 +170,7 @@ def open_feed(
             on_rows(counts.read)
         if left or _too_large(reader, counts, size, memory):
             feed = _stream(reader, order, counts, held, size / max(counts.training, 1), tell, spans, index)
+            feed.known = known_of(pool.rows)
             # The held-out rows of this piece are known already.
             feed.begin(pool.rows, chain(map(training_only, left), pieces), cache)
             return feed

@@ -104,7 +104,7 @@ def _is_sound_sparse(column: SparseColumn) -> bool:
 def _is_sound_target(target: TargetEncoder) -> bool:
     classes = target.classes
     if classes is None:
-        return True
+        return target.scale > 0 or not target.positive
     of_one_kind = all(type(label) is type(classes[0]) for label in classes) and type(classes[0]) in (str, int, bool)
     return len(classes) > 1 and of_one_kind and list(classes) == sorted(set(classes))
 

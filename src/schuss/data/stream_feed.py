@@ -14,6 +14,7 @@ from .chunk import CHUNK_ROWS, Chunk, nothing_like
 from .draft import Draft, like, training_rows, without
 from .held import Held
 from .index import Index
+from .known import Known
 from .parted import BATCH_ROWS
 from .reader import Counts, Pieces, Reader
 from .room import Pool
@@ -50,7 +51,7 @@ class StreamFeed:
 
     spans : what is read in random order in later epochs, none for the order of the source; tell : called with what a
     person should know; row_bytes : what a row takes; index : where the slices of the source begin, filled in the first
-    epoch; cache : gets the rows of the first epoch.
+    epoch; cache : gets the rows of the first epoch; known : of rows read before training began, None after a resume.
     """
 
     reader: Reader
@@ -64,6 +65,7 @@ class StreamFeed:
     held: tuple[Held, Held]
     index: Index
     cache: RowCache | None = None
+    known: Known | None = None
     _begun: Iterator[Pieces] | None = None
     _lost: str | None = None
     _first_epoch_over: bool = False

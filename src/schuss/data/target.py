@@ -25,11 +25,13 @@ class TargetEncoder:
 
     classes : for classification the labels in sorted order (text, booleans or integers), else None.
     mean, scale : for regression, targets are `(y - mean) / scale`.
+    positive : whether targets must be at least zero; then their mean is the scale, and nothing is subtracted.
     """
 
     classes: tuple[Any, ...] | None
     mean: float = 0.0
     scale: float = 1.0
+    positive: bool = False
 
     def encode(self, values: pa.Array, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Give int32 class indices or float32 standardised numbers, and where there is no target, if anywhere.
@@ -40,6 +42,9 @@ class TargetEncoder:
 
     def _encode_numbers(self, values: pa.Array, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         numbers, missing = finite_numbers(values, place)
+        if self.positive and (numbers < 0).any():
+            row = int(np.argmax(numbers < 0))
+            raise place.error(row, f"{numbers[row]:g} is negative, and this loss takes targets of at least 0")
         return ((numbers - self.mean) / self.scale).astype(np.float32), missing
 
     def _encode_classes(self, values: pa.Array, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
@@ -90,8 +95,8 @@ class TargetEncoder:
         return None if (indices < 0).any() else indices
 
 
-def fit_target(values: pa.Array, place: Place, task: str) -> TargetEncoder:
-    """Find the classes, or mean and deviation, of the targets of a sample."""
+def fit_target(values: pa.Array, place: Place, task: str, *, positive: bool = False) -> TargetEncoder:
+    """Find the classes, or mean and deviation, of the targets of a sample; `positive` ones are only divided."""
     if task == "classification":
         return TargetEncoder(class_labels(values, place))
     read = as_numbers(values, place)
@@ -99,7 +104,10 @@ def fit_target(values: pa.Array, place: Place, task: str) -> TargetEncoder:
     there = np.isfinite(numbers)  # infinite ones are refused when their row is encoded
     if read.missing is not None:
         there &= ~read.missing
-    return TargetEncoder(None, float(numbers[there].mean()), float(numbers[there].std()))
+    mean = float(numbers[there].mean())
+    if positive:  # a mean below zero has negative targets, which are refused when their row is encoded
+        return TargetEncoder(None, 0.0, abs(mean) or 1.0, positive=True)
+    return TargetEncoder(None, mean, float(numbers[there].std()))
 
 
 def class_labels(values: pa.Array, place: Place) -> tuple[Any, ...]:

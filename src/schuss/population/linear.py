@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schuss.data.chunk import Chunk, SparseRows
-from schuss.descent.losses import Loss
+from schuss.descent.losses import Loss, judge_of
 from schuss.descent.optimizers import OPTIMIZERS
 from schuss.descent.schedules import SCHEDULES
 from schuss.kernels import store
@@ -378,10 +378,10 @@ class Linear:
         """Give the loss of every row for every lane of a block `(rows, lanes)`."""
         block, lanes = state.blocks[b], state.lanes
         if not isinstance(chunk.rows, SparseRows):
-            return dense.losses(self.loss, self.outputs, lanes, chunk, block.weights)
+            return dense.losses(judge_of(self.loss), self.outputs, lanes, chunk, block.weights)
         out = np.empty((len(chunk.targets), lanes), np.float32)
         store.run(
-            "sparse:losses_sparse", (self.loss, _width(lanes)), *chunk.rows[:3], chunk.targets, block.weights,
+            "sparse:losses_sparse", (judge_of(self.loss), _width(lanes)), *chunk.rows[:3], chunk.targets, block.weights,
             self._scores(lanes, 64), np.ones((1, lanes), np.float32), out,
         )  # fmt: skip
         return out

@@ -9,14 +9,25 @@ from .words import count, figure, setting
 
 __all__ = ["describe_run", "fate_in_words", "loss_name", "loss_unit", "optimizer_of", "race_loss", "settings_in_words"]
 
-_NAMES = {"squared_error": "mean squared error", "absolute_error": "mean absolute error"}
+_NAMES = {
+    "squared_error": "mean squared error",
+    "absolute_error": "mean absolute error",
+    "huber": "mean Huber loss",
+    "epsilon_insensitive": "mean error beyond the tolerance",
+    "quantile": "mean pinball loss",
+    "poisson": "mean Poisson deviance",
+    "perceptron": "share of wrong rows",
+    "sigmoid_squared_error": "squared error of the probability",
+    "crammer_singer": "Crammer–Singer hinge",
+    "modified_huber": "modified Huber loss",
+}
 _UNITS = {"log_loss": "nats per row"}
 
 
 def loss_name(history: History) -> str:
     """The name of the loss that was trained on."""
-    name = str(history.start.get("loss") or "loss")
-    return _NAMES.get(name, name.replace("_", " "))
+    name, _, parameter = str(history.start.get("loss") or "loss").partition(":")
+    return _NAMES.get(name, name.replace("_", " ")) + (parameter and f" ({parameter})")
 
 
 def loss_unit(history: History) -> str:

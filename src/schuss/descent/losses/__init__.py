@@ -30,9 +30,20 @@ from schuss.descent.losses.multiclass import (
     MulticlassZeroOne,
     Softmax,
 )
-from schuss.descent.losses.registry import LOSSES, Family, Loss, Parameter, family_of, judge_of, loss_for, unit_of
+from schuss.descent.losses.registry import (
+    LOSSES,
+    Family,
+    Loss,
+    Parameter,
+    family_of,
+    is_loss,
+    judge_of,
+    loss_for,
+    unit_of,
+)
 from schuss.descent.losses.regression import AbsoluteError, EpsilonInsensitive, Huber, Poisson, Quantile, SquaredError
 from schuss.descent.losses.rows import (
+    PROBABILISTIC,
     curvature_products,
     has_probabilities,
     predicted_numbers,
@@ -42,6 +53,7 @@ from schuss.descent.losses.rows import (
 
 __all__ = [
     "LOSSES",
+    "PROBABILISTIC",
     "AbsoluteError",
     "CrammerSinger",
     "EpsilonInsensitive",
@@ -72,6 +84,7 @@ __all__ = [
     "curvature_products",
     "family_of",
     "has_probabilities",
+    "is_loss",
     "judge_of",
     "loss_for",
     "predicted_numbers",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from schuss.descent.losses import binary, multiclass, regression
 
-__all__ = ["LOSSES", "Family", "Loss", "Parameter", "family_of", "judge_of", "loss_for", "unit_of"]
+__all__ = ["LOSSES", "Family", "Loss", "Parameter", "family_of", "is_loss", "judge_of", "loss_for", "unit_of"]
 
 Loss = Any
 """One of the named tuples of this package."""
@@ -106,6 +106,14 @@ def family_of(spec: str) -> Family:
     'regression'
     """
     return _parsed(spec)[0]
+
+
+def is_loss(spec: str, task: str) -> bool:
+    """Say whether there is such a loss for a task."""
+    try:
+        return family_of(spec).task == task
+    except ValueError:
+        return False
 
 
 def loss_for(spec: str, outputs: int, target_scale: float = 1.0) -> Loss:

@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schuss.descent.losses.registry import Loss
+from schuss.descent.losses.registry import LOSSES, Loss
 
-__all__ = ["curvature_products", "has_probabilities", "predicted_numbers", "probabilities", "values_and_gradients"]
+__all__ = [
+    "PROBABILISTIC",
+    "curvature_products",
+    "has_probabilities",
+    "predicted_numbers",
+    "probabilities",
+    "values_and_gradients",
+]
 
 
 def values_and_gradients(loss: Loss, scores: NDArray[Any], targets: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -50,9 +57,15 @@ def curvature_products(
     return products.T
 
 
-def has_probabilities(loss: Loss) -> bool:
+def has_probabilities(loss: Loss | type[Any]) -> bool:
     """Say whether scores of this loss of classes stand for probabilities."""
     return hasattr(loss, "inverse_link")
+
+
+PROBABILISTIC = tuple(
+    name for name, family in LOSSES.items() if family.task == "classification" and has_probabilities(family.forms[0])
+)
+"""The losses whose models give probabilities of classes; none of them has a number."""
 
 
 def probabilities(loss: Loss, scores: NDArray[Any]) -> NDArray[Any]:
