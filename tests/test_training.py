@@ -384,7 +384,11 @@ def test_a_finished_run_is_not_written_over(tmp_path: Path) -> None:
 def test_a_wrong_option_writes_nothing_over(tmp_path: Path) -> None:
     quick(out=tmp_path / "run")
     kept = (tmp_path / "run" / "record.jsonl").read_bytes()
-    for options in ({"loss": "squared_error"}, {"holdout": "group:nothing"}, {"weight": "nothing"}):
+    for options in (
+        {"loss": "squared_error", "task": "classification"},
+        {"holdout": "group:nothing"},
+        {"weight": "nothing"},
+    ):
         with pytest.raises((OptionError, DataError)):
             quick(out=tmp_path / "run", force=True, **options)
         assert (tmp_path / "run" / "record.jsonl").read_bytes() == kept
@@ -432,7 +436,7 @@ def test_mini_batches_larger_than_the_data() -> None:
     ("options", "words"),
     [
         ({"rate": 0.1}, r"no option 'rate'.*learning_rate"),
-        ({"loss": "squared_error"}, "squared_error' is for regression"),
+        ({"loss": "squared_error", "task": "classification"}, "squared_error' is for regression"),
         ({"class_weight": "balanced", "task": "regression"}, "classification"), ({"holdout": "2"}, "between 0 and 1"),
         ({"loss": "log"}, "log_loss, hinge"),
         ({"weight": "nothing"}, "nothing"), ({"holdout": "group:nothing"}, "nothing"),

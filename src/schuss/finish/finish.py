@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..data.chunk import Chunk, cut, join
 from ..data.feed import Feed, MemoryFeed, Whole
 from ..data.holdout import Kind
-from ..descent.losses import LogLoss, Loss, Softmax, SquaredError
+from ..descent.losses import Loss
 from ..objective import LinearObjective
 from ..race.race import standing
 from ..race.record import Recorder
@@ -24,9 +24,6 @@ from .folds import FOLDS, cross_validate, deal
 from .solve import DECREASE, FEWEST_CORRECTIONS, MEMORY, ROUGH, Solution, losses_of, minimise
 
 __all__ = ["PENALTIES", "Finished", "Validation", "finish", "run_rows"]
-
-SMOOTH = (LogLoss, Softmax, SquaredError)
-"""The losses with a gradient everywhere, which quasi-Newton methods count on."""
 
 PENALTIES = (100.0, 10.0, 1.0, 0.1, 0.01)
 """λ₂ · N of the solutions to choose from by held-out rows: those of the race, but for zero.
@@ -169,7 +166,7 @@ def finish(
     """
     too_wide = champion.state.weights.size * 16 * FEWEST_CORRECTIONS > MEMORY
     whole = feed.whole()
-    if whole is None or not isinstance(loss, SMOOTH) or too_wide or constant_loss <= 0:
+    if whole is None or not (loss.smooth and loss.convex) or too_wide or constant_loss <= 0:
         return Finished(champion, champion)
     task = _Task(champion, loss, l2, constant_loss, record, unit, stop)
     products = max(whole.values * champion.state.weights.shape[1], 1)
