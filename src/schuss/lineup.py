@@ -33,6 +33,7 @@ class Constant(NamedTuple):
 def constant_prediction(loss: Loss, feed: Feed, encoder: Encoder) -> Constant:
     """Learn the constant prediction from the training rows and score it, in the units of training."""
     goals, known, rows = feed.counts.goals, feed.known, feed.select
+    assert known is not None  # whoever goes on with a training has its constant prediction already
     if encoder.classes is None:
         scores = constant_number(loss, known.targets.astype(np.float64), known.weights.astype(np.float64))
     else:
