@@ -10,13 +10,13 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from .data.feed import MemoryFeed, open_feed
-from .descent.losses import loss_for
+from .descent.losses import loss_for, unit_of
 from .errors import DataError, OptionError, OutputError
 from .files import replacing
 from .judgement import judge
 from .ladder import Rung, Task, rungs
 from .lineup import constant_prediction
-from .model import Model, loss_in_data_units, outputs_of
+from .model import Model, outputs_of
 from .preparation import Prepared, prepare
 from .race.record import Event, plain
 from .report import render_comparison
@@ -133,8 +133,8 @@ def _task(prepared: Prepared, seconds: float) -> Task:
         raise DataError(f"{name} has no row with a target to learn from")
     if feed.select is None or feed.score is None:
         raise OptionError("compare judges by held-out rows, and there are none; see option '--holdout'")
-    loss = loss_for(prepared.loss, outputs_of(prepared.encoder.classes))
-    unit = loss_in_data_units(prepared.loss, 1.0, prepared.encoder.target_scale)
+    loss = loss_for(prepared.loss, outputs_of(prepared.encoder.classes), prepared.encoder.target_scale)
+    unit = unit_of(prepared.loss, prepared.encoder.target_scale)
     l2 = 1.0 / feed.training_rows if prepared.settings.l2 == "auto" else float(prepared.settings.l2)
     return Task(prepared, feed, loss, constant_prediction(loss, feed, prepared.encoder), unit, l2, seconds)
 

@@ -17,7 +17,7 @@ from .data.chunk import Chunk, SparseRows, take
 from .data.feed import MemoryFeed
 from .descent.losses import Loss
 from .errors import TrainingError
-from .finish.finish import SMOOTH, finish, run_rows
+from .finish.finish import finish, run_rows
 from .lineup import Constant, line_up
 from .objective import LinearObjective, in_float64
 from .population.population import Run
@@ -81,7 +81,7 @@ def rungs(
     task: Task, optimizers: tuple[str, ...], tell: Callable[[Event], None] = lambda event: None
 ) -> Iterator[Rung]:
     """Climb: yield every rung of the ladder once it has had its seconds, the race last."""
-    smooth = isinstance(task.loss, SMOOTH)
+    smooth = task.loss.smooth and task.loss.convex
     names = [name for name in (*SEARCHES, *WHOLE) if smooth or name != "Newton"]
     samples = [("one row at a time", "sgd", 1), ("mini-batch", "sgd", 32)]
     samples += [(name, name, None) for name in optimizers]
