@@ -158,6 +158,10 @@ LOSS_CASES = [
         _sgd(_sgd_fast.EpsilonInsensitive(0.3)),
     ),
     _of_numbers(
+        "squared_epsilon_insensitive", losses.SquaredEpsilonInsensitive(0.3),
+        lambda s, y: torch.relu((s - y).abs() - 0.3) ** 2, _sgd(_sgd_fast.SquaredEpsilonInsensitive(0.3)),
+    ),
+    _of_numbers(
         "quantile", losses.Quantile(0.8), lambda s, y: torch.maximum(0.8 * (y - s), 0.2 * (s - y)),
         lambda s, y: metrics.mean_pinball_loss(y, s, alpha=0.8),
     ),

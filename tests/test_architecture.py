@@ -71,6 +71,8 @@ def test_exported_names() -> None:
         "OptionError",
         "OutputError",
         "Result",
+        "SGDClassifier",
+        "SGDRegressor",
         "SchussError",
         "TrainingError",
         "__version__",

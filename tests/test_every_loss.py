@@ -29,6 +29,7 @@ NUMBERS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "huber:3": lambda y, p: _huber(y, p, 3.0),
     "epsilon_insensitive": lambda y, p: np.maximum(np.abs(y - p) - 0.1 * _spread(y), 0).mean(),
     "epsilon_insensitive:2": lambda y, p: np.maximum(np.abs(y - p) - 2, 0).mean(),
+    "squared_epsilon_insensitive:2": lambda y, p: (np.maximum(np.abs(y - p) - 2, 0) ** 2).mean(),
     "quantile": lambda y, p: metrics.mean_pinball_loss(y, p, alpha=0.5),
     "quantile:0.9": lambda y, p: metrics.mean_pinball_loss(y, p, alpha=0.9),
     "poisson": metrics.mean_poisson_deviance,

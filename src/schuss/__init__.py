@@ -14,6 +14,7 @@ from .errors import DataError, InputError, ModelFileError, OptionError, OutputEr
 
 if TYPE_CHECKING:
     from .comparison import Comparison, compare
+    from .estimators import SGDClassifier, SGDRegressor
     from .landscape.gradcheck import gradcheck
     from .model import Model
     from .training import Result, train
@@ -29,6 +30,8 @@ __all__ = [
     "OptionError",
     "OutputError",
     "Result",
+    "SGDClassifier",
+    "SGDRegressor",
     "SchussError",
     "TrainingError",
     "__version__",
@@ -43,6 +46,8 @@ _LAZY = {
     "Comparison": "comparison",
     "Model": "model",
     "Result": "training",
+    "SGDClassifier": "estimators",
+    "SGDRegressor": "estimators",
     "compare": "comparison",
     "gradcheck": "landscape.gradcheck",
     "train": "training",

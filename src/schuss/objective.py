@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data.chunk import Chunk, SparseRows, as_matrix, cut, row_count, take
-from .descent.losses import LogLoss, Loss, Softmax, SquaredError, values_and_gradients
+from .descent.losses import Loss, curvature_products, values_and_gradients
 from .descent.penalties import l2_value
 from .errors import OptionError
 
@@ -113,6 +113,9 @@ class LinearObjective:
 
         Raises OptionError for a loss with kinks, whose second derivative says nothing about it.
         """
+        if not self.loss.smooth:
+            name = type(self.loss).__name__
+            raise OptionError(f"{name} has kinks, where curvature says nothing; Newton's method needs none")
         total = 0.0
         product = np.zeros_like(weights)
         for block in self._blocks():
@@ -158,17 +161,3 @@ def _add_transposed(to: Array, rows: Any, derivatives: Array) -> None:
     """Add the derivatives along the weights of derivatives along the scores."""
     to[:-1] += rows.T @ derivatives.astype(rows.dtype)
     to[-1] += derivatives.sum(axis=0)
-
-
-def curvature_products(loss: Loss, scores: Array, targets: NDArray[Any], directions: Array) -> Array:
-    """Give each row's (∂²ℓ/∂s²) u `(n, outputs)` for directions u of its scores."""
-    if isinstance(loss, SquaredError):
-        return directions
-    if isinstance(loss, LogLoss):
-        chances = values_and_gradients(loss, scores, np.zeros_like(targets))[1]
-        return chances * (1 - chances) * directions
-    if isinstance(loss, Softmax):
-        chances = values_and_gradients(loss, scores, np.full_like(targets, -1))[1]
-        moved = chances * directions
-        return moved - chances * moved.sum(axis=1, keepdims=True)
-    raise OptionError(f"{type(loss).__name__} has kinks, where curvature says nothing; Newton's method needs none")

@@ -141,8 +141,8 @@ descent = group(
         metavar="NAME[:NUMBER]",
         help="Loss to minimise. For classes: log_loss (default), hinge, crammer_singer, squared_hinge (each with its "
         "margin, hinge:1), modified_huber, perceptron, sigmoid_squared_error. For numbers: squared_error (default), "
-        "absolute_error, huber and epsilon_insensitive (with δ and ε in the target's unit, huber:2.5), quantile:0.5, "
-        "poisson.",
+        "absolute_error, huber, epsilon_insensitive, squared_epsilon_insensitive (with δ and ε in the target's unit, "
+        "huber:2.5), quantile:0.5, poisson.",
     ),
     option(
         "--optimizer",

@@ -14,6 +14,7 @@ _NAMES = {
     "absolute_error": "mean absolute error",
     "huber": "mean Huber loss",
     "epsilon_insensitive": "mean error beyond the tolerance",
+    "squared_epsilon_insensitive": "mean squared error beyond the tolerance",
     "quantile": "mean pinball loss",
     "poisson": "mean Poisson deviance",
     "perceptron": "share of wrong rows",

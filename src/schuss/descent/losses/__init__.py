@@ -41,7 +41,15 @@ from schuss.descent.losses.registry import (
     loss_for,
     unit_of,
 )
-from schuss.descent.losses.regression import AbsoluteError, EpsilonInsensitive, Huber, Poisson, Quantile, SquaredError
+from schuss.descent.losses.regression import (
+    AbsoluteError,
+    EpsilonInsensitive,
+    Huber,
+    Poisson,
+    Quantile,
+    SquaredEpsilonInsensitive,
+    SquaredError,
+)
 from schuss.descent.losses.rows import (
     PROBABILISTIC,
     curvature_products,
@@ -75,6 +83,7 @@ __all__ = [
     "Quantile",
     "SigmoidSquaredError",
     "Softmax",
+    "SquaredEpsilonInsensitive",
     "SquaredError",
     "SquaredHinge",
     "ZeroOne",

@@ -72,6 +72,12 @@ LOSSES: dict[str, Family] = {
     "epsilon_insensitive": Family(
         (regression.EpsilonInsensitive,), _NUMBERS, Parameter("ε", 0.0, math.inf, True, least_allowed=True), power=1
     ),
+    "squared_epsilon_insensitive": Family(
+        (regression.SquaredEpsilonInsensitive,),
+        _NUMBERS,
+        Parameter("ε", 0.0, math.inf, True, least_allowed=True),
+        power=2,
+    ),
     "quantile": Family((regression.Quantile,), _NUMBERS, Parameter("τ", 0.0, 1.0, False), power=1),
     "poisson": Family((regression.Poisson,), _NUMBERS, power=1, whole=2.0, positive=True),
 }

@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 
 from schuss.descent.ops import absolute, constant, exp, log, maximum, where
 
-__all__ = ["AbsoluteError", "EpsilonInsensitive", "Huber", "Poisson", "Quantile", "SquaredError"]
+__all__ = [
+    "AbsoluteError",
+    "EpsilonInsensitive",
+    "Huber",
+    "Poisson",
+    "Quantile",
+    "SquaredEpsilonInsensitive",
+    "SquaredError",
+]
 
 
 class SquaredError(NamedTuple):
@@ -95,6 +103,36 @@ class EpsilonInsensitive(NamedTuple):
         beyond = absolute(difference) - constant(self.epsilon, s)
         direction = where(difference > zero, one, -one)
         return maximum(beyond, zero), where(beyond > zero, direction, zero)
+
+
+class SquaredEpsilonInsensitive(NamedTuple):
+    """Squared errors beyond a tolerance: max(0, |s − y| − ε)², ε ≥ 0; derivative 2 sign(s − y) max(0, |s − y| − ε).
+
+    Curvature 2 beyond the tolerance.
+
+    >>> value, derivative = SquaredEpsilonInsensitive(1.0).evaluate(0.0, 3.0)
+    >>> float(value), float(derivative)
+    (4.0, -4.0)
+    """
+
+    epsilon: Any = 0.1
+
+    multiclass = False
+    smooth = True
+    convex = True
+
+    def evaluate(self, s: Any, y: Any) -> tuple[Any, Any]:
+        """Give value and derivative."""
+        zero, one = constant(0.0, s), constant(1.0, s)
+        difference = s - y
+        beyond = maximum(absolute(difference) - constant(self.epsilon, s), zero)
+        direction = where(difference > zero, one, -one)
+        return beyond * beyond, direction * (beyond + beyond)
+
+    def curvature(self, s: Any, y: Any) -> Any:
+        """Give the second derivative (0 at its jumps)."""
+        zero, one = constant(0.0, s), constant(1.0, s)
+        return where(absolute(s - y) > constant(self.epsilon, s), one + one, zero)
 
 
 class Quantile(NamedTuple):

@@ -1,0 +1,163 @@
+"""Learning from rows as they come, by runs of many learning rates side by side; the best so far answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.chunk import cut
+from ..descent.losses import Loss
+from ..population.linear import LinearState
+from ..race.grid import default_runs
+from .problem import Problem, Scaling, unscaled
+from .training import in_training_units, placed, population_of
+
+__all__ = ["Online"]
+
+Array = NDArray[np.float64]
+
+MEMORY_ROWS = 10_000.0
+"""Losses count e times less after so many rows: the best run may change when the data do."""
+
+GROWN = 1.1
+"""Features are scaled anew when the rows seen have become so many times as many."""
+
+
+@dataclass
+class _Moments:
+    """Weight, mean and sum of squared differences from it of each column, row by row (Chan, Golub and LeVeque 1979)."""
+
+    mean: Array
+    squares: Array
+    weight: float = 0.0
+
+    def add(self, mean: Array, squares: Array, weight: float) -> None:
+        """Take in the moments of more rows."""
+        total = self.weight + weight
+        apart = mean - self.mean
+        self.mean = self.mean + apart * (weight / total)
+        self.squares = self.squares + squares + apart**2 * (self.weight * weight / total)
+        self.weight = total
+
+    def scaling(self, centred: bool) -> Scaling:
+        """Give the scaling to a mean of zero (where `centred`) and a deviation of one."""
+        deviation = np.sqrt(self.squares / self.weight)
+        constant = deviation <= 1e-7 * np.abs(self.mean)
+        factor = 1.0 / np.where(constant, 1.0, deviation)
+        return Scaling(self.mean if centred else np.zeros_like(self.mean), factor)
+
+
+@dataclass
+class Online:
+    """Runs of different rates that learn from the same rows; each row is scored before it is learned from.
+
+    loss, outputs, l2, l1 : of the problem; intercept : whether there is one; standardize : whether features are scaled
+    by what has been seen so far; weights : raw `(features + 1, outputs)` from which all runs start.
+    """
+
+    loss: Loss
+    outputs: int
+    l2: float
+    l1: float
+    intercept: bool
+    standardize: bool
+    runs: int
+    weights: Array
+    _state: LinearState | None = None
+    _losses: Array = field(default_factory=lambda: np.zeros(0))
+    _columns: _Moments | None = None
+    _targets: _Moments | None = None
+    _scaling: Scaling | None = None
+    _unit: tuple[float, float] = (0.0, 1.0)
+    _scaled_at: float = 0.0
+
+    def learn(self, X: Any, targets: NDArray[Any], weights: Array) -> None:
+        """Learn from rows; the answer is then in `weights`."""
+        before = self._scaling, self._unit
+        self._take_in(X, targets, weights)
+        assert self._scaling is not None
+        problem = Problem(X, targets, weights, self.loss, self.outputs, self.l2, self.l1, self.intercept, self._scaling)
+        training = in_training_units(problem, mean=self._unit[0], scale=self._unit[1])
+        rows = training.rows._replace(weights=weights.astype(np.float32))
+        population = population_of(training, "adagrad", self.outputs, 1)
+        if self._state is None:
+            state = placed(population.start(self._grid(training.l2)), training.trained(self.weights), self.outputs)
+            self._losses = np.zeros(self.runs)
+        else:
+            state = _rescaled(self._state, before, (training.scaling, self._unit), self.outputs)
+        for chunk in cut(rows):
+            state, tallies = population.advance(state, chunk)
+            faded = np.exp(-len(chunk.targets) / MEMORY_ROWS)
+            self._losses = faded * self._losses + np.where(np.isfinite(tallies.loss), tallies.loss, np.inf)
+        self._state, self._scaling = population.up_to_date(state), training.scaling
+        best = population.take(self._state, int(np.argmin(self._losses)))
+        self.weights = training.raw(best.weights)
+
+    def _grid(self, l2: float) -> tuple[Any, ...]:
+        """Give the runs."""
+        return tuple(
+            default_runs(
+                self.runs, optimizers=["adagrad"], learning_rate=None, l2=l2, schedule="constant", batch_size=1,
+                rows=1, squared_norm=1.0,
+            )
+        )  # fmt: skip
+
+    def _take_in(self, X: Any, targets: NDArray[Any], weights: Array) -> None:
+        """Take the rows into the moments, and scale by these when there are enough new ones."""
+        total = float(weights.sum())
+        if self._columns is None:
+            features = X.shape[1]
+            self._columns = _Moments(np.zeros(features), np.zeros(features))
+            self._targets = _Moments(np.zeros(1), np.zeros(1))
+            self._scaling = unscaled(features)
+        assert self._targets is not None
+        if self.standardize:
+            mean = weights @ X / total
+            self._columns.add(mean, total * _variance(X, weights, mean), total)
+        numbers = targets.dtype.kind == "f"
+        if numbers and self.standardize:
+            mean = float(np.average(targets, weights=weights))
+            self._targets.add(np.array([mean]), np.array([float(weights @ (targets - mean) ** 2)]), total)
+        if self.standardize and self._columns.weight >= GROWN * self._scaled_at:
+            self._scaled_at = self._columns.weight
+            self._scaling = self._columns.scaling(isinstance(X, np.ndarray) and self.intercept)
+            if numbers:
+                unit = self._targets.scaling(self.intercept)
+                self._unit = float(unit.centre[0]), float(1.0 / unit.factor[0])
+
+
+def _variance(X: Any, weights: Array, centre: Array) -> Array:
+    """Give the variance of each column around its mean."""
+    shares = weights / weights.sum()
+    if isinstance(X, np.ndarray):
+        return shares @ np.square(X - centre)
+    squares = X.copy()
+    squares.data = squares.data**2
+    return np.maximum(shares @ squares - centre**2, 0.0)
+
+
+def _rescaled(
+    state: LinearState,
+    before: tuple[Scaling | None, tuple[float, float]],
+    now: tuple[Scaling, tuple[float, float]],
+    outputs: int,
+) -> LinearState:
+    """Say the same with weights of features and targets that are scaled in another way."""
+    old, new = before[0], now[0]
+    assert old is not None
+    if old is new and before[1] == now[1]:
+        return state
+    (mean, unit), (new_mean, new_unit) = before[1], now[1]
+    growth = np.append(new.factor / old.factor, 1.0) * unit / new_unit
+    blocks = []
+    for block in state.blocks:
+        used = outputs * state.lanes
+        raw = old.raw(block.weights[:, :used].astype(np.float64)) * unit
+        raw[-1] += mean - new_mean
+        block.weights[:, :used] = new.scaled(raw) / new_unit
+        block.slots[:, :, :used] *= (growth**2)[None, :, None].astype(np.float32)
+        blocks.append(block)
+    return replace(state, blocks=tuple(blocks))

@@ -1,0 +1,194 @@
+"""What is minimised: mean loss and penalty over rows as they come, the penalty over weights of scaled features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.chunk import Chunk, SparseRows
+from ..descent.losses import Loss, Softmax
+from ..objective import LinearObjective
+
+__all__ = ["Problem", "Scaling", "as_chunk", "scaling_of", "unscaled"]
+
+Array = NDArray[np.float64]
+
+CONSTANT = 1e-7
+"""A feature whose deviation is less than this share of its largest value is taken to be constant: that is rounding."""
+
+
+class Scaling(NamedTuple):
+    """How features are scaled: x̃ = (x − centre) · factor, both `(features,)`.
+
+    A weight w̃ of a scaled feature and an intercept b̃ say the same as w = w̃ · factor and b = b̃ − centre · w.
+    """
+
+    centre: Array
+    factor: Array
+
+    def raw(self, weights: Array) -> Array:
+        """Give weights `(features + 1, outputs)` for the features as they come."""
+        slopes: Array = weights[:-1] * self.factor[:, None]
+        intercepts: Array = weights[-1:] - self.centre @ slopes
+        return np.concatenate([slopes, intercepts]).astype(np.float64, copy=False)
+
+    def scaled(self, weights: Array) -> Array:
+        """Give weights `(features + 1, outputs)` for the scaled features."""
+        return np.vstack([weights[:-1] / self.factor[:, None], weights[-1:] + self.centre @ weights[:-1]])
+
+    def transposed(self, gradient: Array) -> Array:
+        """Give the gradient along the scaled features' weights for one along those of the features as they come."""
+        slopes = (gradient[:-1] - np.outer(self.centre, gradient[-1])) * self.factor[:, None]
+        return np.vstack([slopes, gradient[-1:]])
+
+
+def unscaled(features: int) -> Scaling:
+    """Leave features as they come."""
+    return Scaling(np.zeros(features), np.ones(features))
+
+
+def scaling_of(X: Any, weights: Array, *, centred: bool) -> Scaling:
+    """Scale to a deviation of one over the weighted rows, and where `centred` to a mean of zero.
+
+    A row of weight 2 counts as two rows. Dense and sparse rows of the same values have the same scaling. Constant
+    features keep their unit.
+
+    >>> scaling_of(np.array([[1.0], [3.0]]), np.ones(2), centred=True)
+    Scaling(centre=array([2.]), factor=array([1.]))
+    """
+    shares = weights / weights.sum()
+    largest = _largest(X)
+    unit = np.where(largest > 0, largest, 1.0)  # squares of values up to 1e300 must not overflow
+    if isinstance(X, np.ndarray):
+        mean = shares @ (X / unit)
+        variance = shares @ np.square(X / unit - mean)
+    else:
+        small = X @ _diagonal(1.0 / unit)
+        mean = shares @ small
+        there = _ones_like(small)
+        small.data -= mean[small.indices]
+        small.data **= 2
+        variance = shares @ small + (1.0 - shares @ there) * mean**2
+    deviation = np.sqrt(np.maximum(variance, 0.0))
+    constant = deviation <= CONSTANT
+    factor = np.where(constant, 1.0, 1.0 / (np.where(constant, 1.0, deviation) * unit))
+    return Scaling(mean * unit if centred else np.zeros_like(mean), factor)
+
+
+def _largest(X: Any) -> Array:
+    """Give the largest magnitude of each column."""
+    if isinstance(X, np.ndarray):
+        return np.maximum(X.max(axis=0), -X.min(axis=0)).astype(np.float64)
+    return abs(X).max(axis=0).toarray().ravel().astype(np.float64)
+
+
+def _diagonal(values: Array) -> Any:
+    from scipy.sparse import diags_array
+
+    return diags_array(values, format="csr")
+
+
+def _ones_like(X: Any) -> Any:
+    ones = X.copy()
+    ones.data = np.ones_like(ones.data)
+    return ones
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The objective of a linear model over weighted rows.
+
+        F(W̃) = Σᵢ cᵢ ℓ(x̃ᵢ w̃ + b̃, yᵢ) / Σᵢ cᵢ + λ₂/2 ‖w̃‖² + λ₁ ‖w̃‖₁
+
+    X : `(n, features)` float32 or float64, dense or SciPy CSR; targets : `(n,)` class indices or numbers; weights :
+    cᵢ `(n,)`, above zero; loss : of `outputs` scores; intercept : whether there is a free one; W̃ is
+    `(features + 1, outputs)`.
+    """
+
+    X: Any
+    targets: NDArray[Any]
+    weights: Array
+    loss: Loss
+    outputs: int
+    l2: float
+    l1: float
+    intercept: bool
+    scaling: Scaling
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return self.X.shape[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the weights."""
+        return self.X.shape[1] + 1, self.outputs
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the rows hold."""
+        return int(self.X.size if isinstance(self.X, np.ndarray) else self.X.nnz)
+
+    @property
+    def pass_rows(self) -> int:
+        """The rows that one look at the objective reads."""
+        return self.rows
+
+    @cached_property
+    def _loss_alone(self) -> LinearObjective:
+        """The mean loss in float64, of the features as they come."""
+        return LinearObjective(as_chunk(self.X, self.targets, self.weights, np.float64), self.loss, 0.0)
+
+    def with_loss(self, loss: Loss) -> Problem:
+        """Give the same problem with another loss."""
+        other = replace(self, loss=loss)
+        other.__dict__["_loss_alone"] = replace(self._loss_alone, loss=loss)
+        return other
+
+    def values(self, candidates: Array) -> Array:
+        """Give F at many weights `(K, features + 1, outputs)`."""
+        raw = np.stack([self.scaling.raw(one) for one in candidates])
+        slopes = candidates[:, :-1]
+        penalty = 0.5 * self.l2 * (slopes**2).sum(axis=(1, 2)) + self.l1 * np.abs(slopes).sum(axis=(1, 2))
+        return self._loss_alone.values(raw) + penalty
+
+    def value_and_gradient(self, weights: Array) -> tuple[float, Array]:
+        """Give F and its gradient, without the part of λ₁, which has none at zero."""
+        value, gradient = self._loss_alone.value_and_gradient(self.scaling.raw(weights))
+        gradient = self._freed(self.scaling.transposed(gradient))
+        gradient[:-1] += self.l2 * weights[:-1]
+        return value + 0.5 * self.l2 * float((weights[:-1] ** 2).sum()), gradient
+
+    def hessian_product(self, weights: Array, direction: Array) -> Array:
+        """Give (∂²F/∂W̃²) V."""
+        raw, along = self.scaling.raw(weights), self.scaling.raw(direction)
+        product = self._freed(self.scaling.transposed(self._loss_alone.hessian_product(raw, along)))
+        product[:-1] += self.l2 * direction[:-1]
+        return product
+
+    def _freed(self, gradient: Array) -> Array:
+        """Let an intercept that there is not rest at zero, and the mean of softmax's, which no loss depends on."""
+        if not self.intercept:
+            gradient[-1] = 0.0
+        elif isinstance(self.loss, Softmax):
+            gradient[-1] -= gradient[-1].mean()
+        return gradient
+
+
+def as_chunk(X: Any, targets: NDArray[Any], weights: Array, dtype: Any) -> Chunk:
+    """Give rows as the populations and objectives take them, dense ones in C order and sparse ones canonical."""
+    if isinstance(X, np.ndarray):
+        rows: Any = np.ascontiguousarray(X, dtype)
+    else:
+        if not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()
+        indptr, indices = X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False)
+        rows = SparseRows(indptr, indices, X.data.astype(dtype, copy=False), X.shape[1])
+    kind = np.int32 if targets.dtype.kind in "iu" else dtype
+    return Chunk(rows, targets.astype(kind, copy=False), weights.astype(dtype, copy=False))
