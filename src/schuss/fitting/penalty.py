@@ -20,7 +20,7 @@ PASSES = 500
 
 
 def chosen_l2(problem: Problem, seed: int) -> float:
-    """Give the λ₂ with the lowest loss over five folds; the strongest, where nothing surely gains over learning nothing.
+    """Give the λ₂ with the lowest loss over five folds; the strongest where none surely gains over learning nothing.
 
     The folds are dealt by `seed` among rows: the choice, unlike the optimum for a stated penalty, is not the same when
     a row of weight 2 is written as two rows.
