@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge
+from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -303,6 +304,22 @@ def test_hinge(name: str) -> None:
     assert result.model.evaluate((X, y))["accuracy"] > 0.93
     with pytest.raises(OptionError, match="log_loss"):
         result.model.predict(X, proba=True)
+
+
+def test_few_rows_end_where_cross_validated_logistic_regression_does() -> None:
+    X, y = BINARY
+    losses = []
+    for seed in range(3):
+        learn, test = np.split(np.random.default_rng(seed).permutation(len(y)), [len(y) * 6 // 10])
+        ours = train((X[learn], y[learn]), seed=seed).model.evaluate((X[test], y[test]))["loss"]
+        theirs = make_pipeline(
+            StandardScaler(),
+            LogisticRegressionCV(max_iter=1000, scoring="neg_log_loss", use_legacy_attributes=False),
+        )
+        theirs.fit(X[learn], y[learn])
+        losses.append((ours, log_loss(y[test], theirs.predict_proba(X[test])[:, 1])))
+    ours, theirs = np.mean(losses, axis=0)
+    assert ours < 1.05 * theirs
 
 
 def imbalanced() -> tuple[np.ndarray, np.ndarray]:
