@@ -314,7 +314,7 @@ def test_few_rows_end_where_cross_validated_logistic_regression_does() -> None:
         ours = train((X[learn], y[learn]), seed=seed).model.evaluate((X[test], y[test]))["loss"]
         theirs = make_pipeline(
             StandardScaler(),
-            LogisticRegressionCV(max_iter=1000, scoring="neg_log_loss", use_legacy_attributes=False),
+            LogisticRegressionCV(l1_ratios=(0,), max_iter=1000, scoring="neg_log_loss", use_legacy_attributes=False),
         )
         theirs.fit(X[learn], y[learn])
         losses.append((ours, log_loss(y[test], theirs.predict_proba(X[test])[:, 1])))
