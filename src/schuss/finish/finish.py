@@ -21,6 +21,7 @@ from ..race.record import Recorder
 from ..race.state import Champion
 from .choose import choose
 from .folds import FOLDS, cross_validate, deal
+from .single import SingleObjective
 from .solve import DECREASE, FEWEST_CORRECTIONS, MEMORY, ROUGH, Solution, losses_of, minimise
 
 __all__ = ["PENALTIES", "Finished", "Validation", "finish", "run_rows"]
@@ -96,11 +97,10 @@ class _Task:
     unit: float
     stop: Callable[[], bool]
 
-    def solve(
-        self, whole: Whole, penalty: float, start: NDArray[np.floating], passes: int, decrease: float
-    ) -> Solution:
-        """Minimise the objective with one penalty."""
-        objective = LinearObjective(whole.blocks, self.loss, penalty)
+    def solve(self, whole: Whole, penalty: float, start: NDArray[np.floating], passes: int, *, exact: bool) -> Solution:
+        """Minimise the objective with one penalty, as far as its digits go or as far as it matters."""
+        objective = (LinearObjective if exact else SingleObjective)(whole.blocks, self.loss, penalty)
+        decrease = DECREASE if exact else ROUGH
         begin = start.astype(np.float64)
         return minimise(objective, begin, passes=passes, scale=self.scale, decrease=decrease, stop=self.stop)
 
@@ -199,7 +199,7 @@ def _by_folds(task: _Task, feed: MemoryFeed, seed: int) -> _Chosen | None:
     # What does not surely gain over the constant prediction has learned noise: on sets without signal, the best of
     # thirteen penalties is ahead by chance.
     place = 0 if now.behind[0] <= now.errors[0] else now.best
-    done = task.solve(whole, penalties[place], found.solutions[place].weights, MOST_PASSES, DECREASE)
+    done = task.solve(whole, penalties[place], found.solutions[place].weights, MOST_PASSES, exact=True)
     if not done.usable:
         return None
     task.write_down("folds", penalties, found.solutions, means.tolist(), penalties[place])
@@ -239,7 +239,7 @@ def _solve(task: _Task, whole: Whole, penalties: Sequence[float], passes: int) -
     weights: NDArray[np.floating] = task.champion.state.weights
     for place, penalty in enumerate(penalties):
         share = (passes - sum(done.passes for done in solutions)) // (len(penalties) - place)
-        done = task.solve(whole, penalty, weights, share, ROUGH)
+        done = task.solve(whole, penalty, weights, share, exact=False)
         if not done.usable:
             break
         solutions.append(done)
@@ -257,8 +257,8 @@ def _with_all_rows(task: _Task, chosen: _Chosen, others: list[Chunk | None]) -> 
     blocks = partial(_followed, whole.blocks, held_out)
     penalty = champion.run.l2 if task.l2 is not None else champion.run.l2 * whole.rows / rows
     everything = whole._replace(blocks=blocks, rows=rows)
-    decrease = ROUGH if chosen.validation is None else DECREASE
-    done = task.solve(everything, penalty, champion.state.weights, chosen.passes, decrease)
+    exact = chosen.validation is not None
+    done = task.solve(everything, penalty, champion.state.weights, chosen.passes, exact=exact)
     if not done.usable:
         return champion
     return task.replaced(penalty, done.weights, champion.loss, champion.passes + done.passes)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, take
 from ..descent.losses import Loss
-from ..objective import LinearObjective
 from ..race.race import standing
+from .single import SingleObjective
 from .solve import ROUGH, Solution, losses_of, minimise
 
 __all__ = ["FOLDS", "Validated", "cross_validate", "deal"]
@@ -87,7 +87,7 @@ def cross_validate(
         solved: list[Solution] = []
         losses = np.empty(len(dealt), np.float32)
         for fold in range(count):
-            objective = LinearObjective(taught[fold], loss, penalty)
+            objective = SingleObjective(taught[fold], loss, penalty)
             done = minimise(objective, weights[fold], passes=passes, scale=scale, decrease=ROUGH, stop=stop)
             if stop() or not done.usable:
                 return found if found.solutions else None

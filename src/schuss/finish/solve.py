@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..data.chunk import Chunk, as_matrix
 from ..descent.losses import Loss, values_and_gradients
 from ..descent.quasi_newton import minimise_smooth
-from ..objective import Objective
 
 __all__ = ["DECREASE", "FEWEST_CORRECTIONS", "MEMORY", "ROUGH", "Solution", "losses_of", "minimise"]
 
@@ -56,8 +55,16 @@ class _Enough(Exception):  # noqa: N818 — it is no error
     """Ends a solve from within."""
 
 
+class WithGradient(Protocol):
+    """What can be minimised."""
+
+    def value_and_gradient(self, weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Give the value and the gradient at some weights."""
+        ...
+
+
 def minimise(
-    objective: Objective,
+    objective: WithGradient,
     start: NDArray[np.float64],
     *,
     passes: int,

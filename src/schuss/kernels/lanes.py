@@ -123,6 +123,23 @@ for _function, _sign in (
     )
 
 
+@typed(operator.eq)
+class _EqualsWhole(AbstractTemplate):
+    """Lanes beside a whole number: the class of each row."""
+
+    def generic(self, args, kws):
+        if isinstance(args[0], Lanes) and isinstance(args[1], types.Integer):
+            return signature(Mask(args[0].width), *args)
+        return None
+
+
+@lower_builtin(operator.eq, Lanes, types.Integer)
+def _(context, builder, signature, arguments):
+    lanes, number = arguments
+    spread_number = spread_value(builder, builder.sitofp(number, FLOAT), lanes.type.count)
+    return builder.fcmp_ordered("==", lanes, spread_number)
+
+
 def call(builder, name, *arguments):
     """Call LLVM's own elementwise function."""
     kind = arguments[0].type
