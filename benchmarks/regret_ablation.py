@@ -87,16 +87,17 @@ def effects(
         whole = load(data, name)
         numbers = [one for one in range(min(splits, splits_of(len(whole.target)))) if (name, one) in experts]
         told: dict[str, list[tuple[float, float]]] = {one: [] for one in wanted}
-        gains = []
+        gains, unsure = [], []
         for number in numbers:
-            parts, means = split(whole, name, number), experts[name, number].means
-            gains.append(means["constant"] - min(means["expert"], means["lbfgs"]))
+            parts, expert = split(whole, name, number), experts[name, number]
+            gains.append(expert.means["constant"] - min(expert.means["expert"], expert.means["lbfgs"]))
+            unsure.append(expert.gain_error)
             usual = losses(parts, 1000 * number, {}, [])
             for one in wanted:
                 other = losses(parts, 1000 * number, *VARIANTS[one])
                 told[one].append((other[0] - usual[0], other[1] / usual[1]))
-        if not numbers or np.mean(gains) <= 0:
-            continue
+        if not numbers or np.mean(gains) <= 2 * np.mean(unsure):
+            continue  # nothing that an effect could be measured by
         for one, pairs in told.items():
             behind, ratio = np.mean(pairs, axis=0)
             found[one].append((100 * behind / np.mean(gains), ratio))

@@ -36,9 +36,8 @@ class Encoded(NamedTuple):
     @property
     def constant(self) -> np.ndarray:
         """Scores of the best prediction that ignores the features."""
-        if self.encoder.classes is None:
-            return constant_scores(self.loss, None, float(self.given.targets.mean(dtype=np.float64)))
-        return constant_scores(self.loss, np.bincount(self.given.targets, minlength=len(self.encoder.classes)), 0.0)
+        classes = None if self.encoder.classes is None else len(self.encoder.classes)
+        return constant_scores(self.loss, self.given.targets, self.given.weights, classes)
 
     def losses(self, scores: np.ndarray, chunk: Chunk) -> np.ndarray:
         """Give the loss of each row by its scores `(rows, outputs)`: nats, or squared errors in the target's unit."""
