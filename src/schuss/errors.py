@@ -4,6 +4,7 @@
 SchussError
 ├── InputError          the user's data, options or files are wrong: one sentence, exit code 2
 │   ├── DataError       a source cannot be read or holds a bad value (names file, row, column)
+│   │   └── BadRowError one row of it cannot be used, while the others can
 │   ├── OptionError     an option has a value it cannot have (names the valid ones)
 │   ├── ModelFileError  a model or checkpoint is damaged, or is not one
 │   └── OutputError     the place to write to is taken, full or read-only
@@ -16,6 +17,7 @@ A message is one sentence: what was required, what came, and where.
 from __future__ import annotations
 
 __all__ = [
+    "BadRowError",
     "DataError",
     "InputError",
     "ModelFileError",
@@ -36,6 +38,21 @@ class InputError(SchussError):
 
 class DataError(InputError):
     """A source cannot be read, or holds a value that cannot be used."""
+
+
+class BadRowError(DataError):
+    """One row of a source cannot be used, while the others can.
+
+    where : the file or array; row : its place there, from 0; column : None for the row as a whole.
+
+    >>> BadRowError("flights.csv", 8122, "dep_time", "'ab:cd' is not a number")
+    BadRowError("flights.csv, row 8,123, column 'dep_time': 'ab:cd' is not a number")
+    """
+
+    def __init__(self, where: str, row: int, column: str | None, complaint: str) -> None:
+        at = "" if column is None else f", column {column!r}"
+        super().__init__(f"{where}, row {row + 1:,}{at}: {complaint}")
+        self.where, self.row, self.column, self.complaint = where, row, column, complaint
 
 
 class OptionError(InputError):

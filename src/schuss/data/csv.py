@@ -1,18 +1,19 @@
 """CSV and TSV files as a source: types decided once from a sample, then read in blocks of a few MB."""
 
-# pyright: reportAttributeAccessIssue=false
-# pyarrow.compute makes its functions when it is imported, where a type checker does not see them.
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from schuss.data.bad_rows import BadRows
 from schuss.data.csv_blocks import NotByLinesError, converted_ahead, line_blocks
+from schuss.data.csv_cells import convert_cells, is_parsed, tidied
+from schuss.data.csv_skip import Ragged, Skipped, read_lines, spread
 from schuss.data.csv_types import (
     FALSE,
     MARKERS,
@@ -29,9 +30,9 @@ from schuss.data.csv_types import (
     unite,
 )
 from schuss.data.files import Content, explain
-from schuss.data.parted import PartedSource, Pieces, assemble, projected, same_columns, unique_columns
+from schuss.data.parted import PartedSource, Pieces, assemble, emptied, projected, same_columns, unique_columns
 from schuss.data.source import Cursor
-from schuss.errors import DataError
+from schuss.errors import BadRowError, DataError
 
 SAMPLE_BYTES = 16 << 20
 _SAMPLED_PARTS = 16
@@ -44,12 +45,21 @@ _PADDED = [pad + word for word in MARKERS for pad in ("", " ")]
 
 
 class _File(NamedTuple):
-    """What reading one file needs."""
+    """What reading one file needs; `bad` takes the rows that cannot be read where these may be skipped."""
 
     text: Content
     names: list[str]
     dialect: Dialect
     blank_lines: int
+    part: int
+    bad: BadRows | None
+
+    def refuse(self, row: int, skipped: Skipped) -> None:
+        """Note a row that cannot be read, counted from `row`; raises BadRowError where none may be skipped."""
+        error = BadRowError(self.text.name, row + skipped.place, skipped.column, skipped.reason)
+        if self.bad is None:
+            raise error
+        self.bad.add(self.part, error, skipped.text)
 
 
 def csv_source(
@@ -63,6 +73,7 @@ def csv_source(
     rereadable: bool = True,
     nbytes: int | None = None,
     stamps: Sequence[dict[str, object]] = (),
+    bad: BadRows | None = None,
 ) -> PartedSource:
     """Make a source of CSV texts that all have the same columns.
 
@@ -76,7 +87,7 @@ def csv_source(
     files = []
     for place, text in enumerate(texts):
         head = heads[place][0] if place in heads else text.head(_HEADER_BYTES)[0]
-        files.append(_File(text, _names(head, text.name, dialect), dialect, blank_lines(head)))
+        files.append(_File(text, _names(head, text.name, dialect), dialect, blank_lines(head), place, bad))
         same_columns(files[-1].names, files[0].names, text.name, texts[0].name)
     tables = [raw_rows(head, files[place].names, dialect, complete=whole) for place, (head, whole) in heads.items()]
     all_seen = len(heads) == len(texts) and all(whole for _, whole in heads.values())
@@ -96,10 +107,11 @@ def csv_source(
         schema=schema,
         read=lambda part, row, columns: _read(files[part], projected(schema, columns), schema, rereadable),
         anchors=[Cursor(part, 0) for part in range(len(texts))],
-        rows=rows if all_seen else None,
+        rows=rows if all_seen and bad is None else None,
         nbytes=nbytes,
         stamps=stamps,
         rereadable=rereadable,
+        bad=bad,
     )
 
 
@@ -126,7 +138,7 @@ def _forced(column: str, strings: Collection[str], numbers: Collection[str]) -> 
 def _refuse_unreadable(files: Sequence[_File]) -> None:
     """Read all rows as strings, which raises if none was counted because none has the right number of fields."""
     for file in files:
-        for _ in _exact(file, pa.schema([(name, pa.string()) for name in file.names]), 0):
+        for _ in _exact(file._replace(bad=None), pa.schema([(name, pa.string()) for name in file.names]), 0):
             pass
 
 
@@ -147,7 +159,7 @@ def _read(file: _File, wanted: pa.Schema, schema: pa.Schema, rereadable: bool) -
 def _fast(file: _File, wanted: pa.Schema, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Let Arrow convert the columns in its own threads."""
     last = schema.field(file.names[-1])
-    watched = file.dialect.quoting and not _parsed(last.type)
+    watched = file.dialect.quoting and not is_parsed(last.type)
     columns = list(wanted.names)
     if not columns or (watched and last.name not in columns):
         columns.append(last.name)
@@ -166,7 +178,7 @@ def _fast(file: _File, wanted: pa.Schema, schema: pa.Schema) -> Iterator[pa.Reco
         rows += table.num_rows
         if table.num_rows and watched:
             final = table.column(last.name)[-1]
-        arrays = [_tidied(table.column(name)) for name in wanted.names]
+        arrays = [tidied(table.column(name)) for name in wanted.names]
         yield assemble(arrays, wanted, table.num_rows)
     if final is not None:
         _refuse_open_quote(file, final.as_py(), rows)
@@ -191,8 +203,9 @@ def _tables(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.RecordBat
 
 def _tables_by_lines(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.RecordBatch]:
     """Read the rows of a file as long as no field is quoted."""
+    wanted = pa.schema([(name, convert.column_types[name]) for name in convert.include_columns])
 
-    def converted(place: int, block: bytes) -> pa.Table:
+    def converted(place: int, block: bytes) -> tuple[list[pa.RecordBatch], list[Skipped]]:
         first = place == 0
         read = pacsv.ReadOptions(
             column_names=file.names,
@@ -201,18 +214,34 @@ def _tables_by_lines(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.
             block_size=len(block) + 1,
             use_threads=False,
         )
-        return pacsv.read_csv(pa.BufferReader(block), read, parse_options(file.dialect), convert)
+        try:
+            return pacsv.read_csv(pa.BufferReader(block), read, parse_options(file.dialect), convert).to_batches(), []
+        except pa.ArrowInvalid:
+            if file.bad is None:
+                raise
+        table, skipped = read_lines(block, file.names, file.dialect, wanted, first=first)
+        return [table], skipped
 
+    row = 0
     try:
         with file.text.open() as stream:
-            for table in converted_ahead(line_blocks(stream, file.dialect.quoting), converted, pa.cpu_count()):
-                yield from table.to_batches()
+            blocks = line_blocks(stream, file.dialect.quoting)
+            for tables, skipped in converted_ahead(blocks, converted, pa.cpu_count()):
+                for bad in skipped:
+                    file.refuse(row, bad)
+                row += sum(table.num_rows for table in tables)
+                yield from tables
     except OSError as error:
         raise DataError(explain(error, file.text.name)) from error
 
 
-def _blocks(file: _File, convert: pacsv.ConvertOptions, size: int, *, threads: bool) -> Iterator[pa.RecordBatch]:
-    """Read the rows of a file in blocks."""
+def _blocks(
+    file: _File, convert: pacsv.ConvertOptions, size: int, *, threads: bool, ragged: Ragged | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read the rows of a file in blocks, those apart that `ragged` takes."""
+    parse = parse_options(file.dialect)
+    if ragged is not None:
+        parse.invalid_row_handler = ragged
     read = pacsv.ReadOptions(
         column_names=file.names,
         skip_rows=file.blank_lines,
@@ -223,27 +252,11 @@ def _blocks(file: _File, convert: pacsv.ConvertOptions, size: int, *, threads: b
     try:
         with (
             file.text.open() as stream,
-            pacsv.open_csv(stream, read, parse_options(file.dialect), convert) as reader,
+            pacsv.open_csv(stream, read, parse, convert) as reader,
         ):
             yield from reader
     except OSError as error:
         raise DataError(explain(error, file.text.name)) from error
-
-
-def _tidied(array: pa.Array) -> pa.Array:
-    """Trim strings and make the empty ones missing."""
-    if pa.types.is_dictionary(array.type):
-        words = _tidied(array.dictionary)
-        if words.equals(array.dictionary):
-            return array
-        # Two spellings may have become one, and a dictionary must not hold a word twice.
-        encoded = words.dictionary_encode()
-        return pa.DictionaryArray.from_arrays(encoded.indices.take(array.indices), encoded.dictionary)
-    if not pa.types.is_string(array.type):
-        return array
-    trimmed = pc.ascii_trim_whitespace(array)
-    empty = pc.equal(trimmed, "")
-    return pc.if_else(empty, None, trimmed) if pc.any(empty).as_py() else trimmed
 
 
 def _exact(file: _File, wanted: pa.Schema, done: int, size: int = _LONGEST_ROW) -> Pieces:
@@ -255,97 +268,50 @@ def _exact(file: _File, wanted: pa.Schema, done: int, size: int = _LONGEST_ROW) 
         column_types=dict.fromkeys(file.names, pa.string()), strings_can_be_null=False, check_utf8=False
     )
     rows, last = 0, None
+    ragged = None if file.bad is None else Ragged(file.blank_lines + int(file.dialect.header) + 1)
     try:
-        for table in _blocks(file, convert, size, threads=False):
+        for table in _blocks(file, convert, size, threads=False, ragged=ragged):
             if table.num_rows:
                 last = table.column(table.num_columns - 1)[-1].as_buffer().to_pybytes()
+            found = _converted(file, table, wanted, rows, [] if ragged is None else ragged.until(rows, table.num_rows))
             skip = max(0, done - rows)
-            if skip < table.num_rows:
-                yield rows + skip, _converted(file, table, wanted, rows).slice(skip)
-            rows += table.num_rows
+            if skip < found.num_rows:
+                yield rows + skip, found.slice(skip)
+            rows += found.num_rows
     except pa.ArrowInvalid as error:
-        raise DataError(_parse_failure(file, error, rows, size)) from error
+        raise _parse_failure(file, error, rows, size) from error
     if last is not None and file.dialect.quoting:
         _refuse_open_quote(file, last, rows)
 
 
-def _converted(file: _File, table: pa.RecordBatch, wanted: pa.Schema, row: int) -> pa.RecordBatch:
-    """Convert the columns of a block of strings, or name the first cell that cannot be."""
-    arrays, bad = [], []
-    for field in wanted:
-        strings = table.column(field.name)
-        try:
-            strings.validate(full=True)
-            arrays.append(_cast(strings, field.type))
-        except pa.ArrowInvalid:
-            bad.append((_first_bad(strings, field.type), field))
-    if bad:
-        place, field = min(bad, key=lambda pair: pair[0])
-        raw = table.column(field.name)[place].as_buffer().to_pybytes()
-        if b"\n" in raw and row + place + 1 == row + table.num_rows and field.name == file.names[-1]:
-            _refuse_open_quote(file, raw, row + place + 1)
-        where = f"{file.text.name}, row {row + place + 1:,}, column {field.name!r}"
-        raise DataError(f"{where}: {_complaint(raw, field.type)}")
-    return assemble(arrays, wanted, table.num_rows)
+def _converted(
+    file: _File, table: pa.RecordBatch, wanted: pa.Schema, row: int, ragged: Sequence[Skipped]
+) -> pa.RecordBatch:
+    """Convert the columns of a block of strings, in which rows of another length are missing, or name a bad cell."""
+    for skipped in ragged:
+        file.refuse(0, skipped)
+    places = np.setdiff1d(np.arange(table.num_rows + len(ragged)), [skipped.place - row for skipped in ragged])
+    arrays, cells = convert_cells(table, wanted)
+    for cell in cells:
+        if b"\n" in cell.raw and cell.place + 1 == table.num_rows and cell.column == file.names[-1]:
+            _refuse_open_quote(file, cell.raw, row + cell.place + 1)
+        text = cell.raw.decode("utf-8", "replace")
+        file.refuse(row, Skipped(int(places[cell.place]), cell.column, cell.complaint, text))
+    good = emptied(assemble(arrays, wanted, table.num_rows), [cell.place for cell in cells])
+    return spread(good, [skipped.place - row for skipped in ragged])
 
 
-def _cast(strings: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Convert strings; raises ArrowInvalid where one cannot be."""
-    if not _parsed(kind):
-        tidy = _tidied(strings)
-        return tidy.dictionary_encode() if pa.types.is_dictionary(kind) else tidy
-    trimmed = pc.ascii_trim_whitespace(strings)
-    missing = pc.is_in(trimmed, pa.array(MARKERS))
-    present = pc.if_else(missing, None, trimmed)
-    if not pa.types.is_boolean(kind):
-        return present.cast(kind)
-    true = pc.is_in(trimmed, pa.array(TRUE))
-    if not pc.all(pc.or_(pc.or_(true, missing), pc.is_in(trimmed, pa.array(FALSE)))).as_py():
-        raise pa.ArrowInvalid("neither true nor false")
-    return pc.if_else(missing, None, true)
-
-
-def _first_bad(strings: pa.Array, kind: pa.DataType) -> int:
-    """Find the first string that cannot be converted, by halving."""
-    low, high = 0, len(strings)
-    while high - low > 1:
-        middle = (low + high) // 2
-        half = strings.slice(low, middle - low)
-        try:
-            half.validate(full=True)
-            _cast(half, kind)
-            low = middle
-        except pa.ArrowInvalid:
-            high = middle
-    return low
-
-
-def _complaint(raw: bytes, kind: pa.DataType) -> str:
-    """Say what is wrong with a cell."""
-    shown = raw if len(raw) <= 60 else raw[:57] + b"..."
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return f"{shown!r} is not UTF-8 text"
-    text = text.strip() if len(raw) <= 60 else text[:57] + "..."
-    if pa.types.is_integer(kind):
-        return f"{text!r} is not a whole number"
-    if pa.types.is_floating(kind):
-        return f"{text!r} is not a number"
-    return f"{text!r} is not true or false" if pa.types.is_boolean(kind) else f"{text!r} is not a date"
-
-
-def _parse_failure(file: _File, error: pa.ArrowInvalid, rows: int, size: int) -> str:
+def _parse_failure(file: _File, error: pa.ArrowInvalid, rows: int, size: int) -> DataError:
     """Say which row cannot be split into fields; in one thread Arrow counts all rows but blank ones inside."""
     if found := re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error)):
         number = int(found[1]) - file.blank_lines - int(file.dialect.header)
-        return f"{file.text.name}, row {number:,}: expected {found[2]} fields, found {found[3]}"
+        return BadRowError(file.text.name, number - 1, None, f"expected {found[2]} fields, found {found[3]}")
     if "straddling" in str(error):
-        return (
+        return DataError(
             f"{file.text.name}, after row {rows:,}: a quoted field is never closed, "
             f"a row is longer than {size >> 20} MB, or the data are cut off"
         )
-    return explain(error, file.text.name)
+    return DataError(explain(error, file.text.name))
 
 
 def _refuse_open_quote(file: _File, last: str | bytes | None, rows: int) -> None:
@@ -359,8 +325,3 @@ def _refuse_open_quote(file: _File, last: str | bytes | None, rows: int) -> None
     tail = file.text.tail(_TAIL_BYTES)
     if tail.endswith(field) or field.endswith(tail):
         raise DataError(f"{file.text.name}, row {rows:,}: a quoted field is never closed")
-
-
-def _parsed(kind: pa.DataType) -> bool:
-    """Tell numbers, dates and booleans from words."""
-    return not (pa.types.is_string(kind) or pa.types.is_dictionary(kind))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-import pyarrow as pa
+T = TypeVar("T")
 
 _BLOCK_BYTES = 1 << 20
 _LONGEST_LINE = 1 << 24
@@ -45,11 +45,9 @@ def line_blocks(stream: BinaryIO, quoting: bool = True) -> Iterator[bytes]:
         yield rest
 
 
-def converted_ahead(
-    blocks: Iterator[bytes], convert: Callable[[int, bytes], pa.Table], threads: int
-) -> Iterator[pa.Table]:
+def converted_ahead(blocks: Iterator[bytes], convert: Callable[[int, bytes], T], threads: int) -> Iterator[T]:
     """Yield `convert(place, block)` for each block, in order, while the next ones are converted."""
-    waiting: deque[Future[pa.Table]] = deque()
+    waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads, "schuss-csv") as pool:
         try:
             for place, block in enumerate(blocks):

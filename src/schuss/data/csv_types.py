@@ -29,7 +29,7 @@ _LONGEST_HEADER = 1 << 20
 _LARGEST_EXACT = 2**53
 # A column stays one of numbers (or dates) with this share of other words in it; each of them is then an error
 # rather than a silent change of the whole column into categories.
-_STRAY_SHARE = 0.01
+STRAY_SHARE = 0.01
 _STRAY_ROWS = 20
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _DATE = r"^\d{4}-\d{2}-\d{2}"
@@ -217,7 +217,7 @@ def _castable(strings: pa.Array, kind: pa.DataType) -> bool:
 def _nearly_all(present: pa.Array, pattern: str) -> bool:
     """Tell whether all values but a few stray ones match."""
     stray = len(present) - pc.sum(pc.match_substring_regex(present, pattern)).as_py()
-    return len(present) >= _STRAY_ROWS and stray <= max(1, _STRAY_SHARE * len(present))
+    return len(present) >= _STRAY_ROWS and stray <= max(1, STRAY_SHARE * len(present))
 
 
 def _decoded(head: bytes, name: str) -> str:

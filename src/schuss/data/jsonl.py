@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.json as pajson
 
+from schuss.data.bad_rows import BadRows, faults
+from schuss.data.csv_types import STRAY_SHARE
 from schuss.data.files import Content, read_blocks, translated
-from schuss.data.parted import PartedSource, Pieces, assemble, projected, unique_columns
+from schuss.data.parted import PartedSource, Pieces, assemble, emptied, projected, unique_columns
 from schuss.data.source import Cursor
-from schuss.errors import DataError
+from schuss.errors import BadRowError, DataError
 
 SAMPLE_BYTES = 16 << 20
 _SAMPLED_PARTS = 16
@@ -26,6 +30,7 @@ def jsonl_source(
     rereadable: bool = True,
     nbytes: int | None = None,
     stamps: Sequence[dict[str, object]] = (),
+    bad: BadRows | None = None,
 ) -> PartedSource:
     """Make a source of JSON lines; a key that a line lacks is missing there.
 
@@ -42,7 +47,7 @@ def jsonl_source(
         head = head.removeprefix(b"\xef\xbb\xbf")
         lines = head if whole else head[: head.rfind(b"\n") + 1]
         if lines.strip():
-            tables.append((contents[place].name, _parse(lines, contents[place].name, 0, None)))
+            tables.append((contents[place].name, _inferred(lines, contents[place].name, skip=bad is not None)))
     rows = sum(table.num_rows for _, table in tables)
     if rows == 0:
         raise DataError(f"{contents[places[0]].name} is empty")
@@ -51,12 +56,13 @@ def jsonl_source(
         name=name,
         parts=[content.name for content in contents],
         schema=schema,
-        read=lambda part, row, columns: _read(contents[part], projected(schema, columns), schema),
+        read=lambda part, row, columns: _read(contents[part], projected(schema, columns), schema, part, bad),
         anchors=[Cursor(part, 0) for part in range(len(contents))],
-        rows=rows if complete else None,
+        rows=rows if complete and bad is None else None,
         nbytes=nbytes,
         stamps=stamps,
         rereadable=rereadable,
+        bad=bad,
     )
 
 
@@ -93,7 +99,40 @@ def _final(kind: pa.DataType, complete: bool) -> pa.DataType:
     return pa.float64() if pa.types.is_integer(kind) and not complete else kind
 
 
-def _read(content: Content, wanted: pa.Schema, schema: pa.Schema) -> Pieces:
+def _inferred(lines: bytes, name: str, *, skip: bool) -> pa.Table:
+    """Parse the first lines of a file and find the types; where bad ones may be skipped, by the others alone.
+
+    Where values of a column are of several kinds, the one that nearly all of them have is right.
+    """
+    try:
+        return _parse(lines, name, 0, None)
+    except BadRowError:
+        if not skip:
+            raise
+    whole, kinds = [], []
+    for line in lines.split(b"\n"):
+        with contextlib.suppress(BadRowError):
+            kinds.append({column: _word_of(value) for column, value in _pairs(line, name, 0) if value is not None})
+            whole.append(line)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for kind in kinds:
+        for column, word in kind.items():
+            counts[column][word] += 1
+    common = {column: counter.most_common(1)[0][0] for column, counter in counts.items()}
+    usual = [
+        line
+        for line, kind in zip(whole, kinds, strict=True)
+        if all(word == common[column] or not _is_rare(word, counts[column]) for column, word in kind.items())
+    ]
+    return _parse(b"\n".join(usual), name, 0, None)
+
+
+def _is_rare(kind: str, counts: Counter[str]) -> bool:
+    """Whether few values of a column are of this kind, as CSV columns stay numbers in spite of stray words."""
+    return counts[kind] <= max(1, STRAY_SHARE * counts.total())
+
+
+def _read(content: Content, wanted: pa.Schema, schema: pa.Schema, part: int, bad: BadRows | None) -> Pieces:
     """Parse one file block by block; where no column is wanted, the first one counts the rows."""
     parsed = wanted if len(wanted) else pa.schema([schema.field(0)])
     row = 0
@@ -102,9 +141,28 @@ def _read(content: Content, wanted: pa.Schema, schema: pa.Schema) -> Pieces:
             lines = block.removeprefix(b"\xef\xbb\xbf") if row == 0 else block
             if not lines.strip():
                 continue
-            for table in _parse(lines, content.name, row, parsed).combine_chunks().to_batches():
-                yield row, assemble([table.column(field.name) for field in wanted], wanted, table.num_rows)
-                row += table.num_rows
+            table, skipped = _parse_or_skip(lines, content.name, row, parsed, part, bad)
+            whole = table.combine_chunks().to_batches()[0]
+            yield row, emptied(assemble([whole.column(name) for name in wanted.names], wanted, len(whole)), skipped)
+            row += table.num_rows
+
+
+def _parse_or_skip(
+    block: bytes, name: str, row: int, schema: pa.Schema, part: int, bad: BadRows | None
+) -> tuple[pa.Table, list[int]]:
+    """Parse whole lines; where bad ones may be skipped, empty rows stand in for them, and their places are given."""
+    try:
+        return _parse(block, name, row, schema), []
+    except BadRowError:
+        if bad is None:
+            raise
+    lines = [line for line in block.split(b"\n") if line.strip()]
+    found = faults(lines, lambda some: _parse(b"\n".join(some), name, 0, schema))
+    for place, error in found.items():
+        text = lines[place].decode("utf-8", "replace")
+        bad.add(part, BadRowError(name, row + place, error.column, error.complaint), text)
+        lines[place] = b"{}"
+    return _parse(b"\n".join(lines), name, row, schema), [*found]
 
 
 def _parse(lines: bytes, name: str, row: int, schema: pa.Schema | None) -> pa.Table:
@@ -120,37 +178,45 @@ def _parse(lines: bytes, name: str, row: int, schema: pa.Schema | None) -> pa.Ta
         lines.decode("utf-8")
         table = pajson.read_json(io.BytesIO(lines), read, parse)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
-        raise DataError(_first_fault(lines, name, row, schema, str(error))) from error
+        raise _first_fault(lines, name, row, schema, str(error)) from error
     return table if schema is None else table.select(schema.names).cast(schema)
 
 
-def _first_fault(lines: bytes, name: str, row: int, schema: pa.Schema | None, reason: str) -> str:
+def _first_fault(lines: bytes, name: str, row: int, schema: pa.Schema | None, reason: str) -> BadRowError:
     """Say what is wrong with the first bad line of a block."""
     kinds: dict[str, str] = {field.name: _word(field.type) for field in schema or ()}
     for line in lines.split(b"\n"):
         if not line.strip():
             continue
-        row += 1
-        where = f"{name}, row {row:,}"
         try:
-            found = json.loads(line.decode("utf-8"), object_pairs_hook=_Pairs)
-        except UnicodeDecodeError:
-            return f"{where}: {line[:60]!r} is not UTF-8 text"
-        except (ValueError, RecursionError):
-            return f"{where}: {_shown(line)} is not a JSON object"
-        if not isinstance(found, _Pairs):
-            return f"{where}: {_shown(line)} is not a JSON object"
-        keys = [column for column, _ in found]
-        if len(set(keys)) < len(keys):
-            return f"{where}: the key {max(keys, key=keys.count)!r} comes twice"
+            found = _pairs(line, name, row)
+        except BadRowError as error:
+            return error
         for column, value in found:
             kind = _word_of(value)
             if schema is not None and column not in kinds:
                 continue
             wanted = kinds.setdefault(column, kind) if value is not None else kind
             if kind != wanted and not (wanted == "a date" and isinstance(value, str) and _is_date(value)):
-                return f"{where}, column {column!r}: {_shown_value(line, column)} is not {wanted}"
-    return f"{name}, rows {row:,} and before: {reason.splitlines()[0]}"
+                return BadRowError(name, row, column, f"{_shown_value(line, column)} is not {wanted}")
+        row += 1
+    return BadRowError(name, row - 1, None, f"it or a row before it cannot be read: {reason.splitlines()[0]}")
+
+
+def _pairs(line: bytes, name: str, row: int) -> _Pairs:
+    """Give the keys and values of one line; raises BadRowError where it is no object or holds a key twice."""
+    try:
+        found = json.loads(line.decode("utf-8"), object_pairs_hook=_Pairs)
+    except UnicodeDecodeError:
+        raise BadRowError(name, row, None, f"{line[:60]!r} is not UTF-8 text") from None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, _Pairs):
+        raise BadRowError(name, row, None, f"{_shown(line)} is not a JSON object")
+    keys = [column for column, _ in found]
+    if len(set(keys)) < len(keys):
+        raise BadRowError(name, row, None, f"the key {Counter(keys).most_common(1)[0][0]!r} comes twice")
+    return found
 
 
 class _Pairs(list):

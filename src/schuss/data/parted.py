@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 
+from schuss.data.bad_rows import BadRows
 from schuss.data.files import File
 from schuss.data.source import Batch, Cursor
 from schuss.errors import DataError
@@ -48,6 +50,7 @@ class PartedSource:
     some: Callable[[int, int, Sequence[str] | None, int | None], Pieces] | None = None
     steady: bool = False
     spread_over: int = _SPREAD
+    bad: BadRows | None = None
 
     def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield the rows from `cursor` on, in order, at most 65,536 at a time."""
@@ -131,6 +134,19 @@ def assemble(arrays: Sequence[pa.Array], schema: pa.Schema, rows: int) -> pa.Rec
     if arrays:
         return pa.RecordBatch.from_arrays(list(arrays), schema=schema)
     return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
+
+
+def emptied(table: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
+    """Make rows missing in all columns: those that could not be read.
+
+    >>> emptied(pa.record_batch({"a": [1, 2, 3]}), [1]).to_pydict()
+    {'a': [1, None, 3]}
+    """
+    if not places:
+        return table
+    gone = np.zeros(table.num_rows, bool)
+    gone[list(places)] = True
+    return table.take(pa.array(np.arange(table.num_rows), mask=gone))
 
 
 def same_columns(names: Sequence[str], first: Sequence[str], file: str, first_file: str) -> None:

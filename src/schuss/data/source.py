@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from .bad_rows import BadRows
+
 
 class Cursor(NamedTuple):
     """A position between two rows: the next row to read is `row` (from 0) of part `part` (a file or an array)."""
@@ -36,6 +38,7 @@ class Source(Protocol):
     rows : number of rows where it is known without reading the data (Parquet, arrays), else None.
     nbytes : size of the input in bytes where known (files), else None.
     rereadable : whether `batches` may be called more than once (False for standard input and streams).
+    bad : which rows could not be read, where these may be skipped: they come as rows of missing values; else None.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Source(Protocol):
     rows: int | None
     nbytes: int | None
     rereadable: bool
+    bad: BadRows | None
 
     def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield the rows from `cursor` on, in order; `columns` restricts what is decoded.

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
+from schuss.data.bad_rows import BadRows, faults
 from schuss.data.files import Content, read_blocks, translated
-from schuss.data.parted import PartedSource, Pieces, assemble, projected
+from schuss.data.parted import PartedSource, Pieces, assemble, emptied, projected
 from schuss.data.source import Cursor
-from schuss.errors import DataError, OptionError
+from schuss.errors import BadRowError, DataError, OptionError
 
 SAMPLE_BYTES = 8 << 20
 _SAMPLED_PARTS = 16
@@ -39,6 +40,7 @@ def svmlight_source(
     rereadable: bool = True,
     nbytes: int | None = None,
     stamps: Sequence[dict[str, object]] = (),
+    bad: BadRows | None = None,
 ) -> PartedSource:
     """Make a source of columns "x" (list of index and value, indices from 0) and "y" (the label).
 
@@ -53,7 +55,8 @@ def svmlight_source(
     parsed = []
     for place in places:
         head, whole = contents[place].head(SAMPLE_BYTES // count)
-        parsed.append(_parse(head if whole else head[: head.rfind(b"\n") + 1], contents[place].name, 0, 0))
+        lines = head if whole else head[: head.rfind(b"\n") + 1]
+        parsed.append(_parse_or_skip(lines, contents[place].name, 0, 0, place, bad)[0])
         complete &= whole
     rows = sum(len(one.labels) for one in parsed)
     if rows == 0:
@@ -72,24 +75,25 @@ def svmlight_source(
         name=name,
         parts=[content.name for content in contents],
         schema=schema,
-        read=lambda part, row, columns: _read(contents[part], base, projected(schema, columns)),
+        read=lambda part, row, columns: _read(contents[part], base, projected(schema, columns), part, bad),
         anchors=[Cursor(part, 0) for part in range(len(contents))],
         target="y",
         rows=rows if complete else None,
         nbytes=nbytes,
         stamps=stamps,
         rereadable=rereadable,
+        bad=bad,
     )
 
 
-def _read(content: Content, base: int, schema: pa.Schema) -> Pieces:
+def _read(content: Content, base: int, schema: pa.Schema, part: int, bad: BadRows | None) -> Pieces:
     """Parse one file block by block."""
     row = 0
     with translated(content.name), content.open() as stream:
         for block in read_blocks(stream, _BLOCK_BYTES):
-            parsed = _parse(block, content.name, row, base)
+            parsed, skipped = _parse_or_skip(block, content.name, row, base, part, bad)
             arrays = [_pairs(parsed, base) if field.name == "x" else _labels(parsed, field.type) for field in schema]
-            yield row, assemble(arrays, schema, len(parsed.labels))
+            yield row, emptied(assemble(arrays, schema, len(parsed.labels)), skipped)
             row += len(parsed.labels)
 
 
@@ -106,6 +110,23 @@ def _pairs(parsed: _Parsed, base: int) -> pa.Array:
 
 def _labels(parsed: _Parsed, kind: pa.DataType) -> pa.Array:
     return pa.array(parsed.labels.astype(np.int64) if pa.types.is_integer(kind) else parsed.labels)
+
+
+def _parse_or_skip(
+    block: bytes, name: str, row: int, base: int, part: int, bad: BadRows | None
+) -> tuple[_Parsed, list[int]]:
+    """Parse whole lines; where bad ones may be skipped, rows of nothing stand in for them; give the places of these."""
+    try:
+        return _parse(block, name, row, base), []
+    except BadRowError:
+        if bad is None:
+            raise
+    lines = [line for line in block.split(b"\n") if line.partition(b"#")[0].strip()]
+    found = faults(lines, lambda some: _parse(b"\n".join(some), name, 0, base))
+    for place, error in found.items():
+        bad.add(part, BadRowError(name, row + place, None, error.complaint), lines[place].decode("utf-8", "replace"))
+        lines[place] = b"0"
+    return _parse(b"\n".join(lines), name, row, base), [*found]
 
 
 def _parse(block: bytes, name: str, row: int, base: int) -> _Parsed:
@@ -125,13 +146,13 @@ def _parse(block: bytes, name: str, row: int, base: int) -> _Parsed:
     first = np.diff(lines, prepend=-1) > 0
     colons = np.flatnonzero(text == ord(":"))
     if not _well_formed(blank, starts, first, colons):
-        raise DataError(_first_fault(block, name, row, base))
+        raise _first_fault(block, name, row, base)
     separated = text.copy()
     separated[blank | (text == ord(":"))] = ord("\n")
     try:
         numbers = _numbers(separated.tobytes())
     except pa.ArrowInvalid:
-        raise DataError(_first_fault(block, name, row, base)) from None
+        raise _first_fault(block, name, row, base) from None
     places = np.cumsum(np.where(first, 1, 2)) - np.where(first, 1, 2)
     pairs = places[~first]
     lengths = np.diff(np.append(np.flatnonzero(first), len(first))) - 1
@@ -165,7 +186,7 @@ def _sorted(parsed: _Parsed, block: bytes, name: str, row: int, base: int) -> _P
     if not len(indices):
         return parsed
     if not (np.array_equal(indices, np.floor(indices)) and indices.min() >= base and indices.max() <= _LARGEST_INDEX):
-        raise DataError(_first_fault(block, name, row, base))
+        raise _first_fault(block, name, row, base)
     rows = np.repeat(np.arange(len(parsed.lengths)), parsed.lengths)
     rising = np.diff(indices) > 0
     same_row = rows[1:] == rows[:-1]
@@ -173,18 +194,18 @@ def _sorted(parsed: _Parsed, block: bytes, name: str, row: int, base: int) -> _P
         order = np.lexsort((indices, rows))
         parsed = _Parsed(parsed.labels, parsed.lengths, indices[order], parsed.values[order])
         if (same_row & (np.diff(parsed.indices) == 0)).any():
-            raise DataError(_first_fault(block, name, row, base))
+            raise _first_fault(block, name, row, base)
     return parsed
 
 
-def _first_fault(block: bytes, name: str, row: int, base: int) -> str:
+def _first_fault(block: bytes, name: str, row: int, base: int) -> BadRowError:
     """Say what is wrong with the first malformed line of a block."""
     for line in block.split(b"\n"):
         if tokens := line.split():
-            row += 1
             if fault := _fault(tokens, base):
-                return f"{name}, row {row:,}: {fault}"
-    return f"{name}, after row {row:,}: not in svmlight format"
+                return BadRowError(name, row, None, fault)
+            row += 1
+    return BadRowError(name, row - 1, None, "it or a row before it is not in svmlight format")
 
 
 def _fault(tokens: list[bytes], base: int) -> str | None:

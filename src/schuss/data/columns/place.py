@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...errors import DataError
+from ...errors import BadRowError, DataError
 
 
 class Place(NamedTuple):
@@ -19,17 +19,17 @@ class Place(NamedTuple):
     first_row: int
     column: str
 
-    def error(self, row: int | np.integer, complaint: str) -> DataError:
+    def error(self, row: int | np.integer, complaint: str) -> BadRowError:
         """Make the error for the value at `row` (from 0, within these values).
 
         >>> Place("flights.csv", 8000, "dep_time").error(122, "'ab:cd' is not a number")
-        DataError("flights.csv, row 8,123, column 'dep_time': 'ab:cd' is not a number")
+        BadRowError("flights.csv, row 8,123, column 'dep_time': 'ab:cd' is not a number")
         """
-        return DataError(f"{self.where}, row {self.first_row + int(row) + 1:,}, column '{self.column}': {complaint}")
+        return BadRowError(self.where, self.first_row + int(row), self.column, complaint)
 
     def refusal(self, complaint: str) -> DataError:
         """Make the error for the column as a whole."""
-        return DataError(f"{self.where}, column '{self.column}': {complaint}")
+        return DataError(f"{self.where}, column {self.column!r}: {complaint}")
 
 
 @contextmanager
