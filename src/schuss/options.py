@@ -96,6 +96,22 @@ _format = option(
     help="Format of DATA, where the file name does not tell it: csv, tsv, jsonl, parquet, arrow, svmlight or npz.",
 )
 
+bad_rows = group(
+    option(
+        "--on-bad-row",
+        default="stop",
+        metavar="stop|skip",
+        help="What to do at a row that cannot be read or used: stop, or skip it, count it and say so.",
+    ),
+    option(
+        "--max-bad-rows",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="Share of the rows that may be skipped as bad before that is an error after all.",
+    ),
+)
+
 reading = group(
     _format,
     option(
@@ -103,6 +119,7 @@ reading = group(
         default=True,
         help="Whether the first line of a CSV file names the columns; else they are column_1, column_2 and so on.",
     ),
+    bad_rows,
 )
 
 reading_again = group(
@@ -112,6 +129,7 @@ reading_again = group(
         default=None,
         help="Whether the first line of a CSV file names the columns; by default as in training.",
     ),
+    bad_rows,
 )
 
 columns = group(

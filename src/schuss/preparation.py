@@ -19,8 +19,9 @@ from .data.holdout import AT_MOST, Holdout, parse_holdout
 from .data.open import open_source
 from .data.reader import Reader
 from .data.schema import Role, Schema, infer_schema
-from .data.source import Source
+from .data.source import Batch, Source
 from .data.target import row_weights
+from .data.unusable import checks_of_schema, checks_of_target, screened
 from .descent.losses import family_of
 from .errors import DataError, OptionError
 from .folder import RunFolder
@@ -66,16 +67,23 @@ def prepare(place: Any, settings: Settings) -> Prepared:
         header=settings.header,
         strings=words,
         numbers=tuple(settings.numeric),
+        skip_bad_rows=settings.on_bad_row == "skip",
     )
     settings = replace(settings, target=settings.target or source.target)
     folder = _folder(settings, source)
     sample = _sample(source, settings.scan)
+    if source.bad is not None:
+        sample = screened(sample, checks_of_target(sample, settings.target), source.parts[0])
     schema = _schema(source, sample, settings, holdout)
+    if source.bad is not None:
+        sample = screened(sample, checks_of_schema(schema), source.parts[0])
     labels = _labels(source, sample, schema, settings.scan)
     loss = settings.loss or ("squared_error" if schema.task == "regression" else "log_loss")
     fit = partial(_fit, source, sample, schema, labels, family_of(loss).positive)
     settings, encoder, notices = _fit_into_memory(settings, fit)
     reader = _reader(source, encoder, holdout, settings, sample)
+    if source.bad is not None and source.rereadable:
+        source.bad.clear()  # what was found so far will be found again
     return Prepared(settings, source, encoder, loss, reader, folder, (*schema.notices, *notices))
 
 
@@ -91,8 +99,17 @@ def _sample(source: Source, scan: bool) -> pa.Table:
     """Take the rows from which roles and statistics come: a sample, or all of them."""
     if scan and not source.rereadable:
         raise OptionError("option '--scan' reads the data twice, which standard input and streams do not allow")
-    batches = [batch.table for batch in (source.batches() if scan else source.sample(_sample_rows(source)))]
+    batches = [_readable(batch, source) for batch in (source.batches() if scan else source.sample(_sample_rows(source)))]
     return pa.Table.from_batches(batches, schema=batches[0].schema if batches else source.schema)
+
+
+def _readable(batch: Batch, source: Source) -> pa.RecordBatch:
+    """Leave out the rows of a batch that could not be read."""
+    if source.bad is None:
+        return batch.table
+    gone = [row.row - batch.row for row in source.bad.among(batch.part, batch.row, batch.table.num_rows)]
+    keep = np.isin(np.arange(batch.table.num_rows), gone, invert=True)
+    return batch.table.filter(pa.array(keep))
 
 
 def _sample_rows(source: Source) -> int:
@@ -212,7 +229,8 @@ def _reader(source: Source, encoder: Encoder, holdout: Holdout, settings: Settin
     weights = _class_weights(encoder, sample) if settings.class_weight else None
     held_out = None if holdout.file is None else _open_held_out(holdout.file, source, encoder, settings)
     mean = _mean_weight(encoder, sample, source.parts[0])
-    return Reader(source, encoder, holdout, settings.seed, weights, rows_known, expected, held_out, mean)
+    share = float(settings.max_bad_rows)
+    return Reader(source, encoder, holdout, settings.seed, weights, rows_known, expected, held_out, mean, share)
 
 
 def _mean_weight(encoder: Encoder, sample: pa.Table, name: str) -> float:
@@ -227,7 +245,13 @@ def _mean_weight(encoder: Encoder, sample: pa.Table, name: str) -> float:
 def _open_held_out(file: str, source: Source, encoder: Encoder, settings: Settings) -> Source:
     """Open a file of held-out rows so that its columns are read as those of the source."""
     try:
-        held_out = open_source(file, header=settings.header, svmlight_base=svmlight_base(source), **encoder.reading())
+        held_out = open_source(
+            file,
+            header=settings.header,
+            svmlight_base=svmlight_base(source),
+            skip_bad_rows=settings.on_bad_row == "skip",
+            **encoder.reading(),
+        )
     except DataError as error:
         raise OptionError(
             f"option '--holdout' takes a share such as 0.1, last:0.1, group:COLUMN, none or a file: {error}"

@@ -24,6 +24,8 @@ __all__ = ["OUT", "Settings", "parse_bytes", "parse_seconds"]
 
 TASKS = ("auto", "classification", "regression")
 
+ON_BAD_ROW = ("stop", "skip")
+
 OUT = "runs/{name}-{target}"
 """Where the command line writes a run unless told otherwise."""
 
@@ -110,6 +112,8 @@ class Settings:
     format: str | None = None
     header: bool = True
     scan: bool = False
+    on_bad_row: str = "stop"
+    max_bad_rows: float = 0.01
     memory: str | int | None = None
     cache: str | Path = "auto"
     threads: int | None = None
@@ -134,6 +138,9 @@ class Settings:
             one_of("optimizer", name, ("auto", *OPTIMIZERS))
         one_of("schedule", self.schedule, tuple(SCHEDULES))
         one_of("order", self.order, ORDERS)
+        one_of("on-bad-row", self.on_bad_row, ON_BAD_ROW)
+        if not 0 <= self.max_bad_rows <= 1:
+            raise OptionError(f"option '--max-bad-rows' takes a share from 0 to 1, not '{self.max_bad_rows}'")
         if self.class_weight is not None:
             one_of("class-weight", self.class_weight, ("balanced",))
         above("learning-rate", self.learning_rate, 0.0, exclusive=True)

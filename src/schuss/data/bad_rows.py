@@ -31,6 +31,10 @@ class BadRow(NamedTuple):
     reason: str
     text: str
 
+    def sentence(self, name: str) -> str:
+        """Say what is wrong where in the file of this name."""
+        return str(BadRowError(name, self.row, self.column, self.reason))
+
 
 class BadRows:
     """What could not be read of a source, from when its reader finds it until whoever uses the rows asks for it.
@@ -55,6 +59,11 @@ class BadRows:
             found = [row for (at, _), row in self._found[part].items() if first <= at < first + count]
         wanted = [row for row in found if columns is None or row.column is None or row.column in columns]
         return list({row.row: row for row in sorted(wanted, key=lambda row: row.row)}.values())
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        with self._lock:
+            self._found.clear()
 
     def forget(self, part: int, first: int, count: int) -> None:
         """Forget some rows, which have been used."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Any, BinaryIO
 
+from schuss.data.bad_rows import BadRows
 from schuss.data.files import (
     FORMATS,
     SNIFFED_BYTES,
@@ -35,6 +36,7 @@ def open_source(
     numbers: Collection[str] = (),
     svmlight_base: int | None = None,
     stdin: BinaryIO | None = None,
+    skip_bad_rows: bool = False,
 ) -> Source:
     """Make a source of a file, files, a folder, a glob, a URL, "-" (standard input), or data in memory.
 
@@ -49,6 +51,7 @@ def open_source(
     strings, numbers : columns of CSV files read as words or as numbers, whatever a sample of them looks like.
     svmlight_base : index of the first feature in svmlight files, 0 or 1; None finds it in a sample.
     stdin : binary stream that "-" stands for; None is the standard input of the process.
+    skip_bad_rows : whether rows that cannot be used are noted in the source's `bad`, not raised as DataError.
 
     Raises DataError where the source cannot be read, OptionError where an option has a value it cannot have.
     """
@@ -58,20 +61,25 @@ def open_source(
         raise OptionError(f"delimiter must be one character, got {delimiter!r}")
     if hasattr(place, "batches"):
         return place
-    options = _Options(header, delimiter, strings, numbers, svmlight_base)
+    options = _Options(header, delimiter, strings, numbers, svmlight_base, BadRows() if skip_bad_rows else None)
     if isinstance(place, str) and place == "-":
         return _open_stream(stdin or sys.stdin.buffer, format, options)
     if not _is_place(place):
-        return _open_data(place, target)
+        source = _open_data(place, target)
+        source.bad = options.bad
+        return source
     files = find_files(place)
     return _open_files(files, _source_name(place), format or _one_format(files), options)
 
 
 class _Options:
-    """The options that only some formats need."""
+    """The options that only some formats need, and what takes note of bad rows."""
 
-    def __init__(self, header: bool, delimiter: str | None, strings: Any, numbers: Any, base: int | None) -> None:
+    def __init__(
+        self, header: bool, delimiter: str | None, strings: Any, numbers: Any, base: int | None, bad: BadRows | None
+    ) -> None:
         self.header, self.delimiter, self.strings, self.numbers, self.base = header, delimiter, strings, numbers, base
+        self.bad = bad
 
 
 def _is_place(place: Any) -> bool:
@@ -111,12 +119,11 @@ def _open_files(files: Sequence[File], name: str, form: str, options: _Options) 
     for file in files:
         if file.size == 0:
             raise DataError(f"{file.name} is empty")
-    if form == "parquet":
-        return arrow.parquet_source(files, name=name)
-    if form == "arrow":
-        return arrow.ipc_source(files, name=name)
-    if form == "npz":
-        return memory.npz_source(files, name=name)
+    readers = {"parquet": arrow.parquet_source, "arrow": arrow.ipc_source, "npz": memory.npz_source}
+    if form in readers:
+        source = readers[form](files, name=name)
+        source.bad = options.bad
+        return source
     size = sum(file.size for file in files)
     stamps = [parted.stamp(file) for file in files]
     contents = [file_content(file) for file in files]
@@ -128,9 +135,9 @@ def _open_text(contents: Sequence[Content], name: str, form: str, options: _Opti
     from schuss.data import csv, jsonl, svmlight
 
     if form == "svmlight":
-        return svmlight.svmlight_source(contents, name=name, base=options.base, **rest)
+        return svmlight.svmlight_source(contents, name=name, base=options.base, bad=options.bad, **rest)
     if form == "jsonl":
-        return jsonl.jsonl_source(contents, name=name, **rest)
+        return jsonl.jsonl_source(contents, name=name, bad=options.bad, **rest)
     delimiter = options.delimiter or ("\t" if form == "tsv" else None)
     return csv.csv_source(
         contents,
@@ -139,6 +146,7 @@ def _open_text(contents: Sequence[Content], name: str, form: str, options: _Opti
         header=options.header,
         strings=options.strings,
         numbers=options.numbers,
+        bad=options.bad,
         **rest,
     )
 
@@ -155,7 +163,9 @@ def _open_stream(raw: BinaryIO, form: str | None, options: _Options) -> Source:
     if form in _SEEKING or head.startswith(b"ARROW1"):
         return _open_files([stream.spooled(content)], "stdin", form, options)
     if form == "arrow":
-        return stream.OnePass(arrow.ipc_stream_source(content, name="stdin"))
+        found = arrow.ipc_stream_source(content, name="stdin")
+        found.bad = options.bad
+        return stream.OnePass(found)
     return stream.OnePass(_open_text([content], "stdin", form, options, rereadable=False))
 
 

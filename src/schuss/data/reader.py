@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..kernels import store
+from .bad_rows import BadRow, refuse_too_many
 from .chunk import Chunk, SparseRows, take
 from .draft import Draft, stored_values, training_rows
 from .encoder import Encoder, Prepared
@@ -18,6 +21,7 @@ from .holdout import AT_MOST, SCORE, SELECT, TRAIN, Holdout, uses_of_rows
 from .parted import BATCH_ROWS
 from .saved import Saved
 from .source import Batch, Cursor, Source
+from .unusable import Check, checks_of_encoder, usable_rows
 
 __all__ = ["Counts", "Pieces", "Reader", "Slice"]
 
@@ -35,7 +39,8 @@ class Counts:
     """Where every row went: `read = training + held out + skipped`, in one pass over the source.
 
     from_file : how many of these rows a file of held-out rows gave; values : what the training rows store;
-    unseen : values unlike the sample's, by column.
+    unseen : values unlike the sample's, by column; bad : how many of the skipped rows could not be used, and what was
+    wrong with the first of them.
 
     What is learned of the training rows before training begins, of which no more are summed up then:
     summed : how many these are; squared_norm : sum of their ‖x‖²; goals : total weight of each class, for regression
@@ -49,6 +54,8 @@ class Counts:
     score: int = 0
     skipped: int = 0
     values: int = 0
+    bad: int = 0
+    first_bad: str = ""
     unseen: dict[str, int] = field(default_factory=dict)
     summed: int = 0
     squared_norm: float = 0.0
@@ -109,6 +116,8 @@ class Reader:
     class_weights : `(classes,)` factors for the rows of each class, or None.
     mean_weight : of the sample's rows; weights are divided by it, so that their unit does not change the learning rate.
     total_rows : rows of the whole source where they are known; expected_rows : an estimate where they are not.
+    most_bad : share of the rows that may be bad, where they may be skipped; on_bad : called with the name of the file
+    and each of them.
     """
 
     source: Source
@@ -120,6 +129,8 @@ class Reader:
     expected_rows: int | None = None
     held_out: Source | None = None
     mean_weight: float = 1.0
+    most_bad: float = 0.01
+    on_bad: Callable[[str, BadRow], None] | None = None
 
     def pieces(
         self, counts: Counts, spans: list[tuple[Cursor, int | None]] | None = None, *, begin: Cursor = Cursor()
@@ -138,12 +149,12 @@ class Reader:
         if spans is None:
             source = self.source
             first = begin == Cursor()
-            for batch in source.batches(columns=columns) if first else source.onwards(begin, columns=columns):
-                yield from self._split(batch, counts, room, begin)
-            return
-        for start, rows in spans:
-            for batch in self.source.span(start, rows, columns=columns):
-                yield from self._split(batch, counts, room)
+            batches = source.batches(columns=columns) if first else source.onwards(begin, columns=columns)
+        else:
+            batches = (b for start, rows in spans for b in self.source.span(start, rows, columns=columns))
+        for batch in batches:
+            yield from self._split(batch, counts, room, begin)
+        refuse_too_many(counts.bad, counts.read, self.most_bad, counts.first_bad, at_end=True)
 
     def held_out_pieces(self, counts: Counts) -> Iterator[Pieces]:
         """Yield the rows of the file of held-out rows, alternately to select and to score, at most 200,000 of them."""
@@ -156,8 +167,9 @@ class Reader:
                 return
             batch = batch._replace(table=batch.table.slice(0, AT_MOST - known))
             before = counts.select + counts.score
-            prepared = self._prepare(batch, self.held_out, counts)
             counts.from_file += batch.table.num_rows
+            keep = self._usable(batch, self.held_out, counts)
+            prepared = self._prepare(batch._replace(table=_only(batch.table, keep)), self.held_out, counts)
             order = np.arange(prepared.length) if prepared.missing is None else np.cumsum(~prepared.missing) - 1
             yield from self._part(prepared, np.where((before + order) % 2 == 0, SELECT, SCORE), counts, room)
         if counts.score == 0:
@@ -172,9 +184,30 @@ class Reader:
                 continue
             here = Slice(Cursor(batch.part, row), replace(counts, unseen=dict(counts.unseen)))
             uses = uses_of_rows(self.holdout, table, batch.part, row, counts.read, self.total_rows, self.seed)
-            prepared = self._prepare(Batch(table, batch.part, row), self.source, counts)
-            for piece in self._part(prepared, uses, counts, room):
+            keep = self._usable(Batch(table, batch.part, row), self.source, counts)
+            prepared = self._prepare(Batch(_only(table, keep), batch.part, row), self.source, counts)
+            for piece in self._part(prepared, uses if keep is None else uses[keep], counts, room):
                 yield piece._replace(slice=here)
+
+    def _usable(self, batch: Batch, source: Source, counts: Counts) -> NDArray[np.bool_] | None:
+        """Say which rows of a batch can be used, None for all of them; count and tell of the others."""
+        if source.bad is None:
+            return None
+        keep, found = usable_rows(batch, source, self._checks, batch.table.schema.names)
+        name = source.parts[batch.part]
+        counts.read += len(found)
+        counts.skipped += len(found)
+        counts.bad += len(found)
+        for row in found:
+            counts.first_bad = counts.first_bad or row.sentence(name)
+            if self.on_bad is not None:
+                self.on_bad(name, row)
+        refuse_too_many(counts.bad, counts.read, self.most_bad, counts.first_bad, at_end=False)
+        return keep if found else None
+
+    @cached_property
+    def _checks(self) -> list[Check]:
+        return checks_of_encoder(self.encoder, target=True, weighted=True)
 
     def _prepare(self, batch: Batch, source: Source, counts: Counts) -> Prepared:
         """Convert and check a batch, and count it; its weights are those to learn with."""
@@ -205,6 +238,11 @@ class Reader:
             counts.select += len(piece.select.targets)
             counts.score += len(piece.score.targets)
             yield piece
+
+
+def _only(table: pa.RecordBatch, keep: NDArray[np.bool_] | None) -> pa.RecordBatch:
+    """Leave out the rows that cannot be used."""
+    return table if keep is None else table.filter(pa.array(keep))
 
 
 class _Room:

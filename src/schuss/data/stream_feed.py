@@ -208,7 +208,7 @@ class StreamFeed:
         rows, skipped = spans[0].rows, entry.begin.row - spans[0].start.row
         spans[0] = Span(entry.begin, None if rows is None else rows - skipped)
         skip = entry.skip
-        for piece in self.reader.pieces(Counts(read=entry.read), [*spans]):
+        for piece in replace(self.reader, on_bad=None).pieces(Counts(read=entry.read), [*spans]):
             dropped = min(skip, training_rows(piece.training))
             skip -= dropped
             yield without(piece.training, dropped)
@@ -224,7 +224,7 @@ class StreamFeed:
     def _blocks(self) -> Iterator[Chunk]:
         if self.cache is not None:
             return self.cache.read(0, self.cache.rows)
-        pieces = self.reader.pieces(Counts())
+        pieces = replace(self.reader, on_bad=None).pieces(Counts())
         return ahead(shuffled((piece.training for piece in pieces), None), depth_of(self.row_bytes))
 
     def pause(self) -> Saved | None:

@@ -43,7 +43,7 @@ class DateColumn:
     @classmethod
     def fit(cls, values: pa.Array, place: Place) -> DateColumn:
         """Take the statistics of a sample."""
-        moments = _as_moments(values, place)
+        moments = as_moments(values, place)
         kept: list[Part] = []
         for part in _parts(values.type):
             taken = _take(moments, part)
@@ -71,7 +71,7 @@ class DateColumn:
 
     def prepare(self, values: pa.Array, place: Place) -> list[PreparedNumber | NDArray[np.intp]]:
         """Take the parts of each time."""
-        moments = _as_moments(values, place)
+        moments = as_moments(values, place)
         if pa.types.is_time(moments.type) != self.daily and moments.null_count < len(moments):
             wanted = "times of the day" if self.daily else "dates"
             raise place.refusal(f"values of type {values.type} are not {wanted}")
@@ -120,7 +120,7 @@ def _parts(kind: pa.DataType) -> tuple[str, ...]:
     return ("time", "hour", "weekday", "day", "month")
 
 
-def _as_moments(values: pa.Array, place: Place) -> pa.Array:
+def as_moments(values: pa.Array, place: Place) -> pa.Array:
     """Give values as times, to the microsecond; raises DataError at a string that is none."""
     kind = values.type
     if is_stringy(kind):

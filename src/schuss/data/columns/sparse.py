@@ -53,7 +53,7 @@ class SparseColumn:
     def fit(cls, values: pa.Array, place: Place, width: int | None, first: int = 0) -> SparseColumn:
         """Take the statistics of a sample; `width` is the number of features where known."""
         lists = as_sparse_lists(values, place)
-        _refuse_bad_pairs(lists, place, first)
+        refuse_bad_pairs(lists, place, first)
         there = (lists.values != 0) & (lists.indices < (np.inf if width is None else width))
         indices, numbers = lists.indices[there], lists.values[there].astype(np.float64)
         width = int(indices.max(initial=-1)) + 1 if width is None else width
@@ -85,7 +85,7 @@ class SparseColumn:
     def prepare(self, values: pa.Array, place: Place) -> Prepared:
         """View the pairs; those beyond the width are left out and counted."""
         lists = as_sparse_lists(values, place)
-        _refuse_bad_pairs(lists, place, self.first)
+        refuse_bad_pairs(lists, place, self.first)
         inside = lists.indices < len(self.unit)
         if inside.all():
             return Prepared(lists, np.diff(lists.indptr), 0)
@@ -125,7 +125,7 @@ class SparseColumn:
         return {"missing": 0.0, "pairs_per_row": self.density, "never_seen": int((self.shares == 0).sum())}
 
 
-def _refuse_bad_pairs(lists: SparseLists, place: Place, first: int) -> None:
+def refuse_bad_pairs(lists: SparseLists, place: Place, first: int) -> None:
     """Raise DataError at a negative index or a value that is not finite."""
     for bad, what in ((~np.isfinite(lists.values), "value"), (lists.indices < 0, "index")):
         if bad.any():
