@@ -167,7 +167,7 @@ def test_labels_of_a_csv_file_are_read_as_in_training(tmp_path: Path) -> None:
 class NoRows:
     """A source that has columns and nothing in them."""
 
-    name, parts, schema = "nothing", ("nothing",), people().schema
+    name, parts, schema, bad = "nothing", ("nothing",), people().schema, None
 
     def batches(self, *, columns: list[str]) -> Iterator[Batch]:
         return iter(())
@@ -200,7 +200,7 @@ def test_what_cannot_be_evaluated() -> None:
     with pytest.raises(DataError, match=r"row 1, column 'label': 'zebra' is none of the 2 classes of the sample"):
         model.evaluate(strange)
     nothing = model.evaluate(NoRows())
-    assert nothing == {"rows": 0, "loss": None, "accuracy": None, "macro_f1": None, "auc": None}
+    assert nothing == {"rows": 0, "skipped_rows": 0, "loss": None, "accuracy": None, "macro_f1": None, "auc": None}
 
 
 def test_probabilities_need_log_loss() -> None:

@@ -14,12 +14,15 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__, options
 from .errors import SchussError
+
+if TYPE_CHECKING:
+    from .data.bad_rows import BadRow
 
 DONE, DEFECT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -60,8 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(code: int, sentence: str) -> int:
-    print(f"schuss: {sentence}", file=sys.stderr)
+    _tell(sentence)
     return code
+
+
+def _tell(sentence: str) -> None:
+    """Print one line on standard error; characters of the data that would steer a terminal are shown by their code."""
+    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in sentence)
+    print(f"schuss: {shown}", file=sys.stderr)
 
 
 def _end_quietly() -> int:
@@ -136,7 +145,9 @@ def predict(model: str, data: tuple[str, ...], proba: bool, out: str | None, **r
         from .model import Model
 
     write = predictions.writer(out, reads=(model, *data))
-    write(Model.load(model).predict_batches(_place(data), proba=proba, **_given(reading)))
+    skipped = _Skipped()
+    write(Model.load(model).predict_batches(_place(data), proba=proba, on_bad=skipped.add, **_given(reading)))
+    skipped.tell("have no prediction")
 
 
 @commands.command()
@@ -153,7 +164,9 @@ def evaluate(model: str, data: tuple[str, ...], as_json: bool, **reading: Any) -
         from . import printout
         from .model import Model
 
-    scores = Model.load(model).evaluate(_place(data), **_given(reading))
+    skipped = _Skipped()
+    scores = Model.load(model).evaluate(_place(data), on_bad=skipped.add, **_given(reading))
+    skipped.tell("were left out")
     click.echo(_json(scores) if as_json else printout.scores(scores))
 
 
@@ -279,6 +292,21 @@ class _NoPandas:
     def find_spec(name: str, path: Any = None, target: Any = None) -> None:
         if name == "pandas":
             raise ModuleNotFoundError(name)
+
+
+class _Skipped:
+    """Counts bad rows, and says so on standard error."""
+
+    def __init__(self) -> None:
+        self.rows, self.first = 0, ""
+
+    def add(self, name: str, row: BadRow) -> None:
+        self.rows += 1
+        self.first = self.first or row.sentence(name)
+
+    def tell(self, became: str) -> None:
+        if self.rows:
+            _tell(f"notice: {self.rows:,} rows could not be used and {became}; the first: {self.first}")
 
 
 def _place(data: tuple[str, ...]) -> str | list[str]:

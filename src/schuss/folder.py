@@ -8,9 +8,10 @@ from pathlib import Path
 from .errors import OutputError
 from .files import sync_folder
 
-__all__ = ["MODEL", "RECORD", "REPORT", "RunFolder"]
+__all__ = ["BAD_ROWS", "MODEL", "RECORD", "REPORT", "RunFolder"]
 
 RECORD, REPORT, MODEL = "record.jsonl", "report.html", "model.safetensors"
+BAD_ROWS = "bad_rows.jsonl"
 PART = ".part"
 
 
@@ -52,7 +53,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what was being written, and the folder if nothing else is in it."""
-        for name in (RECORD, REPORT, MODEL):
+        for name in (BAD_ROWS, RECORD, REPORT, MODEL):
             self.draft(name).unlink(missing_ok=True)
         with suppress(OSError):  # it is not empty
             self.path.rmdir()

@@ -11,11 +11,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from .data.bad_rows import Skipping
 from .data.chunk import Rows, SparseRows, as_matrix
 from .data.encoder import Encoder, Prepared
 from .data.open import open_source
+from .data.parted import with_gaps
 from .data.schema import Role, listed
+from .data.source import Batch
 from .data.state import array_names
+from .data.unusable import checks_of_encoder, usable_rows
 from .descent.losses import (
     PROBABILISTIC,
     Loss,
@@ -150,11 +154,13 @@ class Model:
         ----------
         source : whatever `schuss.train` takes; it needs the columns of the features, in any order.
         proba : whether to add a column `p_CLASS` with the probability of each class; needs a loss that has them.
-        reading : options of `open_source`, such as `format` and `header`.
+        reading : options of `open_source`, such as `format` and `header`; `on_bad_row` and `max_bad_rows`, as in
+            training, and `on_bad`, which is called with the name of the file and each bad row.
 
         Returns
         -------
-        A table whose column `prediction` holds labels as they were in the training data, or float64 numbers.
+        A table whose column `prediction` holds labels as they were in the training data, or float64 numbers; it is
+        missing for rows that were skipped.
 
         Raises
         ------
@@ -170,14 +176,14 @@ class Model:
         if proba and self.loss not in PROBABILISTIC:
             known = ", ".join(PROBABILISTIC)
             raise OptionError(f"probabilities need a model trained with one of {known}, got one of {self.loss}")
-        opened = self._open(source, reading)
-        return self._predict_batches(opened, proba)
+        opened, skipping = self._open(source, reading)
+        return self._predict_batches(opened, skipping, proba)
 
-    def _predict_batches(self, source: Source, proba: bool) -> Iterator[pa.RecordBatch]:
+    def _predict_batches(self, source: Source, skipping: Skipping, proba: bool) -> Iterator[pa.RecordBatch]:
         nothing = True
-        for scores, _ in self._scored(source, target=False):
+        for scores, _, skipped in self._scored(source, skipping, target=False):
             nothing = False
-            yield self._predictions(scores, proba)
+            yield with_gaps(self._predictions(scores, proba), skipped)
         if nothing:
             yield self._predictions(np.empty((0, self.weights.shape[1])), proba)
 
@@ -202,13 +208,13 @@ class Model:
     def evaluate(self, source: Any, **reading: Any) -> dict[str, Any]:
         """Compare the predictions for every row of `source` that has a target with the target.
 
-        Returns `rows`; `loss`, the plain mean over the rows without penalty or weights (nats for log_loss, mean squared
-        error in the target's unit for squared_error, the share of wrong rows for perceptron); `accuracy`, `macro_f1`
+        Returns `rows`; `skipped_rows`, those without a target or that could not be used; `loss`, the plain mean over the
+        rows without penalty or weights (nats for log_loss, mean squared error in the target's unit for squared_error, the share of wrong rows for perceptron); `accuracy`, `macro_f1`
         and for two classes `auc`, or `r2`, `rmse` and `mae`. What cannot be said, as without any row, is None.
 
         Raises DataError as `predict` does, and at a class that the model does not know.
         """
-        opened = self._open(source, reading)
+        opened, skipping = self._open(source, reading)
         _require([self.target], opened)
         loss, total, rows = judge_of(self.formula), 0.0, 0
         tally = (
@@ -216,12 +222,12 @@ class Model:
             if self.classes is None
             else ClassificationTally(len(self.classes))
         )
-        for scores, targets in self._scored(opened, target=True):
+        for scores, targets, _ in self._scored(opened, skipping, target=True):
             rows += len(scores)
             total += float(values_and_gradients(loss, scores, targets)[0].sum(dtype=np.float64))
             tally.add(scores if self.classes is not None else predicted_numbers(loss, scores), targets)
         mean = unit_of(self.loss, self.encoder.target_scale) * total / rows if rows else None
-        return {"rows": rows, "loss": mean, **tally.metrics()}
+        return {"rows": rows, "skipped_rows": skipping.read - rows, "loss": mean, **tally.metrics()}
 
     def explain(self, top: int = 20) -> list[dict[str, Any]]:
         """Give the `top` weights of largest magnitude, and every intercept after them.
@@ -244,15 +250,20 @@ class Model:
         weight, value = self.weights[index, output].item(), folded[index, output].item()
         return {"feature": feature, "output": name, "weight": weight, "in_data_units": value, "unit": unit}
 
-    def _open(self, source: Any, reading: Mapping[str, Any]) -> Source:
+    def _open(self, source: Any, reading: Mapping[str, Any]) -> tuple[Source, Skipping]:
         """Open a source so that its columns are read as they were for training."""
         told = {"svmlight_base": self.svmlight_base, "header": self.settings.get("header", True)}
-        opened = open_source(source, **(told | self.encoder.reading() | dict(reading)))
+        options = told | self.encoder.reading() | dict(reading)
+        skipping = Skipping(options.pop("max_bad_rows", 0.01), options.pop("on_bad", None))
+        opened = open_source(source, **options)
         _require([column.name for column in self.encoder.features], opened)
-        return opened
+        return opened, skipping
 
-    def _scored(self, source: Source, target: bool) -> Iterator[tuple[NDArray[np.float64], NDArray[Any]]]:
-        """Give scores and targets of all rows of a source, or of those that have a target."""
+    def _scored(
+        self, source: Source, skipping: Skipping, target: bool
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[Any], list[int]]]:
+        """Give scores and targets of all rows, or of those that have a target, and the places of rows that are bad."""
+        checks = [] if source.bad is None else checks_of_encoder(self.encoder, target=target, weighted=False)
         columns = [column.name for column in self.encoder.features] + ([self.target] if target else [])
         density = sum(column.density for column in self.encoder.features)
         step = max(256, min(65_536, int(_NUMBERS_AT_ONCE / (2 * density + 1)))) if self.encoder.sparse else 65_536
@@ -260,10 +271,14 @@ class Model:
             for start in range(0, len(batch.table), step):
                 piece = batch.table.slice(start, step)
                 where, first_row = source.parts[batch.part], batch.row + start
+                keep, bad = usable_rows(Batch(piece, batch.part, first_row), source, checks, columns)
+                skipping.count(where, len(piece), bad)
+                piece = piece.filter(pa.array(keep)) if bad else piece
                 prepared = self.encoder.prepare(piece, where=where, first_row=first_row, target=target, weighted=False)
                 scores = self._scores_of(prepared)
                 kept = slice(None) if prepared.missing is None else ~prepared.missing
-                yield scores[kept], prepared.targets[kept]
+                yield scores[kept], prepared.targets[kept], [row.row - first_row for row in bad]
+        skipping.end()
 
     def _scores_of(self, prepared: Prepared) -> NDArray[np.float64]:
         """Compute the scores of prepared values; dense rows are made piece by piece, for the second cache."""

@@ -67,7 +67,7 @@ def prepare(place: Any, settings: Settings) -> Prepared:
         header=settings.header,
         strings=words,
         numbers=tuple(settings.numeric),
-        skip_bad_rows=settings.on_bad_row == "skip",
+        on_bad_row=settings.on_bad_row,
     )
     settings = replace(settings, target=settings.target or source.target)
     folder = _folder(settings, source)
@@ -99,7 +99,9 @@ def _sample(source: Source, scan: bool) -> pa.Table:
     """Take the rows from which roles and statistics come: a sample, or all of them."""
     if scan and not source.rereadable:
         raise OptionError("option '--scan' reads the data twice, which standard input and streams do not allow")
-    batches = [_readable(batch, source) for batch in (source.batches() if scan else source.sample(_sample_rows(source)))]
+    batches = [
+        _readable(batch, source) for batch in (source.batches() if scan else source.sample(_sample_rows(source)))
+    ]
     return pa.Table.from_batches(batches, schema=batches[0].schema if batches else source.schema)
 
 
@@ -162,9 +164,11 @@ def _labels(source: Source, sample: pa.Table, schema: Schema, scanned: bool) -> 
         return None
     target = schema.named(Role.TARGET) or ""
     found = [batch.table.column(target).unique() for batch in source.batches(columns=[target])]
-    return pa.chunked_array(
-        [labels.dictionary_decode() if hasattr(labels, "dictionary") else labels for labels in found]
-    )
+    labels = pa.chunked_array([one.dictionary_decode() if hasattr(one, "dictionary") else one for one in found])
+    if source.bad is None:
+        return labels
+    known = pa.table({target: labels})
+    return screened(known, checks_of_target(known, target), source.parts[0]).column(target)
 
 
 def _fit(
@@ -249,7 +253,7 @@ def _open_held_out(file: str, source: Source, encoder: Encoder, settings: Settin
             file,
             header=settings.header,
             svmlight_base=svmlight_base(source),
-            skip_bad_rows=settings.on_bad_row == "skip",
+            on_bad_row=settings.on_bad_row,
             **encoder.reading(),
         )
     except DataError as error:

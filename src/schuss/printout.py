@@ -25,6 +25,7 @@ def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) ->
     lines = [
         ("trained", f"{summary['task']} of '{summary['target']}' from {start['source']['name']}: {_size(summary)}"),
         *(("notice", notice) for notice in notices),
+        ("skipped", _skipped(summary)),
         ("held out", _holdout(summary["holdout"])),
         ("folds", _folds(summary.get("cross_validation"))),
         ("winner", _chosen(summary["chosen"])),
@@ -107,6 +108,14 @@ def number(value: object) -> str:
 def _size(summary: Mapping[str, Any]) -> str:
     size = f"{number(summary['rows'])} rows, {number(summary['features'])} features"
     return f"{size}, {len(summary['classes'])} classes" if summary["classes"] else size
+
+
+def _skipped(summary: Mapping[str, Any]) -> str | None:
+    """Say how many rows could not be used, and where they are listed."""
+    if not summary["bad_rows"]:
+        return None
+    listed = f", listed in {Path(summary['model']).with_name('bad_rows.jsonl')}" if summary["model"] else ""
+    return f"{plural(summary['bad_rows'], 'row')} that could not be used{listed}"
 
 
 def _holdout(holdout: Mapping[str, Any] | None) -> str:

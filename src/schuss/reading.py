@@ -1,14 +1,19 @@
-"""The rows of a training: how much of them memory keeps, and where the others wait for the next epoch."""
+"""The rows of a training: how much memory keeps, where others wait for the next epoch, where bad ones are listed."""
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from .data.bad_rows import BadRow
 from .data.cache import RowCache
 from .data.feed import Feed, open_feed
+from .errors import OutputError
+from .folder import BAD_ROWS, RunFolder
 from .preparation import Prepared
 from .race.record import Recorder
 
@@ -31,14 +36,32 @@ def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
     if settings.cache != "off" and settings.epochs != 1 and source.rereadable and not in_memory:
         beside = tempfile.gettempdir() if prepared.folder is None else prepared.folder.path
         cache = RowCache(Path(beside if settings.cache == "auto" else settings.cache))
-    try:
+    with ExitStack() as ending:
+        if cache is not None:
+            ending.callback(cache.close)
+        reader = prepared.reader
+        if settings.on_bad_row == "skip" and prepared.folder is not None:
+            reader = replace(reader, on_bad=ending.enter_context(_listing(prepared.folder)))
         yield open_feed(
-            prepared.reader,
+            reader,
             order=settings.order,
             memory=ARRAYS_MEMORY if in_memory or settings.order == "replace" else ROWS_MEMORY,
             cache=cache,
             tell=lambda sentence: record("notice", message=sentence),
         )
-    finally:
-        if cache is not None:
-            cache.close()
+
+
+@contextmanager
+def _listing(folder: RunFolder) -> Iterator[Callable[[str, BadRow], None]]:
+    """Give what writes a bad row down: file, row (from 1), column, reason, and the text of the row or the value."""
+    try:
+        with folder.draft(BAD_ROWS).open("w", encoding="utf-8", errors="backslashreplace", buffering=1) as file:
+
+            def write(name: str, row: BadRow) -> None:
+                told = {"file": name, "row": row.row + 1, "column": row.column, "reason": row.reason, "text": row.text}
+                file.write(json.dumps(told, ensure_ascii=False) + "\n")
+
+            yield write
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot write '{folder.draft(BAD_ROWS)}': {reason}") from error

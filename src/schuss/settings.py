@@ -15,6 +15,7 @@ import numpy as np
 
 from .data.chunk import CHUNK_ROWS
 from .data.feed import ORDERS
+from .data.open import ON_BAD_ROW
 from .descent.losses import LOSSES, family_of
 from .descent.optimizers import OPTIMIZERS
 from .descent.schedules import SCHEDULES
@@ -23,8 +24,6 @@ from .errors import OptionError
 __all__ = ["OUT", "Settings", "parse_bytes", "parse_seconds"]
 
 TASKS = ("auto", "classification", "regression")
-
-ON_BAD_ROW = ("stop", "skip")
 
 OUT = "runs/{name}-{target}"
 """Where the command line writes a run unless told otherwise."""
@@ -139,7 +138,7 @@ class Settings:
         one_of("schedule", self.schedule, tuple(SCHEDULES))
         one_of("order", self.order, ORDERS)
         one_of("on-bad-row", self.on_bad_row, ON_BAD_ROW)
-        if not 0 <= self.max_bad_rows <= 1:
+        if isinstance(self.max_bad_rows, str | bool) or not 0 <= self.max_bad_rows <= 1:
             raise OptionError(f"option '--max-bad-rows' takes a share from 0 to 1, not '{self.max_bad_rows}'")
         if self.class_weight is not None:
             one_of("class-weight", self.class_weight, ("balanced",))

@@ -22,10 +22,11 @@ from threadpoolctl import threadpool_limits
 
 from . import __version__
 from .data.feed import Feed, MemoryFeed
+from .data.reader import Counts
 from .descent.losses import loss_for, unit_of
 from .errors import DataError, OptionError
 from .finish.finish import Finished, finish, run_rows
-from .folder import MODEL, RECORD, REPORT, RunFolder
+from .folder import BAD_ROWS, MODEL, RECORD, REPORT, RunFolder
 from .judgement import judge
 from .lineup import Constant, constant_prediction, line_up
 from .model import Model, outputs_of
@@ -266,10 +267,17 @@ def _data_event(feed: Feed, constant_loss: float) -> dict[str, Any]:
         "select_rows": counts.select,
         "score_rows": counts.score,
         "skipped_rows": counts.skipped,
+        "bad_rows": counts.bad,
         "unseen": counts.unseen,
         "twins": feed.twins() if isinstance(feed, MemoryFeed) else None,
         "constant_loss": constant_loss,
     }
+
+
+def _where_rows_went(counts: Counts) -> dict[str, int]:
+    """Say what became of the rows of one pass, as far as it went; the bad ones are among those skipped."""
+    went = {"trained": counts.training, "held_out": counts.select + counts.score, "skipped": counts.skipped}
+    return {"read": sum(went.values()), **went, "bad": counts.bad}
 
 
 def _described(run: Run) -> dict[str, Any]:
@@ -314,6 +322,7 @@ def _conclude(
         chosen=chosen,
         **judged,
         weights=model.explain(top=WEIGHTS_SHOWN),
+        counts=_where_rows_went(feed.counts),
         rows=ended.rows,
         seconds=seconds,
         rows_per_second=ended.rows / max(seconds, 1e-9),
@@ -345,7 +354,11 @@ def _publish(folder: RunFolder, model: Model, record: Recorder) -> None:
     model.save(folder.draft(MODEL))
     _write_report(record.events, folder)
     record.close()
-    folder.publish(RECORD, REPORT, MODEL)
+    if not folder.draft(BAD_ROWS).exists():  # an older run may have left a list
+        (folder.path / BAD_ROWS).unlink(missing_ok=True)
+        folder.publish(RECORD, REPORT, MODEL)
+        return
+    folder.publish(BAD_ROWS, RECORD, REPORT, MODEL)
 
 
 def _summary(prepared: Prepared, feed: Feed, events: list[Event]) -> dict[str, Any]:
@@ -362,6 +375,7 @@ def _summary(prepared: Prepared, feed: Feed, events: list[Event]) -> dict[str, A
         **{name: finish[name] for name in told},
         "cross_validation": finish.get("cross_validation"),
         "skipped_rows": feed.counts.skipped,
+        "bad_rows": feed.counts.bad,
         "model": str(folder.path / MODEL) if folder else None,
         "report": str(folder.path / REPORT) if folder else None,
     }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..errors import BadRowError, DataError
 
-__all__ = ["BadRow", "BadRows", "faults", "refuse_too_many"]
+__all__ = ["BadRow", "BadRows", "Skipping", "faults", "refuse_too_many"]
 
 SHOWN = 1000
 """Characters of a row that are kept."""
@@ -70,6 +71,34 @@ class BadRows:
         with self._lock:
             if known := self._found.get(part):
                 self._found[part] = {key: row for key, row in known.items() if not first <= key[0] < first + count}
+
+
+@dataclass
+class Skipping:
+    """How bad rows are skipped, and how many have been.
+
+    share : of the rows that may be bad; on_bad : called with the name of the file and each bad row.
+    """
+
+    share: float = 0.01
+    on_bad: Callable[[str, BadRow], None] | None = None
+    read: int = 0
+    bad: int = 0
+    first: str = ""
+
+    def count(self, name: str, rows: int, found: Sequence[BadRow]) -> None:
+        """Count rows of a file, and those among them that are bad; raises DataError when these are too many."""
+        self.read += rows
+        self.bad += len(found)
+        for row in found:
+            self.first = self.first or row.sentence(name)
+            if self.on_bad is not None:
+                self.on_bad(name, row)
+        refuse_too_many(self.bad, self.read, self.share, self.first, at_end=False)
+
+    def end(self) -> None:
+        """Raise DataError when too many of all rows were bad."""
+        refuse_too_many(self.bad, self.read, self.share, self.first, at_end=True)
 
 
 def faults(lines: Sequence[bytes], parse: Callable[[Sequence[bytes]], object]) -> dict[int, BadRowError]:

@@ -13,7 +13,7 @@ import pyarrow.csv as pacsv
 from schuss.data.bad_rows import BadRows
 from schuss.data.csv_blocks import NotByLinesError, converted_ahead, line_blocks
 from schuss.data.csv_cells import convert_cells, is_parsed, tidied
-from schuss.data.csv_skip import Ragged, Skipped, read_lines, spread
+from schuss.data.csv_skip import Ragged, Skipped, read_lines
 from schuss.data.csv_types import (
     FALSE,
     MARKERS,
@@ -30,7 +30,16 @@ from schuss.data.csv_types import (
     unite,
 )
 from schuss.data.files import Content, explain
-from schuss.data.parted import PartedSource, Pieces, assemble, emptied, projected, same_columns, unique_columns
+from schuss.data.parted import (
+    PartedSource,
+    Pieces,
+    assemble,
+    emptied,
+    projected,
+    same_columns,
+    unique_columns,
+    with_gaps,
+)
 from schuss.data.source import Cursor
 from schuss.errors import BadRowError, DataError
 
@@ -298,7 +307,7 @@ def _converted(
         text = cell.raw.decode("utf-8", "replace")
         file.refuse(row, Skipped(int(places[cell.place]), cell.column, cell.complaint, text))
     good = emptied(assemble(arrays, wanted, table.num_rows), [cell.place for cell in cells])
-    return spread(good, [skipped.place - row for skipped in ragged])
+    return with_gaps(good, [skipped.place - row for skipped in ragged])
 
 
 def _parse_failure(file: _File, error: pa.ArrowInvalid, rows: int, size: int) -> DataError:

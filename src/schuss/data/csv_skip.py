@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
@@ -51,19 +50,6 @@ class Ragged:
         return found
 
 
-def spread(table: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
-    """Put rows of nothing where rows have been left out; `places` are theirs in the result.
-
-    >>> spread(pa.record_batch({"a": [1, 2]}), [1]).to_pydict()
-    {'a': [1, None, 2]}
-    """
-    if not places:
-        return table
-    gone = np.zeros(table.num_rows + len(places), bool)
-    gone[list(places)] = True
-    return table.take(pa.array(np.cumsum(~gone) - 1, mask=gone))
-
-
 def read_lines(
     block: bytes, names: Sequence[str], dialect: Dialect, wanted: pa.Schema, *, first: bool
 ) -> tuple[pa.RecordBatch, list[Skipped]]:
@@ -73,7 +59,7 @@ def read_lines(
     delimiter = dialect.delimiter.encode()
     skipped = list(_unreadable(lines, len(names), delimiter))
     for row in skipped:
-        lines[row.place] = delimiter.join([b"NA"] * len(names))
+        lines[row.place] = delimiter.join([b" "] * len(names))
     text = b"\n".join(lines)
     read = pacsv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=False)
     convert = pacsv.ConvertOptions(

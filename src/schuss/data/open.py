@@ -22,6 +22,8 @@ from schuss.data.files import (
 from schuss.data.source import Source
 from schuss.errors import DataError, OptionError
 
+ON_BAD_ROW = ("stop", "skip")
+
 _SEEKING = ("parquet", "npz")
 
 
@@ -36,7 +38,7 @@ def open_source(
     numbers: Collection[str] = (),
     svmlight_base: int | None = None,
     stdin: BinaryIO | None = None,
-    skip_bad_rows: bool = False,
+    on_bad_row: str = "stop",
 ) -> Source:
     """Make a source of a file, files, a folder, a glob, a URL, "-" (standard input), or data in memory.
 
@@ -51,17 +53,19 @@ def open_source(
     strings, numbers : columns of CSV files read as words or as numbers, whatever a sample of them looks like.
     svmlight_base : index of the first feature in svmlight files, 0 or 1; None finds it in a sample.
     stdin : binary stream that "-" stands for; None is the standard input of the process.
-    skip_bad_rows : whether rows that cannot be used are noted in the source's `bad`, not raised as DataError.
+    on_bad_row : "skip" to have rows that cannot be used noted in the source's `bad`, "stop" for a DataError.
 
     Raises DataError where the source cannot be read, OptionError where an option has a value it cannot have.
     """
     if format is not None and format not in FORMATS:
         raise OptionError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    if on_bad_row not in ON_BAD_ROW:
+        raise OptionError(f"on_bad_row must be one of {', '.join(ON_BAD_ROW)}, got {on_bad_row!r}")
     if delimiter is not None and len(delimiter) != 1:
         raise OptionError(f"delimiter must be one character, got {delimiter!r}")
     if hasattr(place, "batches"):
         return place
-    options = _Options(header, delimiter, strings, numbers, svmlight_base, BadRows() if skip_bad_rows else None)
+    options = _Options(header, delimiter, strings, numbers, svmlight_base, BadRows() if on_bad_row == "skip" else None)
     if isinstance(place, str) and place == "-":
         return _open_stream(stdin or sys.stdin.buffer, format, options)
     if not _is_place(place):

@@ -149,6 +149,19 @@ def emptied(table: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
     return table.take(pa.array(np.arange(table.num_rows), mask=gone))
 
 
+def with_gaps(table: pa.RecordBatch, places: Sequence[int]) -> pa.RecordBatch:
+    """Put rows of nothing where rows have been left out; `places` are theirs in the result.
+
+    >>> with_gaps(pa.record_batch({"a": [1, 2]}), [1]).to_pydict()
+    {'a': [1, None, 2]}
+    """
+    if not places:
+        return table
+    gone = np.zeros(table.num_rows + len(places), bool)
+    gone[list(places)] = True
+    return table.take(pa.array(np.cumsum(~gone) - 1, mask=gone))
+
+
 def same_columns(names: Sequence[str], first: Sequence[str], file: str, first_file: str) -> None:
     """Require two files to have the same columns, in whatever order.
 

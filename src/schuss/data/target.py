@@ -117,7 +117,7 @@ def class_labels(values: pa.Array, place: Place) -> tuple[Any, ...]:
     (1, 2)
     """
     strings = as_strings(values)
-    words = sorted(word for word in strings.dictionary.to_pylist() if word is not None)
+    words = sorted(strings.dictionary.take(strings.indices.unique().drop_null()).to_pylist())
     if pa.types.is_boolean(values.type):
         return tuple(word == "true" for word in words)
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
