@@ -163,12 +163,14 @@ def open_feed(
     for piece in pieces:
         index.add(piece.slice)
         pool = pool or Pool(piece.training, limit=memory, most=np.iinfo(np.int32).max)
-        left = _add(pool, piece.training, counts, reader)
+        left = _add(pool, piece.training)
         hold(held, piece)
         size += _extent(piece.training)[0]
         if on_rows is not None:
             on_rows(counts.read)
-        if left or _too_large(reader, counts, size, memory):
+        large = bool(left) or _too_large(reader, counts, size, memory)
+        _sum_up(counts, pool.rows, left, reader, to_the_end=large)
+        if large:
             feed = _stream(reader, order, counts, held, size / max(counts.training, 1), tell, spans, index)
             feed.known = known_of(pool.rows)
             # The held-out rows of this piece are known already.
@@ -176,6 +178,7 @@ def open_feed(
             return feed
     if pool is None:
         raise DataError(f"{reader.source.parts[0]} has no rows")
+    _sum_up(counts, pool.rows, [], reader, to_the_end=True)
     return MemoryFeed(pool.rows, held[0].rows, held[1].rows, counts, order, reader.seed)
 
 
@@ -206,9 +209,9 @@ def _too_large(reader: Reader, counts: Counts, size: int, memory: int) -> bool:
     return size > memory or (size > min(PROBE_BYTES, memory) and size / counts.read * expected > memory)
 
 
-def _add(pool: Pool, training: Chunk | Draft, counts: Counts, reader: Reader) -> list[Chunk]:
-    """Add rows to a pool and to the sums, and give those for which there is no room."""
-    first, many = pool.count, training_rows(training)
+def _add(pool: Pool, training: Chunk | Draft) -> list[Chunk]:
+    """Add rows to a pool, and give those for which there is no room."""
+    many = training_rows(training)
     added = pool.add(training)
     left: list[Chunk] = []
     if added < many and isinstance(training, Draft):
@@ -217,10 +220,17 @@ def _add(pool: Pool, training: Chunk | Draft, counts: Counts, reader: Reader) ->
         left = list(cut(rest.rows))
     elif isinstance(training, Chunk):
         left = list(cut(training, added))
-    classes = reader.encoder.classes
-    for rows in (*cut(pool.rows, first), *left):
-        counts.add_up(rows, None if classes is None else len(classes))
     return left
+
+
+def _sum_up(counts: Counts, kept: Chunk, left: list[Chunk], reader: Reader, *, to_the_end: bool) -> None:
+    """Add rows to the sums, 8,192 at a time: these must not depend on how many come together from the source."""
+    classes = None if reader.encoder.classes is None else len(reader.encoder.classes)
+    for rows in cut(kept, counts.summed):
+        if to_the_end or len(rows.targets) == CHUNK_ROWS:
+            counts.add_up(rows, classes)
+    for rows in left:
+        counts.add_up(rows, classes)
 
 
 def _stream(
