@@ -112,7 +112,7 @@ def _size(summary: Mapping[str, Any]) -> str:
 
 def _skipped(summary: Mapping[str, Any]) -> str | None:
     """Say how many rows could not be used, and where they are listed."""
-    if not summary["bad_rows"]:
+    if not summary.get("bad_rows"):
         return None
     listed = f", listed in {Path(summary['model']).with_name('bad_rows.jsonl')}" if summary["model"] else ""
     return f"{plural(summary['bad_rows'], 'row')} that could not be used{listed}"
