@@ -208,9 +208,10 @@ class Model:
     def evaluate(self, source: Any, **reading: Any) -> dict[str, Any]:
         """Compare the predictions for every row of `source` that has a target with the target.
 
-        Returns `rows`; `skipped_rows`, those without a target or that could not be used; `loss`, the plain mean over the
-        rows without penalty or weights (nats for log_loss, mean squared error in the target's unit for squared_error, the share of wrong rows for perceptron); `accuracy`, `macro_f1`
-        and for two classes `auc`, or `r2`, `rmse` and `mae`. What cannot be said, as without any row, is None.
+        Returns `rows`; `skipped_rows`, those without a target or that could not be used; `loss`, the plain mean over
+        the rows without penalty or weights (nats for log_loss, mean squared error in the target's unit for
+        squared_error, the share of wrong rows for perceptron); `accuracy`, `macro_f1` and for two classes `auc`, or
+        `r2`, `rmse` and `mae`. What cannot be said, as without any row, is None.
 
         Raises DataError as `predict` does, and at a class that the model does not know.
         """
