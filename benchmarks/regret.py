@@ -47,7 +47,7 @@ class Expert(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Row losses of a method on the test rows, the seconds of its training, and what it chose."""
+    """Row losses of a method on the test rows, the processor seconds of its training, and what it chose."""
 
     losses: np.ndarray
     seconds: float
@@ -78,11 +78,11 @@ def rows_at_hand(expert: Expert, name: str, number: int, test: int) -> Expert:
 
 def default_losses(parts: Split, seed: int, options: dict[str, Any]) -> Outcome:
     """Train schuss on the rows given, and score the test rows."""
-    begun = time.perf_counter()
+    begun = time.process_time()
     result = schuss.train(
         parts.given.source, **{**parts.given.options, "out": None, "threads": 1, "seed": seed, **options}
     )
-    seconds = time.perf_counter() - begun
+    seconds = time.process_time() - begun
     model = result.model
     test = encoded_rows(model.encoder, parts.test, densify=False)
     loss = loss_for(model.loss, model.weights.shape[1])
@@ -182,9 +182,9 @@ def _peer_run(method: str, encoded: Encoded, seed: int, seconds: float) -> Calla
         return None
 
     def run() -> Outcome:
-        begun = time.perf_counter()
+        begun = time.process_time()
         score = fit.train(task)
-        spent = time.perf_counter() - begun
+        spent = time.process_time() - begun
         return Outcome(encoded.losses(score(encoded.others[0]), encoded.others[0]), spent, "")
 
     return run

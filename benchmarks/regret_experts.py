@@ -52,10 +52,10 @@ BATCH = 32
 ROWS, EPOCHS, MOST, PRODUCTS = 300_000, 30, 12_000_000, 4e9
 """A run learns from so many rows, or epochs if that is more, but from MOST rows and PRODUCTS with weights at most."""
 
-PASSES, SOLVED = 1000, 5e10
-"""L-BFGS may take so many passes, or on large data 150 or so many products with weights."""
+PASSES, SOLVED = 1000, 2e9
+"""L-BFGS may take so many passes, or on large data 200 or so many products with weights."""
 
-ONE_EXPERT = 1e8
+ONE_EXPERT = 1e6
 """Products of a pass from which on nobody is asked twice."""
 
 PIECE = 8_192
@@ -153,7 +153,7 @@ def solve(wanted: Sequence[Setting], encoded: Encoded) -> list[np.ndarray]:
         return []
     rows, targets = matrix(encoded.given).astype(np.float64), encoded.given.targets
     shape = (encoded.encoder.width + 1, encoded.outputs)
-    passes = int(np.clip(SOLVED / products(encoded), 150, PASSES))
+    passes = int(np.clip(SOLVED / products(encoded), 200, PASSES))
     weights, solutions = np.zeros(shape), []
     for one in wanted:
         penalty = one.level / len(targets)

@@ -100,17 +100,17 @@ def fit_liblinear(task: Task) -> Scorer:
 
     chunk, encoded = task.encoded.given, task.encoded
     problem = liblinear.problem(chunk.targets.astype(np.float64), _csr(chunk), bias=1)
-    parameter = liblinear.parameter(f"-s {11 if task.is_regression else 0} -q")
+    parameter = liblinear.parameter(f"-s {11 if task.is_regression else 0} -B 1 -q")
     model = liblinearutil.train(problem, parameter)
-    labels = [0] if task.is_regression else model.get_labels()
-    margins = 1 if encoded.outputs == 1 else encoded.outputs
-    flat = np.array(model.w[: (encoded.encoder.width + 1) * margins]).reshape(encoded.encoder.width + 1, margins)
-    weights = flat if encoded.outputs == 1 else flat[:, np.argsort(labels)]
-    sign = -1.0 if not task.is_regression and encoded.outputs == 1 and labels[0] == 0 else 1.0
+    single = encoded.outputs == 1
+    places = [0] if single else np.argsort(model.get_labels()).tolist()
+    slopes, intercepts = zip(*(model.get_decfun(place) for place in places), strict=True)
+    slopes, intercepts = np.array(slopes).T, np.array(intercepts)
+    negated = not task.is_regression and single and model.get_labels()[0] == 0
 
     def score(rows: Chunk) -> np.ndarray:
-        margins = sign * (matrix(rows) @ weights[:-1] + weights[-1])
-        return margins if encoded.outputs == 1 else one_against_rest(margins)
+        margins = matrix(rows) @ slopes + intercepts
+        return one_against_rest(margins) if not single else -margins if negated else margins
 
     return score
 
@@ -133,9 +133,9 @@ def fit_vw(options: str, task: Task) -> Scorer:
         text = Path(folder) / "rows.vw"
         text.write_text("\n".join(vw_lines(task.encoded.given, task)) + "\n")
         common = f"{options} {kind} -b {max(18, int(np.ceil(np.log2(task.encoded.encoder.width + 2))))} --quiet"
-        begun = time.perf_counter()
+        begun = time.process_time()
         Workspace(f"{common} -d {text} -c -k --passes 1").finish()
-        passes = int(np.clip(task.seconds / (time.perf_counter() - begun), 1, 100))
+        passes = int(np.clip(task.seconds / (time.process_time() - begun), 1, 100))
         model = Workspace(f"{common} -d {text} -c -k --passes {passes}")
 
     def score(rows: Chunk) -> np.ndarray:
@@ -163,6 +163,7 @@ def fit_torch(name: str, task: Task) -> Scorer:
     """Train in torch for the seconds that the default took, with mini-batches of 32 from zero weights."""
     import torch
 
+    torch.set_num_threads(1)
     torch.manual_seed(task.seed)
     encoded = task.encoded
     rows = torch.from_numpy(np.ascontiguousarray(encoded.given.rows))
@@ -171,7 +172,7 @@ def fit_torch(name: str, task: Task) -> Scorer:
     torch.nn.init.zeros_(model.weight), torch.nn.init.zeros_(model.bias)
     rule, annealed = torch_rule(name, model)
     first = rule.param_groups[0]["lr"]
-    begun, done = time.perf_counter(), 0.0
+    begun, done = time.process_time(), 0.0
     while done < 1.0:
         for batch in torch.randperm(len(rows)).split(32):
             scores = model(rows[batch])
@@ -184,7 +185,7 @@ def fit_torch(name: str, task: Task) -> Scorer:
             rule.zero_grad()
             loss.backward()
             rule.step()
-            done = (time.perf_counter() - begun) / task.seconds
+            done = (time.process_time() - begun) / task.seconds
             if annealed:
                 rule.param_groups[0]["lr"] = first * (1 + np.cos(np.pi * min(done, 1.0))) / 2
             if done >= 1.0:
