@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from regret import default_losses, expert_table
 from regret_experts import LEVELS, Setting, learn, mean_losses
 from regret_rows import encode
 from regret_sets import Split, Table, load, split
+from regret_trials import expert_table, run_default
 from threadpoolctl import threadpool_limits
 
 SETS = (
@@ -98,14 +98,14 @@ SAME: dict[str, tuple[Callable[[Split, np.random.Generator], Split] | None, dict
 
 def moves(parts: Split, gain: float) -> Iterator[tuple[str, float]]:
     """Give the move of the test loss by each change, in percent of the expert's gain."""
-    losses = default_losses(parts, 0, {}).losses
+    losses = run_default(parts, {}).losses
     for name, (change, options, unit) in SAME.items():
         if name.startswith("target") and not parts.given.is_regression:
             yield name, np.nan
             continue
         other = parts if change is None else change(parts, np.random.default_rng(0))
         try:
-            moved = default_losses(other, options.get("seed", 0), options).losses / unit
+            moved = run_default(other, options).losses / unit
         except Exception as problem:
             print(name, type(problem).__name__, problem, file=sys.stderr)
             moved = np.full(len(losses), np.inf)
@@ -144,9 +144,9 @@ def wide_numbers(rng: np.random.Generator) -> Table:
 
 
 def thousand(rng: np.random.Generator) -> Table:
-    """Make a thousand classes, ten of them near each place."""
+    """Make a thousand classes of twelve rows each."""
     centres = 2 * rng.normal(size=(1_000, 20))
-    codes = np.arange(30_000) % 1_000
+    codes = np.arange(12_000) % 1_000
     values = centres[codes] + rng.normal(size=(len(codes), 20))
     return Table(pd.DataFrame(values, columns=[f"x{place}" for place in range(20)]), words(codes))
 
@@ -184,19 +184,19 @@ def hard(make: Callable[[np.random.Generator], Table]) -> tuple[float, float, fl
     whole = encode(parts.given, parts.test)
     reference = float(mean_losses(learn([best], whole, 0), whole, whole.others[0])[0])
     constant = float(whole.constant_losses(whole.others[0]).mean())
-    loss = float(default_losses(parts, 0, {}).losses.mean())
+    loss = float(run_default(parts, {}).losses.mean())
     return 100 * (loss - reference) / (constant - reference), constant, reference, loss
 
 
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", action="append", choices=SETS, help="only these")
+    parser.add_argument("--only", action="append", choices=(*SETS, *OWN), help="only this set or table")
     arguments = parser.parse_args()
     data, experts = Path(os.environ["SCHUSS_DATA"]), expert_table("steady")
     print(f"|set|{'|'.join(SAME)}|\n|-|{'-|' * len(SAME)}")
     with threadpool_limits(1):
-        for name in arguments.sets or SETS:
+        for name in (one for one in SETS if one in (arguments.only or SETS)):
             means = experts[name, 0].means
             found = moves(split(load(data, name), name, 0), means["constant"] - means["steady"])
             figures = [
@@ -205,7 +205,7 @@ def main() -> None:
             ]
             print(f"|{name}|{'|'.join(figures)}|", flush=True)
         print("\n|table|regret, %|constant|L-BFGS|default|\n|-|-|-|-|-|")
-        for title, make in OWN.items():
+        for title, make in ((title, OWN[title]) for title in OWN if title in (arguments.only or OWN)):
             regret, *losses = hard(make)
             print(f"|{title}|{regret:+.2f}|{'|'.join(f'{loss:.5g}' for loss in losses)}|", flush=True)
 
