@@ -55,8 +55,8 @@ ROWS, EPOCHS, MOST, PRODUCTS = 300_000, 30, 12_000_000, 4e9
 PASSES, SOLVED = 1000, 2e9
 """L-BFGS may take so many passes, or on large data 200 or so many products with weights."""
 
-ONE_EXPERT = 1e6
-"""Products of a pass from which on nobody is asked twice."""
+ONE_EXPERT, PICKS_ALONE = 1e6, 1e7
+"""Products of a pass from which on nobody is asked twice, and only what is picked is learned again from all rows."""
 
 PIECE = 8_192
 PICKS = ("expert", "second", "steady", "lbfgs", "oracle")
@@ -188,8 +188,12 @@ def consult(parts: Split, name: str, number: int) -> tuple[dict[str, Any], dict[
         other = encode(*reshuffled(parts.given, name, number))
         again = mean_losses(learn(every, other, number), other, other.others[0])
     whole = encode(parts.given, parts.test)
-    test, refit = whole.others[0], learn(every, whole, number)
-    tested = mean_losses(refit, whole, test)
+    wanted = every
+    if products(first) >= PICKS_ALONE:
+        wanted = list(dict.fromkeys(picked(every, validated, again, validated).values()))
+    test, refit = whole.others[0], learn(wanted, whole, number)
+    tested = np.full(len(every), np.inf)
+    tested[[every.index(one) for one in wanted]] = mean_losses(refit, whole, test)
     chosen = picked(every, validated, again, tested)
     losses = {pick: whole.losses(whole.scores(refit[setting], test), test) for pick, setting in chosen.items()}
     losses |= {"constant": whole.constant_losses(test), "validated": validated, "tested": tested}
