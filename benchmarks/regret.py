@@ -16,13 +16,14 @@ import csv
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from regret_experts import PICKS
 from regret_peers import PEERS
 from regret_sets import load, names, split
-from regret_stats import Regret, Trial, is_untouched, regret_of, summary
+from regret_stats import Regret, Trial, in_other_half, regret_of, summary
 from regret_trials import ALONE, case_of, expert_table, trials_of
 from threadpoolctl import threadpool_limits
 
@@ -30,28 +31,35 @@ GROUPS = {"peers": list(PEERS), "yardsticks": list(PICKS), "single": [ALONE]}
 """What stands for several methods, or is shorter to write."""
 
 
-def line_of(one: Regret, width: int) -> str:
-    """Write the line of a set."""
-    apart = "" if one.sure else "  (no sure gain)"
-    failed = "  FAILED" if one.fails else ""
-    figures = f"{one.constant:11.5g} {one.expert:11.5g} {one.loss:11.5g} {100 * one.regret:8.2f} {100 * one.error:7.2f}"
-    return f"{one.name:{width}} {one.splits:2} {figures} {one.seconds:7.2f}{failed}{apart}"
-
-
-def page(trials: list[Trial]) -> str:
-    """Write a table of sets for every method, and one of all methods."""
-    lines: list[str] = []
-    methods = list(dict.fromkeys(one.method for one in trials))
+def page(trials: list[Trial], data: Path) -> str:
+    """Write a table of methods for all sets and for parts of them, one of the default's sets, and the failures."""
+    methods = dict.fromkeys(one.method for one in trials)
     regrets = {method: regrets_of([one for one in trials if one.method == method]) for method in methods}
-    for method in methods:
-        width = max(len(one.name) for one in regrets[method])
-        lines += ["", f"{method}", f"{'set':{width}}  n    constant      expert        loss regret %       ±       s"]
-        lines += [line_of(one, width) for one in sorted(regrets[method], key=lambda one: -one.regret)]
-    title = f"{'method':28} sets    mean  ≤ 95 %  median    90th   worst  fail      s"
-    for heading, wanted in (("all", lambda name: True), ("untouched half", is_untouched)):
-        lines += ["", f"{heading}: sets where the expert surely gains", title]
-        lines += [method_line(method, [one for one in found if wanted(one.name)]) for method, found in regrets.items()]
-    return "\n".join(lines)
+    first = next(iter(methods))
+    title = f"|method|sets|mean|≤ 95 %|median|90th|worst|behind {first}|failures|s|\n|-|-|-|-|-|-|-|-|-|-|"
+    lines: list[str] = []
+    for heading, wanted in parts_of(data).items():
+        chosen = {method: [one for one in found if wanted(one.name)] for method, found in regrets.items()}
+        if any(chosen.values()):
+            mine = {one.name: one for one in chosen[first]}
+            found = [method_line(method, chosen[method], mine) for method in methods if chosen[method]]
+            lines += ["", f"{heading}:", "", title, *found]
+    lines += ["", f"{first}:", "", "|set|splits|constant|expert|loss|regret, %|±|s|", "|-|-|-|-|-|-|-|-|"]
+    lines += [set_line(one) for one in sorted(regrets[first], key=lambda one: (not one.sure, -one.regret))]
+    failures = [f"{method}: {one.name}" for method, found in regrets.items() for one in found if one.fails]
+    return "\n".join([*lines, "", "Failures: " + ("; ".join(failures) or "none") + "."])
+
+
+def parts_of(data: Path) -> dict[str, Callable[[str], bool]]:
+    """Name the parts of the sets that are summarised."""
+    middle, large = set(names(data, "middle")), set(names(data, "large"))
+    return {
+        "All sets": lambda name: True,
+        "A fixed half of the sets, by a hash of their names": in_other_half,
+        "Below 5,000 rows": lambda name: name not in middle | large,
+        "5,000 to 100,000 rows": lambda name: name in middle,
+        "Above 100,000 rows": lambda name: name in large,
+    }
 
 
 def regrets_of(trials: list[Trial]) -> list[Regret]:
@@ -60,12 +68,21 @@ def regrets_of(trials: list[Trial]) -> list[Regret]:
     return [regret_of([one for one in trials if one.name == name]) for name in sets]
 
 
-def method_line(method: str, found: list[Regret]) -> str:
-    """Write the line of a method over all sets; failures and seconds are those of every set."""
-    over = summary([one.regret for one in found if one.sure])
-    figures = "".join(f"{value:8.2f}" for value in over[1:])
-    failures, seconds = sum(one.fails for one in found), np.mean([one.seconds for one in found] or [np.nan])
-    return f"{method:28} {over.sets:4}{figures} {failures:5} {seconds:6.2f}"
+def method_line(method: str, found: list[Regret], first: dict[str, Regret]) -> str:
+    """Write the line of a method over sets; failures and seconds are those of every set, also without a sure gain."""
+    sure = [one for one in found if one.sure]
+    over = summary([one.regret for one in sure])
+    behind = [one.regret - first[one.name].regret for one in sure if one.name in first]
+    figures = "|".join(f"{value:.2f}" for value in (*over[1:], 100 * np.median(behind) if behind else np.nan))
+    seconds = np.mean([one.seconds for one in found])
+    spent = "" if np.isnan(seconds) else f"{seconds:.2f}"
+    return f"|{method}|{over.sets}|{figures}|{sum(one.fails for one in found)}|{spent}|"
+
+
+def set_line(one: Regret) -> str:
+    """Write the line of a set; without a sure gain regret says nothing."""
+    regret = f"{100 * one.regret:+.2f}|{100 * one.error:.2f}" if one.sure else "no sure gain|"
+    return f"|{one.name}|{one.splits}|{one.constant:.5g}|{one.expert:.5g}|{one.loss:.5g}|{regret}|{one.seconds:.2f}|"
 
 
 def write(trials: list[Trial], path: Path) -> None:
@@ -75,6 +92,34 @@ def write(trials: list[Trial], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(Trial._fields)
         writer.writerows(trials)
+
+
+def read(path: Path) -> list[Trial]:
+    """Read the trials of an earlier run."""
+    words = ("name", "method", "note")
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    return [
+        Trial(**{name: value if name in words else int(value) if name == "split" else float(value)
+                 for name, value in line.items()})
+        for line in lines
+    ]  # fmt: skip
+
+
+def run(arguments: argparse.Namespace, data: Path) -> list[Trial]:
+    """Let the methods run on the sets, and write every trial as soon as it is done."""
+    what = [one for name in arguments.what or ["default"] for one in GROUPS.get(name, [name])]
+    experts, trials = expert_table(arguments.against), []
+    for name in dict.fromkeys(name for group in arguments.sets or ["small"] for name in names(data, group)):
+        numbers = [number for number in range(arguments.splits) if (name, number) in experts]
+        whole = load(data, name) if numbers else None
+        for number in numbers:
+            with threadpool_limits(1):
+                case = case_of(split(whole, name, number), name, number, experts[name, number])
+                trials += trials_of(case, what, arguments.seeds)
+        print(".", end="", file=sys.stderr, flush=True)
+        write(trials, arguments.out)
+    return trials
 
 
 def main() -> None:
@@ -88,21 +133,11 @@ def main() -> None:
     )
     parser.add_argument("--against", default="expert", choices=PICKS, help="whom regret is counted against")
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "schuss-regret" / "trials.csv")
+    parser.add_argument("--read", action="append", type=Path, metavar="FILE", help="show earlier runs, and run nothing")
     arguments = parser.parse_args()
-    what = [one for name in arguments.what or ["default"] for one in GROUPS.get(name, [name])]
-    data, experts = Path(os.environ["SCHUSS_DATA"]), expert_table(arguments.against)
-    trials: list[Trial] = []
-    for name in dict.fromkeys(name for group in arguments.sets or ["small"] for name in names(data, group)):
-        numbers = [number for number in range(arguments.splits) if (name, number) in experts]
-        whole = load(data, name) if numbers else None
-        for number in numbers:
-            with threadpool_limits(1):
-                case = case_of(split(whole, name, number), name, number, experts[name, number])
-                trials += trials_of(case, what, arguments.seeds)
-        print(".", end="", file=sys.stderr, flush=True)
-        write(trials, arguments.out)
-    print(page(trials))
-    print(f"\nevery trial: {arguments.out}")
+    data = Path(os.environ["SCHUSS_DATA"])
+    trials = [one for path in arguments.read or () for one in read(path)] if arguments.read else run(arguments, data)
+    print(page(trials, data))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from regret_experts import LEVELS, Setting, learn, mean_losses
 from regret_rows import Encoded, matrix
+from regret_sets import SHARES
 from scipy.special import log_expit
 from sklearn.linear_model import (
     LogisticRegression,
@@ -21,7 +23,7 @@ from sklearn.linear_model import (
     SGDRegressor,
 )
 
-from schuss.data.chunk import Chunk
+from schuss.data.chunk import Chunk, take
 
 Scorer = Callable[[Chunk], np.ndarray]
 
@@ -92,6 +94,17 @@ def cross_validated(task: Task) -> Any:
         if task.is_regression
         else LogisticRegressionCV(use_legacy_attributes=False, scoring="neg_log_loss")
     )
+
+
+def fit_lbfgs(task: Task) -> Scorer:
+    """Solve for the penalties by SciPy's L-BFGS, choose one by validation, and solve for it again from all rows."""
+    encoded, whole = task.encoded, task.encoded.given
+    cut = round(len(whole.targets) * SHARES[0] / SHARES[1])
+    train, validation = (take(whole, part) for part in np.split(np.arange(len(whole.targets)), [cut]))
+    penalties = [Setting("lbfgs", 0.0, "", level) for level in LEVELS]
+    first = encoded._replace(given=train)
+    best = penalties[int(np.argmin(mean_losses(learn(penalties, first, 0), first, validation)))]
+    return partial(encoded.scores, learn([best], encoded, 0)[best])
 
 
 def fit_liblinear(task: Task) -> Scorer:
@@ -234,6 +247,7 @@ def written_fast(task: Task) -> bool:
 
 
 PEERS = {
+    "L-BFGS path": Peer(fit_lbfgs, always),
     "sklearn SGD": Peer(partial(fit_sklearn, sgd), always),
     "sklearn full batch": Peer(partial(fit_sklearn, full_batch), always),
     "sklearn CV": Peer(partial(fit_sklearn, cross_validated), not_huge),

@@ -124,7 +124,9 @@ def run_default(parts: Split, options: dict[str, Any]) -> Outcome:
     loss = loss_for(model.loss, model.weights.shape[1])
     unit = 2 * model.encoder.target_scale**2 if model.classes is None else 1.0
     losses = unit * values_and_gradients(loss, model.scores(test.rows).astype(np.float64), test.targets)[0]
-    note = " ".join(f"{name}={value:.3g}" if isinstance(value, float) else str(value) for name, value in chosen.items())
+    note = " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in chosen.items()
+    )
     alone = {name: chosen[name] for name in ("optimizer", "learning_rate", "schedule", "l2", "batch_size")}
     training_rows = next(event["training_rows"] for event in result.record if event["event"] == "data")
     rows = next(event["rows"] for event in result.record if event["event"] == "finish")
