@@ -81,7 +81,7 @@ def _answer(comparison: Mapping[str, Any]) -> Markup:
 def _curves(comparison: Mapping[str, Any]) -> Markup:
     dots = "A point ends a method that got no further; dots lead on to its name."
     by_seconds = (
-        "Held-out loss against seconds of the method's own work, both as logarithms allow. Dotted: search, which only "
+        "Held-out loss against seconds of the method's own work. Dotted: search, which only "
         f"compares losses. Dashed: steps that look at all rows. Drawn through: steps that look at a few. {dots}"
     )
     by_rows = (
