@@ -11,7 +11,7 @@ from schuss.report.figures.curves import Curve, Frame
 from . import drawing
 from .problems import digits
 
-RATES = {"much too high": 30.0, "high": 1.0, "low": 3e-4, "good": 0.03}
+RATES = {"much too high": 10.0, "high": 3.0, "low": 0.002, "good": 0.5}
 EPOCHS = 20
 
 
@@ -37,8 +37,8 @@ def draw() -> None:
     """Make the figure."""
     found = four(digits())
     colours = {"much too high": "negative", "high": "rate-9", "low": "rate-2", "good": "ink"}
-    lines = [Curve(f"{name}: {RATES[name]:g}", found[name], colours[name], 3.4 if name == "good" else 1.8) for name in found]
+    lines = [
+        Curve(f"{name}: {RATES[name]:g}", found[name], colours[name], 3.4 if name == "good" else 1.8) for name in found
+    ]
     frame = Frame("epochs", "loss (nats)", (0, EPOCHS), (0, 3.0), label=lambda value: f"{value:g}")
     drawing.curves("four-rates", "Loss against epochs for four learning rates", lines, frame)
-
-

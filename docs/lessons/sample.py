@@ -129,13 +129,20 @@ def orders(epochs: int = 40, seeds: int = 12, rows: int = 60) -> dict[str, np.nd
     objective = LinearObjective(Chunk(features[order], targets[order], np.ones(rows)), SquaredError(), 0.0)
     joined = np.column_stack([features, np.ones(rows)])
     best = float(objective.values(np.linalg.lstsq(joined, targets, rcond=None)[0][None, :, None])[0])
-    names = {"keep": "as they are, sorted", "replace": "with replacement", "once": "one shuffle", "shuffle": "reshuffled"}
+    names = {
+        "keep": "as they are, sorted",
+        "replace": "with replacement",
+        "once": "one shuffle",
+        "shuffle": "reshuffled",
+    }
     found = {}
     for given, name in names.items():
         lines = []
         for seed in range(seeds):
             rate = decaying(0.1, rows)
-            steps = mini_batch(objective, zeros(objective), np.random.default_rng(seed), batch=1, rate=rate, order=given)
+            steps = mini_batch(
+                objective, zeros(objective), np.random.default_rng(seed), batch=1, rate=rate, order=given
+            )
             ends = itertools.islice(steps, 0, epochs * rows + 1, rows)
             weights = np.stack([step.weights for step in ends])
             lines.append(objective.values(weights) - best)
@@ -170,7 +177,9 @@ def draw() -> None:
     drawing.curves("repeated", "Loss against rows read, on 100 rows and on each of them 1,200 times", lines, frame)
 
     found = bad_row()
-    lines = [Curve(name, line, colour, 2.0) for (name, line), colour in zip(found.items(), ("rate-9", "rate-3"), strict=True)]
+    lines = [
+        Curve(name, line, colour, 2.0) for (name, line), colour in zip(found.items(), ("rate-9", "rate-3"), strict=True)
+    ]
     frame = Frame("rows read", "loss of the good rows", (0, 2000), (0.03, 30.0), y_log=True)
     drawing.curves("bad-row", "Loss against rows read; after 1,000 rows comes a bad one", lines, frame)
 

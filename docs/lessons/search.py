@@ -116,7 +116,9 @@ def draw(cifar: Path | None = None) -> None:
     ]
     top = 1.1 * max(one.points[0][1] for one in found)
     frame = Frame("looks at the rows", "multiclass hinge loss", (1, LOOKS), (found[-1].loss / 1.3, top), True, True)
-    drawing.curves("search", f"Loss against looks at the rows, by guessing, trying and the gradient: {data.name}", lines, frame)
+    drawing.curves(
+        "search", f"Loss against looks at the rows, by guessing, trying and the gradient: {data.name}", lines, frame
+    )
     rows = [(one.name, f"{one.loss:,.2f}", f"{one.accuracy:.1%}") for one in found]
     drawing.table("search-table", (data.name, "loss", "test accuracy"), rows)
     before, after = step_table(data)

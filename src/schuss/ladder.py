@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .baselines import METHODS, Point, Step, Trajectory, follow
 from .data.chunk import Chunk, SparseRows, take
 from .data.feed import MemoryFeed
-from .descent.losses import Loss
+from .descent.losses import Loss, judge_of
 from .errors import TrainingError
 from .finish.finish import finish, run_rows
 from .lineup import Constant, line_up
@@ -74,7 +74,9 @@ class Task:
         """Give the held-out loss in the units of the data."""
         assert self.feed.select is not None
         with np.errstate(over="ignore", invalid="ignore"):
-            return self.unit * float(LinearObjective(self.feed.select, self.loss, 0.0).values(weights[None])[0])
+            return self.unit * float(
+                LinearObjective(self.feed.select, judge_of(self.loss), 0.0).values(weights[None])[0]
+            )
 
 
 def rungs(
