@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix, issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..descent.losses import Loss
 from ..errors import TrainingError
@@ -110,9 +110,15 @@ class LinearSGD(BaseEstimator):
         return csr_array(rows) if issparse(rows) else rows
 
     def _row_weights(self, sample_weight: Any, X: Any) -> Array:
-        """Give the weights of the rows; raises ValueError at negative ones, and where all are zero."""
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        return np.asarray(weights, np.float64)
+        """Give the weights of the rows; raises ValueError at negative ones."""
+        if sample_weight is None:
+            return np.ones(X.shape[0])
+        weights: Any = check_array(sample_weight, ensure_2d=False, dtype="float64", input_name="sample_weight")
+        if weights.ndim != 1 or len(weights) != X.shape[0]:
+            raise ValueError(f"sample_weight must have the shape ({X.shape[0]},), got {weights.shape}")
+        if (weights < 0).any():
+            raise ValueError("Negative values in sample_weight: weights must be at least zero")
+        return weights
 
     def _penalties(self) -> tuple[float, float]:
         """Give λ₂ and λ₁."""
@@ -138,6 +144,8 @@ class LinearSGD(BaseEstimator):
     def _problem(self, X: Any, targets: NDArray[Any], weights: Array, loss: Loss, outputs: int) -> Problem:
         """State a problem over the rows that weigh anything."""
         there = weights > 0
+        if not there.any():
+            raise ValueError("Sample weights must contain at least one non-zero number.")
         if not there.all():
             X, targets, weights = X[there], targets[there], weights[there]
         if self._standardized and not isinstance(getattr(self, "frames_", None), Frames):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..data.feed import MemoryFeed
 from ..data.reader import Counts
 from ..descent.losses import values_and_gradients
-from ..lineup import available_threads
+from ..lineup import DENSE_BATCH, available_threads
 from ..race.grid import default_runs
 from ..race.loop import Contender, Plan, run_race
 from ..race.record import Recorder
@@ -23,7 +23,11 @@ Array = NDArray[np.float64]
 
 
 class Entry(NamedTuple):
-    """Who races: the number of runs, optimizers, their schedule, the epochs (None: as many as help), the seed."""
+    """Who races.
+
+    epochs : None for as many as help, at most `most_epochs`; learning_rate : the one for all, None to try a range;
+    batch_size : None for what suits the rows.
+    """
 
     runs: int
     optimizers: tuple[str, ...]
@@ -32,12 +36,15 @@ class Entry(NamedTuple):
     most_epochs: int
     order: str
     seed: int
+    learning_rate: float | None = None
+    batch_size: int | None = None
 
 
 class Contest(NamedTuple):
-    """The winner: raw weights `(features + 1, outputs)`, its rate and epochs, and why the race ended."""
+    """The winner: raw weights `(features + 1, outputs)`, optimizer, rate and epochs, and why the race ended."""
 
     weights: Array
+    optimizer: str
     learning_rate: float
     epochs: int
     outcome: str
@@ -63,7 +70,7 @@ def contest(problem: Problem, entry: Entry) -> Contest:
         record=Recorder(),
     )
     run, weights = ended.champion.run, training.raw(ended.champion.state.weights)
-    return Contest(weights, run.learning_rate, max(round(ended.epochs), 1), ended.outcome)
+    return Contest(weights, run.optimizer, run.learning_rate, max(round(ended.epochs), 1), ended.outcome)
 
 
 def _unit_of_targets(problem: Problem) -> tuple[float, float]:
@@ -86,11 +93,11 @@ def _contenders(problem: Problem, training: Training, counts: Counts, entry: Ent
     """Give a population for each optimizer."""
     sparse = not isinstance(problem.X, np.ndarray)
     names = [("adagrad" if sparse else "adam") if name == "auto" else name for name in entry.optimizers]
-    batch = 1 if sparse else 32
+    batch = entry.batch_size or (1 if sparse else DENSE_BATCH)
     runs = default_runs(
         entry.runs,
         optimizers=names,
-        learning_rate=None,
+        learning_rate=entry.learning_rate,
         l2=training.l2,
         schedule=entry.schedule,
         batch_size=batch,

@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 FITS = 1 << 27
 """Numbers of the rows up to which full passes are taken: 1 GiB of float64."""
 
-TRIAL_EPOCHS = 5
-"""Epochs of the race that finds the rate with which training begins that is stopped by a score."""
+TRIAL_ROWS = 8192
+"""Rows of the race that finds the rate with which one run then trains."""
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,21 @@ def _entry(recipe: Recipe, epochs: int | None) -> Entry:
 
 
 def _raced(problem: Problem, recipe: Recipe) -> Fitted:
-    """Race for so many epochs if `tol` is None, else until more would not help."""
-    done = contest(problem, _entry(recipe, recipe.max_iter if recipe.tol is None else None))
+    """Race for so many epochs if `tol` is None, else until more would not help.
+
+    Many epochs are raced for by few: then the best rate takes them all alone.
+    """
+    entry = _entry(recipe, recipe.max_iter if recipe.tol is None else None)
+    trial = max(-(-TRIAL_ROWS // problem.rows), 1)
+    if entry.epochs is not None and entry.epochs > 2 * trial:
+        found = contest(problem, entry._replace(epochs=trial))
+        entry = entry._replace(optimizers=(found.optimizer,), learning_rate=found.learning_rate)
+    done = contest(problem, entry)
     return Fitted(done.weights, None, done.epochs, done.outcome == "converged", problem.l2)
 
 
 def _with_raced_rate(problem: Problem, recipe: Recipe) -> Recipe:
-    """Find the rate for plain descent by a short race; training then divides it when the score rises no more."""
-    entry = _entry(replace(recipe, optimizers=("sgd",)), min(TRIAL_EPOCHS, recipe.max_iter))
+    """Find the rate of plain descent by a short race."""
+    trial = min(max(-(-TRIAL_ROWS // problem.rows), 1), recipe.max_iter)
+    entry = _entry(replace(recipe, optimizers=("sgd",), schedule="constant"), trial)._replace(batch_size=1)
     return replace(recipe, learning_rate="constant", eta0=contest(problem, entry).learning_rate)

@@ -30,14 +30,18 @@ SUFFICIENT = 1e-4
 """A step counts as one downhill if the value falls by this share of what its slope promises."""
 
 
+ROUGH = 100.0
+"""By how much sooner solves end that are only on the way to a smaller width."""
+
 FALLEN = 0.1
 """A value that has fallen so far is solved for again in its own unit: where classes can be told apart it nears zero."""
 
 
 class Optimum(NamedTuple):
-    """Weights of scaled features `(features + 1, outputs)`, the passes they took, and whether it has converged."""
+    """Weights of scaled features `(features + 1, outputs)`, the value there, the passes, and whether it converged."""
 
     weights: Array
+    value: float
     passes: int
     converged: bool
 
@@ -60,55 +64,54 @@ def optimum(problem: Problem, start: Array, *, passes: int, tol: float) -> Optim
     """Minimise a convex problem from weights of scaled features `(features + 1, outputs)`.
 
     passes : over the rows that may be taken, but for the last digits; tol : a solve ends when a step gains less than a
-    millionth of it, in units of the value at the start; then Newton steps follow until the gradient falls no more.
+    millionth of it, in units of the value at the start. Smooth problems are solved further: to a millionth of `tol` in
+    units of the optimum's own value, and on small data by Newton steps until the gradient falls no more.
 
     Losses with kinks are solved for with kinks rounded off less and less. With λ₁, weights are differences of two
     numbers that are at least zero, so that those that vanish are zero.
     """
+    scale, _ = problem.value_and_gradient(start)
+    if not scale > 0:
+        return Optimum(start, scale, 1, True)
     if problem.loss.smooth:
-        return _solve(problem, start, passes, tol)
+        return _exactly(problem, _solve(problem, start, passes, tol, scale), passes, tol, scale)
     unit = float(problem.targets.std()) or 1.0 if problem.targets.dtype.kind == "f" else 1.0
-    found, taken = Optimum(start, 0, False), 0
+    found, taken = Optimum(start, np.inf, 0, False), 0
     for width in WIDTHS:
-        nearer, weights = problem.with_loss(rounded(problem.loss, width * unit)), found.weights
-        if taken and _is_small(problem):
-            weights = _polished(nearer, weights)
-        found = _solve(nearer, weights, passes - taken, tol)
+        nearer = problem.with_loss(rounded(problem.loss, width * unit))
+        rough = tol if width == WIDTHS[-1] else ROUGH * tol
+        found = _solve(nearer, found.weights, passes - taken, rough, scale)
         taken += found.passes
         if taken >= passes:
             break
     return found._replace(passes=taken)
 
 
-def _is_small(problem: Problem) -> bool:
-    """Say whether Newton steps are cheap, and possible."""
-    return problem.numbers * problem.outputs <= POLISHED and not problem.l1
-
-
-def _solve(problem: Problem, start: Array, passes: int, tol: float) -> Optimum:
-    """Minimise a smooth problem."""
-    value, _ = problem.value_and_gradient(start)
-    if not value > 0:
-        return Optimum(start, 1, True)
+def _solve(problem: Problem, start: Array, passes: int, tol: float, scale: float) -> Optimum:
+    """Minimise a smooth problem until a step gains next to nothing, in units of `scale`."""
     if problem.l1 > 0:
-        return _sparse_optimum(problem, start, passes, tol)
-    found = minimise(problem, start, passes=passes, scale=value, decrease=1e-6 * tol)
+        return _sparse_optimum(problem, start, passes, tol, scale)
+    found = minimise(problem, start, passes=passes, scale=scale, decrease=1e-6 * tol)
+    return Optimum(found.weights, found.value, found.passes, found.converged)
+
+
+def _exactly(problem: Problem, found: Optimum, passes: int, tol: float, scale: float) -> Optimum:
+    """Go on in units of the value itself where it has fallen far, and solve for the last digits of small problems."""
     taken = found.passes
-    while found.converged and 0 < found.value < FALLEN * value and taken < passes:
-        value = found.value
-        found = minimise(problem, found.weights, passes=passes - taken, scale=value, decrease=1e-6 * tol)
+    while found.converged and 0 < found.value < FALLEN * scale and taken < passes:
+        scale = found.value
+        found = _solve(problem, found.weights, passes - taken, tol, scale)
         taken += found.passes
-    if not found.converged or not _is_small(problem):
-        return Optimum(found.weights, taken, found.converged)
-    return Optimum(_polished(problem, found.weights), taken, True)
+    if found.converged and not problem.l1 and problem.numbers * problem.outputs <= POLISHED:
+        found = found._replace(weights=_polished(problem, found.weights))
+    return found._replace(passes=taken)
 
 
-def _sparse_optimum(problem: Problem, start: Array, passes: int, tol: float) -> Optimum:
+def _sparse_optimum(problem: Problem, start: Array, passes: int, tol: float, scale: float) -> Optimum:
     """Minimise with λ₁ by L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995): w̃ = u − v, u and v at least zero."""
     from scipy.optimize import minimize
 
     slopes = start[:-1].size
-    scale, _ = problem.value_and_gradient(start)
 
     def joined(point: Array) -> Array:
         return np.append(point[:slopes] - point[slopes : 2 * slopes], point[2 * slopes :]).reshape(start.shape)
@@ -124,7 +127,7 @@ def _sparse_optimum(problem: Problem, start: Array, passes: int, tol: float) -> 
     bounds = [(0.0, None)] * (2 * slopes) + [(None, None)] * start.shape[1]
     ends = {"maxiter": passes, "maxfun": passes, "ftol": 1e-9 * tol, "gtol": 1e-6 * tol, "maxls": 50}
     found = minimize(evaluate, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=ends)
-    return Optimum(joined(found.x), int(found.nfev), found.nfev < passes)
+    return Optimum(joined(found.x), float(found.fun) * scale, int(found.nfev), found.nfev < passes)
 
 
 def _polished(problem: Problem, weights: Array) -> Array:
