@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import TrainingError
 from .contest import Entry, contest
 from .descend import Descent, Pace, descend
 from .optimum import has_optimum, optimum
@@ -83,7 +84,8 @@ def fit(
 
     With "auto", a problem that can be solved is solved; what cannot (epochs that were asked for with `tol` None, a loss
     without an optimum worth having, too many rows) races. With a schedule, training follows it; then, unless epochs
-    were asked for or a score stops it, a problem that can be solved is solved from there.
+    were asked for or a score stops it, a problem that can be solved is solved from there, also where the schedule led
+    to weights that are not finite.
 
     score : of raw weights on rows held out, ends training when it rises no more.
     """
@@ -97,8 +99,14 @@ def fit(
             return _raced(problem, recipe)
         recipe = _with_raced_rate(problem, recipe)
     begin = np.zeros(problem.shape) if start is None else start
-    done = descend(problem, begin, schedule_for(problem, recipe), _pace(recipe, score), t=t, averaged=averaged)
-    if solvable and not recipe.average:
+    solvable = solvable and not recipe.average
+    try:
+        done = descend(problem, begin, schedule_for(problem, recipe), _pace(recipe, score), t=t, averaged=averaged)
+    except TrainingError:
+        if not solvable:
+            raise
+        return _solved(problem, recipe, start, None)
+    if solvable:
         return _solved(problem, recipe, done.weights, done)
     return Fitted(done.weights, done.averaged, done.epochs, done.converged, problem.l2)
 
