@@ -10,7 +10,7 @@ import pytest
 import sklearn.linear_model as theirs
 from numpy.testing import assert_allclose
 from scipy.sparse import csr_array
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
@@ -44,7 +44,7 @@ def test_features_of_any_scale_classification() -> None:
         assert SGDClassifier(loss=loss).fit(shifted, classes).score(shifted, classes) > 0.95
 
 
-@pytest.mark.parametrize("load", [load_breast_cancer, load_wine, load_iris])
+@pytest.mark.parametrize("load", [load_breast_cancer, load_digits, load_iris])
 def test_default_log_loss_is_near_that_of_tuned_logistic_regression(load: Any) -> None:
     rows, classes = load(return_X_y=True)
     parts = train_test_split(rows, classes, random_state=0, stratify=classes)
@@ -58,7 +58,7 @@ def test_default_log_loss_is_near_that_of_tuned_logistic_regression(load: Any) -
         log_loss(parts[3], model.fit(train, parts[2]).predict_proba(test), labels=labels)
         for model in (tuned, chosen, incumbent)
     )
-    assert ours < best + 0.04
+    assert ours < 1.2 * best
     assert ours < other
 
 
