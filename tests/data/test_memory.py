@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -161,6 +162,8 @@ FRAMES = {
     "polars": lambda: pl.from_pandas(frame()),
     "table": lambda: pa.Table.from_pandas(frame(), preserve_index=False),
     "batch": lambda: pa.RecordBatch.from_pandas(frame(), preserve_index=False),
+    "lazy frame": lambda: pl.from_pandas(frame()).lazy().filter(pl.col("a") < 4),
+    "relation": lambda: duckdb.from_arrow(pa.Table.from_pandas(frame(), preserve_index=False)).filter("a < 4"),
 }
 
 
@@ -210,7 +213,9 @@ REFUSED = {
     "duplicate columns": (pd.DataFrame(np.ones((2, 2)), columns=["a", "a"]), "the table has two columns named 'a'"),
     "mixed column": (pd.DataFrame({"a": [1, "x"]}), "the table cannot be read: .*'x'"),
     "empty frame": (pd.DataFrame({"a": []}), "the table has no rows"),
-    "lazy frame": (pl.DataFrame({"a": [1]}).lazy(), r"call \.collect\(\) on it first"),
+    "failing lazy frame": (pl.LazyFrame({"a": ["x"]}).cast(pl.Int64), "the query cannot be run: conversion from `str`"),
+    "failing relation": (duckdb.sql("SELECT 'x'::INT AS a"), "the query cannot be run: Conversion Error: .*'x'"),
+    "relation without rows": (duckdb.sql("SELECT 1 AS a WHERE false"), "the table has no rows"),
     "dictionary": ({"a": [1]}, "a source must be a path, array, .* got dict"),
     "nothing": (None, "got NoneType"),
     "complex sparse": (sp.csr_matrix(np.eye(2) * 1j), "X must hold numbers"),

@@ -77,7 +77,9 @@ def npz_source(files: Sequence[File], *, name: str) -> PartedSource:
 
 
 def as_table(data: Any) -> pa.Table:
-    """Turn a pandas or polars frame, or anything with `__arrow_c_stream__`, into an Arrow table."""
+    """Turn a pandas or polars frame, or anything with `__arrow_c_stream__`, into an Arrow table; queries are run."""
+    if _is_query(data):
+        data = _answer(data)
     if isinstance(data, pa.Table):
         return data
     if isinstance(data, pa.RecordBatch):
@@ -90,9 +92,21 @@ def as_table(data: Any) -> pa.Table:
             return pa.table(data)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
         raise DataError(f"the table cannot be read: {_reason(error)}") from error
-    hint = ", call .collect() on it first" if hasattr(data, "collect") else ""
     wanted = "a path, array, sparse matrix, data frame or Arrow table"
-    raise DataError(f"a source must be {wanted}, got {_typename(data)}{hint}")
+    raise DataError(f"a source must be {wanted}, got {_typename(data)}")
+
+
+def _is_query(data: Any) -> bool:
+    """Tell the lazy frames of polars and the relations of DuckDB, which are computed when they are read."""
+    return type(data).__name__ in ("LazyFrame", "DuckDBPyRelation")
+
+
+def _answer(query: Any) -> Any:
+    """Run a query once, whatever it takes; raises DataError with the first line of what its library says."""
+    try:
+        return query.collect() if hasattr(query, "collect") else pa.table(query)
+    except Exception as error:  # either library has dozens of kinds, and neither is imported to name them
+        raise DataError(f"the query cannot be run: {_reason(error)}") from error
 
 
 def _taken_apart(data: Any) -> tuple[Any, Any, Any]:
