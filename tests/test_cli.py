@@ -16,6 +16,7 @@ import pytest
 from schuss import OptionError, TrainingError, __version__
 from schuss.cli import commands, main
 from schuss.data.feed import ORDERS
+from schuss.descent.initializers import INITIALIZERS
 from schuss.descent.losses import LOSSES
 from schuss.descent.optimizers import OPTIMIZERS
 from schuss.descent.schedules import SCHEDULES
@@ -110,7 +111,8 @@ def test_options_are_those_of_train() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "valid"), [("loss", LOSSES), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("order", ORDERS)]
+    ("option", "valid"),
+    [("loss", LOSSES), ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("init", INITIALIZERS), ("order", ORDERS)],
 )
 def test_help_names_the_valid_values(option: str, valid: Iterable[str]) -> None:
     (parameter,) = (each for each in commands.commands["train"].params if each.name == option)

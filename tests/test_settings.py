@@ -21,7 +21,7 @@ from schuss.settings import Settings, machine_memory, parse_bytes, parse_seconds
         ("optimizer", "adm", ["auto", "sgd", "momentum", "adagrad", "adam", "did you mean 'adam'"]),
         ("optimizer", "sgd,adm", ["not 'adm'"]), ("optimizer", ["sgd", "x"], ["not 'x'"]),
         ("optimizer", "", ["not ''"]),
-        ("schedule", "cosine", ["constant", "linear", "inverse_time"]),
+        ("schedule", "cosinus", ["constant", "linear", "inverse_time"]),
         ("order", "random", ["shuffle", "once", "replace", "keep"]),
         ("class_weight", "equal", ["class-weight", "balanced"]),
         ("learning_rate", 0, ["above 0"]), ("learning_rate", -1.0, ["above 0"]),

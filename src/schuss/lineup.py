@@ -68,9 +68,9 @@ def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> lis
     for name in names:
         rule = OPTIMIZERS[name]()
         batch = _batch_size(settings, encoder.sparse and rule.lazy)
-        threads = _threads(settings, feed)
-        population = Linear(rule, loss, encoder.width, outputs_of(encoder.classes), batch, encoder.sparse, threads)
-        own = tuple(run._replace(batch_size=batch) for run in runs if run.optimizer == name)
+        threads, outputs = _threads(settings, feed), outputs_of(encoder.classes)
+        population = Linear(rule, loss, encoder.width, outputs, batch, encoder.sparse, threads, settings.seed)
+        own = tuple(run._replace(batch_size=batch, init=settings.init) for run in runs if run.optimizer == name)
         contenders.append(Contender(population, population.start(own)))
     return contenders
 
@@ -105,8 +105,11 @@ def weights_bytes(settings: Settings, encoder: Encoder) -> int:
     share = -(-settings.runs // len(names))
     threads = available_threads(settings.threads)
     size = 0
+    schedules = share if "optimal" in settings.schedule else 1  # each run has its own then
     for name in names:
         batch = _batch_size(settings, sparse and OPTIMIZERS[name].lazy)
         outputs = outputs_of(encoder.classes)
-        size += state_bytes(encoder.width, outputs, share, name, threads, sparse=sparse, batch=batch)
+        size += state_bytes(
+            encoder.width, outputs, share, name, threads, sparse=sparse, batch=batch, schedules=schedules
+        )
     return size

@@ -179,8 +179,16 @@ descent = group(
     option(
         "--schedule",
         default="linear",
-        metavar="NAME",
-        help="How the learning rate falls: constant, linear or inverse_time.",
+        metavar="NAME[:NUMBERS]",
+        help="How the learning rate changes: constant, linear, exponential, step, polynomial, cosine, inverse_time, "
+        "inverse_sqrt, invscaling, optimal, one_cycle, stable_decay, wsd or plateau; with numbers such as cosine:0.01, "
+        "and warmup:0.1+cosine to rise first.",
+    ),
+    option(
+        "--init",
+        default="zero",
+        metavar="NAME[:SCALE]",
+        help="Where the weights begin: zero, normal, uniform, glorot or he; with a scale such as normal:0.1.",
     ),
     option(
         "--l2",

@@ -16,9 +16,10 @@ import numpy as np
 from .data.chunk import CHUNK_ROWS
 from .data.feed import ORDERS
 from .data.open import ON_BAD_ROW
+from .descent.initializers import INITIALIZERS, parse_initializer
 from .descent.losses import LOSSES, family_of
 from .descent.optimizers import OPTIMIZERS
-from .descent.schedules import SCHEDULES
+from .descent.schedules import SCHEDULES, parse_schedule
 from .errors import OptionError
 
 __all__ = ["OUT", "Settings", "parse_bytes", "parse_seconds"]
@@ -95,6 +96,7 @@ class Settings:
     optimizer: str | Sequence[str] = "auto"
     learning_rate: float | str = "auto"
     schedule: str = "linear"
+    init: str = "zero"
     epochs: int | str = "auto"
     time_limit: float | str | None = None
     runs: int = 16
@@ -135,7 +137,10 @@ class Settings:
             refused("loss", family_of, self.loss)
         for name in self.optimizers:
             one_of("optimizer", name, ("auto", *OPTIMIZERS))
-        one_of("schedule", self.schedule, tuple(SCHEDULES))
+        one_of("schedule", str(self.schedule).rpartition("+")[2].partition(":")[0], tuple(SCHEDULES))
+        refused("schedule", parse_schedule, self.schedule)
+        one_of("init", str(self.init).partition(":")[0], tuple(INITIALIZERS))
+        refused("init", parse_initializer, self.init)
         one_of("order", self.order, ORDERS)
         one_of("on-bad-row", self.on_bad_row, ON_BAD_ROW)
         if isinstance(self.max_bad_rows, str | bool) or not 0 <= self.max_bad_rows <= 1:

@@ -39,6 +39,9 @@ class Scripted:
     seconds: float = 0.0
     log: list[Any] = field(default_factory=list)
 
+    def hear(self, state: State, losses: dict[int, float]) -> State:
+        return state
+
     def begin_leg(self, state: State, planned_rows: int) -> State:
         self.log.append(("leg", planned_rows))
         return replace(state, leg_rows=0, planned=planned_rows)

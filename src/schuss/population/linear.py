@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schuss.data.chunk import Chunk, SparseRows
+from schuss.descent.initializers import initial_weights
 from schuss.descent.losses import Loss, judge_of
 from schuss.descent.optimizers import OPTIMIZERS
-from schuss.descent.schedules import SCHEDULES
+from schuss.descent.schedules import Slowed
 from schuss.kernels import store
-from schuss.population import dense
+from schuss.population import dense, rates
 from schuss.population.aligned import aligned
 from schuss.population.population import Run, Tallies, WinnerState
 from schuss.population.workers import side_by_side
@@ -95,24 +96,26 @@ class Table(NamedTuple):
 
 @dataclass(frozen=True)
 class LinearState:
-    """All that changes while a population learns; lanes : the width of the blocks."""
+    """All that changes while a population learns; lanes : the width of the blocks; slowed : by plateaus, each run."""
 
     runs: tuple[Run, ...]
     blocks: tuple[Block, ...]
     lanes: int
     rows: int = 0
     planned_rows: int = 1
+    slowed: tuple[Slowed, ...] = ()
 
 
 def state_bytes(
-    features: int, outputs: int, runs: int, optimizer: str, threads: int = 1, *, sparse: bool = False, batch: int = 1
-) -> int:
-    """Give the bytes of all blocks of a population whose runs follow one schedule."""
+    features: int, outputs: int, runs: int, optimizer: str, threads: int = 1, *, sparse: bool = False, batch: int = 1,
+    schedules: int = 1,
+) -> int:  # fmt: skip
+    """Give the bytes of all blocks of a population whose runs follow so many schedules."""
     rule = OPTIMIZERS[optimizer]
     lanes = _lanes_for(runs, threads, outputs)
     tables, clocks = 1 + len(rule.slot_names), 0
     if sparse and rule.lazy:
-        clocks = 8 if batch == 1 else 12  # `since`, and for mini-batches `spare`
+        clocks = 8 * schedules + (0 if batch == 1 else 4)  # `since`, and for mini-batches `spare`
     elif sparse and not rule.linear:
         tables += 1  # `spare`
     columns = outputs * lanes if sparse else dense.columns(outputs, lanes)
@@ -126,22 +129,6 @@ def _l2(runs: tuple[Run, ...], block: int, lanes: int) -> NDArray[np.float64]:
     share = runs[block * lanes : (block + 1) * lanes]
     l2[: len(share)] = [run.l2 for run in share]
     return l2
-
-
-@lru_cache(maxsize=64)
-def _schedules(runs: tuple[Run, ...]) -> list[str]:
-    """Give the schedules that runs follow."""
-    return sorted({run.schedule for run in runs})
-
-
-@lru_cache(maxsize=64)
-def _bases(runs: tuple[Run, ...], block: int, lanes: int) -> NDArray[np.float64]:
-    """Give the learning rate of each run of a block, in the line of its schedule `(schedules, lanes)`."""
-    schedules = _schedules(runs)
-    bases = np.zeros((len(schedules), lanes))
-    for lane, run in enumerate(runs[block * lanes : (block + 1) * lanes]):
-        bases[schedules.index(run.schedule), lane] = run.learning_rate
-    return bases
 
 
 def _width(lanes: int) -> tuple[np.float32, ...]:
@@ -160,7 +147,7 @@ class Linear:
     """A population of linear models that share optimizer, loss and batch size.
 
     rule : the optimizer with its hyperparameters; loss : of `outputs` scores; threads : blocks that learn at a time,
-    which changes no bits: no block knows of another, and no run of its neighbours.
+    which changes no bits: no block knows of another, and no run of its neighbours; seed : of the first weights.
     """
 
     rule: Any
@@ -170,6 +157,7 @@ class Linear:
     batch_size: int
     is_sparse: bool
     threads: int = 1
+    seed: int = 0
 
     @property
     def lazy(self) -> bool:
@@ -188,12 +176,18 @@ class Linear:
         return (zero,) * len(self.rule.scalar_names), (zero,) * len(self.rule.slot_names)
 
     def start(self, runs: tuple[Run, ...]) -> LinearState:
-        """Give the state of runs that start at zero."""
-        return self._fresh(runs, _lanes_for(len(runs), self.threads, self.outputs))
+        """Give the state of runs that have not learned anything yet."""
+        state = self._fresh(runs, _lanes_for(len(runs), self.threads, self.outputs))
+        for place, run in enumerate(runs):
+            if run.init != "zero":
+                columns = self._columns_of(place % state.lanes, state.lanes)
+                first = initial_weights(run.init, self.features, self.outputs, seed=self.seed, run=run.number)
+                state.blocks[place // state.lanes].weights[:, columns] = first
+        return state
 
     def _fresh(self, runs: tuple[Run, ...], lanes: int) -> LinearState:
         """Give the state of runs that start at zero in blocks of this width."""
-        schedules = len(_schedules(runs))
+        schedules = len(rates.schedules(runs))
         return LinearState(runs, tuple(self._fresh_block(lanes, schedules) for _ in range(0, len(runs), lanes)), lanes)
 
     def _fresh_block(self, lanes: int, schedules: int) -> Block:
@@ -226,6 +220,16 @@ class Linear:
         """Let the schedules reach their end after so many rows of the leg."""
         return replace(state, planned_rows=planned_rows)
 
+    def hear(self, state: LinearState, losses: dict[int, float]) -> LinearState:
+        """Tell the schedules the held-out losses of the runs, by number."""
+        slowed = rates.slowed_by(state.runs, state.slowed, losses)
+        # What a weight at rest has missed was at the old rates.
+        return replace(self.up_to_date(state), slowed=slowed) if slowed != state.slowed else state
+
+    def _bases(self, state: LinearState, b: int) -> NDArray[np.float64]:
+        """Give the learning rate of each run of a block, in the line of its schedule `(schedules, lanes)`."""
+        return rates.bases(state.runs, b, state.lanes, state.slowed)
+
     def _spans(self, state: LinearState, b: int, rows: int) -> tuple[int, int, NDArray[np.float64]]:
         """Give phase and shift of the coming chunk's table, and the progress at the start of each of its lines.
 
@@ -243,9 +247,9 @@ class Linear:
     def _table(self, state: LinearState, b: int, rows: int) -> Table:
         """Give what the steps of the coming chunk have in common."""
         phase, shift, progress = self._spans(state, b, rows)
-        factors = np.stack([SCHEDULES[name](progress) for name in _schedules(state.runs)], axis=1)
-        rates = factors @ _bases(state.runs, b, state.lanes)
-        carry, exact = self.rule.scalars(state.blocks[b].carry, rates, _l2(state.runs, b, state.lanes))
+        factors = rates.factors(state.runs, progress, state.planned_rows / self.batch_size)
+        rate = factors @ self._bases(state, b)
+        carry, exact = self.rule.scalars(state.blocks[b].carry, rate, _l2(state.runs, b, state.lanes))
         penalised = _single(exact)
         free = penalised.copy()
         free[:, self.rule.scalar_names.index(self.rule.penalty_scalar)] = 0.0
@@ -333,7 +337,7 @@ class Linear:
         store.run(
             "sparse:advance_resting", (self._type_of_rule, self.loss, (*self._like, _width(lanes))), *arguments,
             table.penalised, table.free, int(_l2(state.runs, b, lanes).any()), table.factors,
-            _single(_bases(state.runs, b, lanes)), block.now, block.since, block.weights, block.slots,
+            _single(self._bases(state, b)), block.now, block.since, block.weights, block.slots,
             self._scores(lanes, batch),
             np.ones((1, lanes), np.float32), block.spare, np.empty(most, np.int32), self._scores(lanes, most), tally,
         )  # fmt: skip
@@ -361,7 +365,7 @@ class Linear:
             table = self.rule.scalars(block.carry, np.zeros((1, lanes)), l2)[1]
             store.run(
                 "sparse:rest_all", (self._type_of_rule, (*self._like, _width(lanes))), _single(table),
-                _single(_bases(state.runs, b, lanes)), block.now, block.since, block.weights, block.slots,
+                _single(self._bases(state, b)), block.now, block.since, block.weights, block.slots,
             )  # fmt: skip
 
     def up_to_date(self, state: LinearState) -> LinearState:
@@ -398,7 +402,8 @@ class Linear:
             target.weights[:, z] = source.weights[:, a]
             target.slots[:, :, z] = source.slots[:, :, a]
             target.carry[:, new % fresh.lanes] = source.carry[:, old % state.lanes]
-        return replace(fresh, rows=state.rows, planned_rows=state.planned_rows)
+        slowed = tuple(state.slowed[place] for place in places) if state.slowed else ()
+        return replace(fresh, rows=state.rows, planned_rows=state.planned_rows, slowed=slowed)
 
     def take(self, state: LinearState, number: int) -> WinnerState:
         """Copy one run out; `state` must be up to date."""

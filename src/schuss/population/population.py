@@ -21,6 +21,7 @@ class Run(NamedTuple):
     l2: float
     schedule: str
     batch_size: int
+    init: str = "zero"
 
 
 class Tallies(NamedTuple):
@@ -56,6 +57,10 @@ class Population(Protocol):
 
     def replan(self, state: Any, planned_rows: int) -> Any:
         """Let the schedules reach their end after so many rows of the leg, without beginning anew."""
+        ...
+
+    def hear(self, state: Any, losses: dict[int, float]) -> Any:
+        """Tell the schedules the held-out losses of runs, by number."""
         ...
 
     def advance(self, state: Any, chunk: Chunk) -> tuple[Any, Tallies]:

@@ -166,6 +166,9 @@ def _judge(race: Race) -> Standing:
         now = standing(np.concatenate([_losses(c, select) for c in race.contenders], axis=1), select.weights)
     numbers = [run.number for run in race.runs]
     race.best_loss = race.unit * float(now.means[now.best])
+    means = dict(zip(numbers, now.means.tolist(), strict=True))
+    for contender in race.contenders:
+        contender.state = contender.population.hear(contender.state, means)
     race.record(
         "evaluation",
         leg=race.leg,
