@@ -18,8 +18,8 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from regret import default_losses, expert_table
 from regret_sets import load, names, split, splits_of
+from regret_trials import expert_table, run_default
 
 from schuss import training
 from schuss.finish import finish as finish_room
@@ -40,7 +40,7 @@ def chosen_alone(task: Any, chosen: Any, others: Any) -> Any:
     return chosen.champion
 
 
-NO_FOLDS = (finish_room, "_by_folds", lambda task, feed, seed: None)
+NO_FOLDS = (finish_room, "_by_folds", lambda task, feed, seed, passes: None)
 NO_LAST_SOLVE = (finish_room, "_with_all_rows", chosen_alone)
 
 VARIANTS: dict[str, tuple[dict[str, Any], list[tuple[Any, str, Any]]]] = {
@@ -73,7 +73,7 @@ def variant(changes: list[tuple[Any, str, Any]]) -> Iterator[None]:
 def losses(parts: Any, seed: int, options: dict[str, Any], changes: list[tuple[Any, str, Any]]) -> tuple[float, float]:
     """Train once, and give the mean test loss and the seconds."""
     with variant(changes), np.errstate(all="ignore"):
-        outcome = default_losses(parts, seed, options)
+        outcome = run_default(parts, {"seed": seed, **options})
     return float(outcome.losses.mean()), outcome.seconds
 
 

@@ -172,7 +172,7 @@ def finish(
     products = max(whole.values * champion.state.weights.shape[1], 1)
     chosen = None
     if holdout in ("share", "none") and isinstance(feed, MemoryFeed) and products * FEWEST_FOLD_PASSES < WORK:
-        chosen = _by_folds(task, feed, seed)
+        chosen = _by_folds(task, feed, seed, int(WORK / products))
     if chosen is None:
         passes = int(max(spent_rows / (2 * whole.rows), WORK / products))
         chosen = _by_held_out_rows(task, feed, whole, passes)
@@ -182,15 +182,19 @@ def finish(
     return Finished(chosen.champion, _with_all_rows(task, chosen, others), chosen.validation)
 
 
-def _by_folds(task: _Task, feed: MemoryFeed, seed: int) -> _Chosen | None:
-    """Choose the penalty by cross-validation over all rows but those that score; None if these do not allow it."""
+def _by_folds(task: _Task, feed: MemoryFeed, seed: int, passes: int) -> _Chosen | None:
+    """Choose the penalty by cross-validation over all rows but those that score; None if these do not allow it.
+
+    passes : that all folds may take together; a quarter of them the solve with all their rows.
+    """
     rows = feed.training if feed.select is None else join([feed.training, feed.select])
     whole = Whole(partial(cut, rows), len(rows.targets), 0)
     penalties = [level / whole.rows for level in FOLD_PENALTIES] if task.l2 is None else [task.l2]
-    task.record.tell("finishing", penalties=len(penalties), passes=FEWEST_FOLD_PASSES)
+    task.record.tell("finishing", penalties=len(penalties), passes=passes)
     start = task.champion.state.weights.astype(np.float64)
     dealt = deal(rows.targets, seed)
-    options = {"dealt": dealt, "passes": MOST_PASSES, "scale": task.scale, "stop": task.stop}
+    each, last = min(passes // (FOLDS * len(penalties)), MOST_PASSES), min(passes // 4, MOST_PASSES)
+    options = {"dealt": dealt, "passes": each, "scale": task.scale, "stop": task.stop}
     found = None if dealt.max() < FOLDS - 1 else cross_validate(rows, task.loss, penalties, start, **options)
     if found is None:
         return None
@@ -199,13 +203,13 @@ def _by_folds(task: _Task, feed: MemoryFeed, seed: int) -> _Chosen | None:
     # What does not surely gain over the constant prediction has learned noise: on sets without signal, the best of
     # thirteen penalties is ahead by chance.
     place = 0 if now.behind[0] <= now.errors[0] else now.best
-    done = task.solve(whole, penalties[place], found.solutions[place].weights, MOST_PASSES, exact=True)
+    done = task.solve(whole, penalties[place], found.solutions[place].weights, last, exact=True)
     if not done.usable:
         return None
     task.write_down("folds", penalties, found.solutions, means.tolist(), penalties[place])
-    passes = done.passes + sum(one.passes for one in found.solutions)
-    scored = task.replaced(penalties[place], done.weights, float(means[place]), passes)
-    return _Chosen(scored, whole, MOST_PASSES, Validation(len(found.weights), FOLDS, task.unit * float(means[place])))
+    spent = done.passes + sum(one.passes for one in found.solutions)
+    scored = task.replaced(penalties[place], done.weights, float(means[place]), spent)
+    return _Chosen(scored, whole, last, Validation(len(found.weights), FOLDS, task.unit * float(means[place])))
 
 
 def _by_held_out_rows(task: _Task, feed: Feed, whole: Whole, passes: int) -> _Chosen:
