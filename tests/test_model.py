@@ -167,7 +167,7 @@ def test_labels_of_a_csv_file_are_read_as_in_training(tmp_path: Path) -> None:
 class NoRows:
     """A source that has columns and nothing in them."""
 
-    name, parts, schema, bad = "nothing", ("nothing",), people().schema, None
+    name, parts, schema, bad, notices = "nothing", ("nothing",), people().schema, None, ()
 
     def batches(self, *, columns: list[str]) -> Iterator[Batch]:
         return iter(())

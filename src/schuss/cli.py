@@ -146,7 +146,11 @@ def predict(model: str, data: tuple[str, ...], proba: bool, out: str | None, **r
 
     write = predictions.writer(out, reads=(model, *data))
     skipped = _Skipped()
-    write(Model.load(model).predict_batches(_place(data), proba=proba, on_bad=skipped.add, **_given(reading)))
+    write(
+        Model.load(model).predict_batches(
+            _place(data), proba=proba, on_bad=skipped.add, tell=_notice, **_given(reading)
+        )
+    )
     skipped.tell("have no prediction")
 
 
@@ -165,7 +169,7 @@ def evaluate(model: str, data: tuple[str, ...], as_json: bool, **reading: Any) -
         from .model import Model
 
     skipped = _Skipped()
-    scores = Model.load(model).evaluate(_place(data), on_bad=skipped.add, **_given(reading))
+    scores = Model.load(model).evaluate(_place(data), on_bad=skipped.add, tell=_notice, **_given(reading))
     skipped.tell("were left out")
     click.echo(_json(scores) if as_json else printout.scores(scores))
 
@@ -294,6 +298,10 @@ class _NoPandas:
             raise ModuleNotFoundError(name)
 
 
+def _notice(sentence: str) -> None:
+    _tell(f"notice: {sentence}")
+
+
 class _Skipped:
     """Counts bad rows, and says so on standard error."""
 
@@ -306,7 +314,7 @@ class _Skipped:
 
     def tell(self, became: str) -> None:
         if self.rows:
-            _tell(f"notice: {self.rows:,} rows could not be used and {became}; the first: {self.first}")
+            _notice(f"{self.rows:,} rows could not be used and {became}; the first: {self.first}")
 
 
 def _place(data: tuple[str, ...]) -> str | list[str]:

@@ -50,6 +50,7 @@ class BadRowError(DataError):
     """
 
     def __init__(self, where: str, row: int, column: str | None, complaint: str) -> None:
+        complaint = complaint if len(complaint) <= 300 else complaint[:300] + "…"
         at = "" if column is None else f", column {column!r}"
         super().__init__(f"{where}, row {row + 1:,}{at}: {complaint}")
         self.where, self.row, self.column, self.complaint = where, row, column, complaint

@@ -155,7 +155,7 @@ class Model:
         source : whatever `schuss.train` takes; it needs the columns of the features, in any order.
         proba : whether to add a column `p_CLASS` with the probability of each class; needs a loss that has them.
         reading : options of `open_source`, such as `format` and `header`; `on_bad_row` and `max_bad_rows`, as in
-            training, and `on_bad`, which is called with the name of the file and each bad row.
+            training; `on_bad`, called with the name of the file and each bad row; `tell`, called with notices.
 
         Returns
         -------
@@ -256,7 +256,10 @@ class Model:
         told = {"svmlight_base": self.svmlight_base, "header": self.settings.get("header", True)}
         options = told | self.encoder.reading() | dict(reading)
         skipping = Skipping(options.pop("max_bad_rows", 0.01), options.pop("on_bad", None))
+        tell = options.pop("tell", lambda notice: None)
         opened = open_source(source, **options)
+        for notice in opened.notices:
+            tell(notice)
         _require([column.name for column in self.encoder.features], opened)
         return opened, skipping
 

@@ -12,8 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from .data.columns.categories import CategoryColumn
 from .data.columns.convert import in_one_piece, is_numeric
+from .data.columns.numbers import NumberColumn
 from .data.columns.place import Place
+from .data.doubts import decimal_commas, large_numbers, look_alikes
 from .data.encoder import Encoder
 from .data.holdout import AT_MOST, Holdout, parse_holdout
 from .data.open import open_source
@@ -82,9 +85,20 @@ def prepare(place: Any, settings: Settings) -> Prepared:
     fit = partial(_fit, source, sample, schema, labels, family_of(loss).positive)
     settings, encoder, notices = _fit_into_memory(settings, fit)
     reader = _reader(source, encoder, holdout, settings, sample)
+    doubts = _doubts(source, sample, encoder)
     if source.bad is not None and source.rereadable:
         source.bad.clear()  # what was found so far will be found again
-    return Prepared(settings, source, encoder, loss, reader, folder, (*schema.notices, *notices))
+    return Prepared(settings, source, encoder, loss, reader, folder, (*schema.notices, *notices, *doubts))
+
+
+def _doubts(source: Source, sample: pa.Table, encoder: Encoder) -> list[str]:
+    """Say where the data may not be what was meant."""
+    words = {column.name: column.known for column in encoder.features if isinstance(column, CategoryColumn)}
+    if encoder.classes is not None and isinstance(encoder.classes[0], str):
+        words[encoder.schema.target or ""] = tuple(encoder.classes)
+    numbers = [column.name for column in encoder.features if isinstance(column, NumberColumn)]
+    alike = [sentence for name, known in words.items() for sentence in look_alikes(known, name)]
+    return [*source.notices, *alike, *decimal_commas(sample), *large_numbers(sample, numbers)]
 
 
 def _folder(settings: Settings, source: Source) -> RunFolder | None:

@@ -12,7 +12,7 @@ import pyarrow.csv as pacsv
 
 from schuss.data.bad_rows import BadRows
 from schuss.data.csv_blocks import NotByLinesError, converted_ahead, line_blocks
-from schuss.data.csv_cells import convert_cells, is_parsed, tidied
+from schuss.data.csv_cells import convert_cells, holds_nul, is_parsed, tidied
 from schuss.data.csv_skip import Ragged, Skipped, read_lines
 from schuss.data.csv_types import (
     FALSE,
@@ -29,6 +29,7 @@ from schuss.data.csv_types import (
     sniff,
     unite,
 )
+from schuss.data.doubts import spellings
 from schuss.data.files import Content, explain
 from schuss.data.parted import (
     PartedSource,
@@ -50,6 +51,8 @@ _BLOCK_BYTES = 4 << 20
 # Rows longer than a block fail; reading again row by row uses this, the longest row that is accepted.
 _LONGEST_ROW = 32 << 20
 _TAIL_BYTES = 1 << 16
+_MANY_LABELS = 100
+_WHOLE = re.compile(r"\s*[+-]?\d+([.]0*)?\s*")
 _PADDED = [pad + word for word in MARKERS for pad in ("", " ")]
 
 
@@ -83,6 +86,7 @@ def csv_source(
     nbytes: int | None = None,
     stamps: Sequence[dict[str, object]] = (),
     bad: BadRows | None = None,
+    target: str | None = None,
 ) -> PartedSource:
     """Make a source of CSV texts that all have the same columns.
 
@@ -110,6 +114,9 @@ def csv_source(
         for column in files[0].names
     }
     schema = pa.schema(list(types.items()))
+    said = []
+    if target is not None and target in types and is_parsed(types[target]):
+        said = spellings(_labels([table[target] for table in tables]), target)
     return PartedSource(
         name=name,
         parts=[text.name for text in texts],
@@ -121,7 +128,14 @@ def csv_source(
         stamps=stamps,
         rereadable=rereadable,
         bad=bad,
+        notices=said,
     )
+
+
+def _labels(columns: Sequence[pa.ChunkedArray]) -> list[str]:
+    """Give the different words of a column if they are as few as classes, and whole numbers."""
+    words = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string()).unique().to_pylist()
+    return [word for word in words if _WHOLE.fullmatch(word)] if len(words) <= _MANY_LABELS else []
 
 
 def _names(head: bytes, name: str, dialect: Dialect) -> list[str]:
@@ -183,14 +197,21 @@ def _fast(file: _File, wanted: pa.Schema, schema: pa.Schema) -> Iterator[pa.Reco
     )
     rows = 0
     final: pa.Scalar | None = None
+    held_back: pa.RecordBatch | None = None  # the last rows, until it is known that no quote is left open
     for table in _tables(file, convert):
+        if any(holds_nul(table.column(field.name)) for field in wanted if not is_parsed(field.type)):
+            raise pa.ArrowInvalid("a NUL byte")
+        if held_back is not None:
+            yield held_back
         rows += table.num_rows
         if table.num_rows and watched:
             final = table.column(last.name)[-1]
         arrays = [tidied(table.column(name)) for name in wanted.names]
-        yield assemble(arrays, wanted, table.num_rows)
+        held_back = assemble(arrays, wanted, table.num_rows)
     if final is not None:
         _refuse_open_quote(file, final.as_py(), rows)
+    if held_back is not None:
+        yield held_back
 
 
 def _tables(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.RecordBatch]:

@@ -63,10 +63,23 @@ def is_parsed(kind: pa.DataType) -> bool:
     return not (pa.types.is_string(kind) or pa.types.is_dictionary(kind))
 
 
+def holds_nul(words: pa.Array) -> bool:
+    """Whether there is a NUL byte among strings: what a crash leaves in a file, and no text has."""
+    if pa.types.is_dictionary(words.type):
+        words = words.dictionary
+    _, offsets, data = words.buffers()
+    if data is None or not len(words):
+        return False
+    bounds = np.frombuffer(offsets, np.int32, len(words) + 1, words.offset * 4)
+    return not np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]].all()
+
+
 def _cast(strings: pa.Array, kind: pa.DataType) -> pa.Array:
     """Convert strings; raises ArrowInvalid where one cannot be."""
     strings.validate(full=True)
     if not is_parsed(kind):
+        if holds_nul(strings):
+            raise pa.ArrowInvalid("a NUL byte")
         tidy = tidied(strings)
         return tidy.dictionary_encode() if pa.types.is_dictionary(kind) else tidy
     trimmed = pc.ascii_trim_whitespace(strings)
@@ -110,4 +123,6 @@ def _complaint(raw: bytes, kind: pa.DataType) -> str:
         return f"{text!r} is not a whole number"
     if pa.types.is_floating(kind):
         return f"{text!r} is not a number"
+    if not is_parsed(kind):
+        return f"{text!r} holds a NUL byte"
     return f"{text!r} is not true or false" if pa.types.is_boolean(kind) else f"{text!r} is not a date"

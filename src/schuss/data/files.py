@@ -44,6 +44,8 @@ _MAGIC = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))
 _SVMLIGHT_LINE = re.compile(rb"[+-]?[\d.][\d.eE+-]*(\s+qid:\d+)?(\s+\d+:[^\s:]+)*\s*(#.*)?")
 SNIFFED_BYTES = 1 << 16
 _READ_BYTES = 1 << 20
+# Lines are parsed as a whole; what unpacks to one without end must not fill the memory.
+LONGEST_LINE = 64 << 20
 
 
 class File(NamedTuple):
@@ -104,6 +106,16 @@ def open_bytes(file: File) -> pa.NativeFile:
 def compression(first: bytes) -> str | None:
     """Name the compression that data beginning with these bytes have, if any."""
     return next((codec for magic, codec in _MAGIC if first.startswith(magic)), None)
+
+
+def refuse_changed(file: File) -> None:
+    """Raise DataError when a file is no longer as it was when it was found; where no time is known, nothing is."""
+    if file.mtime_ns is None:
+        return
+    with translated(file.name):
+        info = file.filesystem.get_file_info(file.path)
+    if (info.size, info.mtime_ns) != (file.size, file.mtime_ns):
+        raise DataError(f"{file.name} was changed while it was read: its size or its time is another one now")
 
 
 def read_head(file: File, limit: int) -> tuple[bytes, bool]:
@@ -208,6 +220,8 @@ def _expand(place: str) -> list[File]:
         if not paths:
             raise DataError(f"no file matches {place}")
         return [_file(local, fs.FileInfo(path, fs.FileType.File), os.path.basename(path)) for path in paths]
+    if os.path.islink(place):
+        raise DataError(f"{place} is a link that leads nowhere, or round in a circle")
     raise DataError(f"{place} does not exist{_nearest(place)}")
 
 
@@ -309,13 +323,16 @@ def _nearest(place: str) -> str:
 
 def read_blocks(stream: pa.NativeFile, size: int) -> Iterator[bytes]:
     """Yield the bytes of a stream in blocks of whole lines of about `size` bytes; the last line may lack its end."""
-    rest = b""
+    rest: list[bytes] = []
+    waiting = 0
     while block := stream.read(size):
         cut = block.rfind(b"\n") + 1
-        if not cut:
-            rest += block
-            continue
-        yield rest + block[:cut]
-        rest = block[cut:]
-    if rest:
-        yield rest
+        if cut:
+            yield b"".join([*rest, block[:cut]])
+            rest, waiting = [], 0
+        rest.append(block[cut:])
+        waiting += len(rest[-1])
+        if waiting > LONGEST_LINE:
+            raise OSError(f"a line is longer than {LONGEST_LINE >> 20} MB")
+    if waiting:
+        yield b"".join(rest)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from schuss.data.bad_rows import BadRows
+from schuss.data.doubts import partitions, unfinished
 from schuss.data.files import (
     FORMATS,
     SNIFFED_BYTES,
@@ -65,13 +68,17 @@ def open_source(
         raise OptionError(f"delimiter must be one character, got {delimiter!r}")
     if hasattr(place, "batches"):
         return place
-    options = _Options(header, delimiter, strings, numbers, svmlight_base, BadRows() if on_bad_row == "skip" else None)
+    options = _Options(
+        header, delimiter, strings, numbers, svmlight_base, BadRows() if on_bad_row == "skip" else None, target
+    )
     if isinstance(place, str) and place == "-":
         return _open_stream(stdin or sys.stdin.buffer, format, options)
     if not _is_place(place):
         source = _open_data(place, target)
         source.bad = options.bad
         return source
+    if isinstance(place, (str, os.PathLike)) and _is_pipe(place):
+        return _open_stream(Path(place).open("rb"), format, options, os.fspath(place))
     files = find_files(place)
     return _open_files(files, _source_name(place), format or _one_format(files), options)
 
@@ -80,10 +87,17 @@ class _Options:
     """The options that only some formats need, and what takes note of bad rows."""
 
     def __init__(
-        self, header: bool, delimiter: str | None, strings: Any, numbers: Any, base: int | None, bad: BadRows | None
+        self,
+        header: bool,
+        delimiter: str | None,
+        strings: Any,
+        numbers: Any,
+        base: int | None,
+        bad: BadRows | None,
+        target: str | None,
     ) -> None:
         self.header, self.delimiter, self.strings, self.numbers, self.base = header, delimiter, strings, numbers, base
-        self.bad = bad
+        self.bad, self.target = bad, target
 
 
 def _is_place(place: Any) -> bool:
@@ -126,12 +140,17 @@ def _open_files(files: Sequence[File], name: str, form: str, options: _Options) 
     readers = {"parquet": arrow.parquet_source, "arrow": arrow.ipc_source, "npz": memory.npz_source}
     if form in readers:
         source = readers[form](files, name=name)
-        source.bad = options.bad
+        source.bad, source.notices = options.bad, partitions(files)
+        if form != "npz":  # it lies in memory
+            source.files = files
         return source
     size = sum(file.size for file in files)
     stamps = [parted.stamp(file) for file in files]
     contents = [file_content(file) for file in files]
-    return _open_text(contents, name, form, options, nbytes=size, stamps=stamps)
+    source = _open_text(contents, name, form, options, nbytes=size, stamps=stamps)
+    source.files = files
+    source.notices += [*partitions(files), *unfinished(files)]
+    return source
 
 
 def _open_text(contents: Sequence[Content], name: str, form: str, options: _Options, **rest: Any) -> Any:
@@ -151,18 +170,27 @@ def _open_text(contents: Sequence[Content], name: str, form: str, options: _Opti
         strings=options.strings,
         numbers=options.numbers,
         bad=options.bad,
+        target=options.target,
         **rest,
     )
 
 
-def _open_stream(raw: BinaryIO, form: str | None, options: _Options) -> Source:
+def _is_pipe(place: str | os.PathLike[str]) -> bool:
+    """Tell a named pipe, or what `<(command)` of a shell stands for, from a file."""
+    try:
+        return stat.S_ISFIFO(Path(place).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _open_stream(raw: BinaryIO, form: str | None, options: _Options, called: str = "standard input") -> Source:
     """Make a source of a stream of bytes that is read once."""
     from schuss.data import arrow, stream
 
-    content = stream.stream_content(raw, "standard input")
+    content = stream.stream_content(raw, called)
     head, complete = content.head(SNIFFED_BYTES)
     if not head.strip():
-        raise DataError("standard input is empty")
+        raise DataError(f"{called} is empty")
     form = form or sniff_format(head, content.name, complete=complete)
     if form in _SEEKING or head.startswith(b"ARROW1"):
         return _open_files([stream.spooled(content)], "stdin", form, options)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from schuss.data.bad_rows import BadRows
-from schuss.data.files import File
+from schuss.data.files import File, refuse_changed
 from schuss.data.source import Batch, Cursor
 from schuss.errors import DataError
 
@@ -34,6 +34,7 @@ class PartedSource:
     spread_over : how many anchors a sample is spread over at most; 64 at the very most.
     anchors : positions where reading can begin at no cost (parts, row groups); `sample` spreads over them.
     weight : column that the format itself marks as the weight of the rows, or None.
+    files : those of the parts, which must not change; notices : what a person should know about them.
     """
 
     name: str
@@ -51,6 +52,8 @@ class PartedSource:
     steady: bool = False
     spread_over: int = _SPREAD
     bad: BadRows | None = None
+    files: Sequence[File] = ()
+    notices: list[str] = field(default_factory=list)
 
     def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield the rows from `cursor` on, in order, at most 65,536 at a time."""
@@ -59,6 +62,7 @@ class PartedSource:
             start = cursor.row if part == cursor.part else 0
             for row, table in self.read(part, start, columns):
                 yield from cut(table, part, row, start)
+            self._refuse_changed(part)
 
     def onwards(self, cursor: Cursor, *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield the batches that `batches` gives, the very same, from the one on that holds the row at `cursor`."""
@@ -69,6 +73,7 @@ class PartedSource:
                 for batch in cut(table, part, row, row):
                     if batch.row + batch.table.num_rows > start:
                         yield batch
+            self._refuse_changed(part)
 
     def sample(self, limit: int) -> list[Batch]:
         """Give at most `limit` rows: all if there are no more, else the first after some anchors spread evenly."""
@@ -102,7 +107,14 @@ class PartedSource:
                 kept = batch if rows is None else batch._replace(table=batch.table.slice(0, rows))
                 yield kept
                 if rows is not None and (rows := rows - kept.table.num_rows) <= 0:
+                    self._refuse_changed(start.part)
                     return
+        self._refuse_changed(start.part)
+
+    def _refuse_changed(self, part: int) -> None:
+        """Raise DataError when the file of a part was changed while it was read."""
+        if self.files:
+            refuse_changed(self.files[part])
 
 
 def cut(table: pa.RecordBatch, part: int, row: int, start: int) -> Iterator[Batch]:

@@ -39,6 +39,7 @@ class Source(Protocol):
     nbytes : size of the input in bytes where known (files), else None.
     rereadable : whether `batches` may be called more than once (False for standard input and streams).
     bad : which rows could not be read, where these may be skipped: they come as rows of missing values; else None.
+    notices : what a person should know before the data are used.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Source(Protocol):
     nbytes: int | None
     rereadable: bool
     bad: BadRows | None
+    notices: list[str]
 
     def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield the rows from `cursor` on, in order; `columns` restricts what is decoded.

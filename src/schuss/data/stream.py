@@ -112,7 +112,7 @@ class OnePass:
     def __init__(self, source: PartedSource) -> None:
         self.name, self.parts, self.schema = source.name, source.parts, source.schema
         self.target, self.weight, self.rows, self.nbytes = source.target, source.weight, source.rows, source.nbytes
-        self.bad = source.bad
+        self.bad, self.notices = source.bad, source.notices
         self._source = dataclasses.replace(source, rereadable=False)
         self._rest: Iterator[Batch] | None = None
         self._seen: list[Batch] = []

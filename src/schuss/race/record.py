@@ -41,7 +41,7 @@ class Recorder:
         self._file: TextIO | None = None
         if path is not None:
             try:
-                self._file = path.open("w", encoding="utf-8")
+                self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
             except OSError as error:
                 raise OutputError(f"cannot write '{path}': {(error.strerror or str(error)).lower()}") from error
 

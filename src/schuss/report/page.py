@@ -45,7 +45,7 @@ def write_report(record: RecordLike, path: Path | str) -> Path:
     OutputError
         When the file cannot be written.
     """
-    page = render(record).encode("utf-8")
+    page = render(record).encode("utf-8", "backslashreplace")
     with replacing(path) as file:
         file.write(page)
     return Path(path)

@@ -43,8 +43,8 @@ class CategoryColumn:
         words = np.array(strings.dictionary.to_pylist(), object)
         counts = np.bincount(codes + 1, minlength=len(words) + 1)
         missing, counts = int(counts[0]), counts[1:]
-        order = np.lexsort((words.astype(str), -counts))
-        order = order[counts[order] > 0]
+        # Not by NumPy's strings: an array of them takes as much for each word as for the longest one.
+        order = np.array(sorted(np.flatnonzero(counts), key=lambda at: (-counts[at], words[at])), np.intp)
         known = tuple(sorted(words[order[:KNOWN_AT_MOST]]))
         buckets = 1
         if len(order) > KNOWN_AT_MOST:

@@ -13,6 +13,8 @@ from .convert import SparseLists, as_sparse_lists
 from .kind import LEAST_DEVIATION, Entries, Scale
 from .place import Place
 
+# Each feature takes some 60 bytes of statistics before anything is learned.
+FEATURES_AT_MOST = 1 << 26
 # Scaled values may always go this far, however narrow the sample.
 LEAST_REACH = 10.0
 # Features whose sizes are within this factor of the common one are scaled alike. Sparse rows often come weighted
@@ -56,7 +58,14 @@ class SparseColumn:
         refuse_bad_pairs(lists, place, first)
         there = (lists.values != 0) & (lists.indices < (np.inf if width is None else width))
         indices, numbers = lists.indices[there], lists.values[there].astype(np.float64)
-        width = int(indices.max(initial=-1)) + 1 if width is None else width
+        largest = int(indices.max(initial=-1))
+        width = largest + 1 if width is None else width
+        if width > FEATURES_AT_MOST:
+            row = int(np.searchsorted(lists.indptr, np.argmax(lists.indices), side="right")) - 1
+            complaint = (
+                f"the index {largest + first:,} makes {width:,} features, more than the {FEATURES_AT_MOST:,} there"
+            )
+            raise place.error(row, f"{complaint} is room for")
         rows = max(len(values), 1)
         counts = np.bincount(indices, minlength=width)
         sums = np.bincount(indices, numbers, minlength=width)

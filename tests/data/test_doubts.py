@@ -1,0 +1,124 @@
+"""Data that may not be what was meant: cut off, renamed, changed while read, or unlike what they look like."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import schuss
+from schuss.data.doubts import decimal_commas, large_numbers
+from schuss.data.files import read_blocks
+from schuss.data.open import open_source
+from schuss.errors import DataError
+
+ROWS = "".join(f"{row % 7}.5,{'ab'[row % 2]}\n" for row in range(300))
+
+
+def notices(path: Path, target: str = "y") -> list[str]:
+    return open_source(path, target=target).notices
+
+
+def test_a_last_line_without_its_end(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("y,x\n" + ROWS + "b,1.25")
+    assert notices(tmp_path / "t.csv") == [
+        "t.csv does not end with a line break: if it was cut off, its last value may be too"
+    ]
+    for end in ("b,1.25\n", '"b","1.25"'):
+        (tmp_path / "t.csv").write_text("y,x\n" + ROWS + end)
+        assert notices(tmp_path / "t.csv") == []
+
+
+def test_spellings_of_a_label(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "x,y\n" + "".join(f"{row},{['1', '0', '1.0', '01'][row % 4]}\n" for row in range(40))
+    )
+    expected = "the target 'y' spells the same number in several ways, as '1' and '1.0': they count as one"
+    assert notices(tmp_path / "t.csv") == [expected]
+    assert notices(tmp_path / "t.csv", "x") == []
+    result = schuss.train(tmp_path / "t.csv", "y", runs=1, epochs=1)
+    assert result.model.classes == [0, 1]
+    assert expected in result.record[0]["notices"]
+
+
+def test_words_that_look_alike() -> None:
+    words = ["café", "cafe\u0301", "tea"] * 30
+    table = pa.table({"drink": words, "x": np.arange(90) % 7, "y": ["yes", "no", "no"] * 30})
+    said = schuss.train(table, "y", runs=1, epochs=1).record[0]["notices"]
+    assert "column 'drink' has values that look the same and are two: 'caf\\xe9' and 'cafe\\u0301'" in said
+
+
+def test_decimal_commas_and_large_numbers() -> None:
+    table = pa.table({"a": ["1,5", "2,25"], "b": ["1,5", "x"], "c": [2**53 + 1, 1], "d": [2**53, 1]})
+    assert decimal_commas(table) == ["column 'a' is read as words: its numbers, such as '1,5', have a decimal comma"]
+    assert large_numbers(table, ["c", "d"]) == [
+        "column 'c' holds whole numbers beyond 2^53, which are rounded; --categorical keeps them"
+    ]
+
+
+def test_folders_that_name_columns(tmp_path: Path) -> None:
+    for year in (2023, 2024):
+        (tmp_path / "t" / f"year={year}").mkdir(parents=True)
+        pq.write_table(pa.table({"a": [1, 2], "y": ["u", "v"]}), tmp_path / "t" / f"year={year}" / "part.parquet")
+    assert notices(tmp_path / "t") == ["the folders name columns that are not read: 'year'"]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "t.csv":
+        path.write_text("x,y\n" + ROWS)
+    else:
+        pq.write_table(pa.table({"x": np.arange(300.0), "y": ["a", "b"] * 150}), path)
+    source = open_source(path)
+    assert sum(batch.table.num_rows for batch in source.batches()) == 300
+    content = path.read_bytes()
+    path.write_bytes(content)  # the same bytes, but whoever read on could not know
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(DataError, match=f"{name} was changed while it was read: its size or its time is another one"):
+        list(source.batches())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_named_pipe_is_a_stream(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text("x,y\n" + ROWS))
+    writer.start()
+    source = open_source(pipe)
+    assert not source.rereadable
+    assert sum(batch.table.num_rows for batch in source.batches()) == 300
+    writer.join()
+
+
+def test_a_line_without_end_does_not_fill_the_memory() -> None:
+    class Endless:
+        given = 0
+
+        def read(self, size: int) -> bytes:
+            self.given += size
+            return b"x" * size
+
+    stream = Endless()
+    with pytest.raises(OSError, match="a line is longer than 64 MB"):
+        list(read_blocks(stream, 1 << 20))
+    assert stream.given <= 66 << 20
+
+
+def test_an_index_of_two_billion(tmp_path: Path) -> None:
+    (tmp_path / "t.svm").write_text("1 1:1\n0 2:1\n" * 20 + "1 2000000000:1\n")
+    with pytest.raises(DataError, match="row 41, column 'x': the index 2,000,000,000 makes 2,000,000,000 features"):
+        schuss.train(tmp_path / "t.svm", runs=1, epochs=1)
+
+
+def test_a_long_word_takes_room_once(tmp_path: Path) -> None:
+    """An array of NumPy's strings would take 4 GB: as much for each of 1,000 words as for the longest one."""
+    words = [f"w{row % 1000}" for row in range(20_000)]
+    words[7] = "x" * 1_000_000
+    encoder = schuss.train(pa.table({"c": words, "y": ["a", "b"] * 10_000}), "y", runs=1, epochs=1).model.encoder
+    assert "x" * 1_000_000 in encoder.features[0].known
