@@ -38,9 +38,7 @@ def test_a_last_line_without_its_end(tmp_path: Path) -> None:
 
 
 def test_spellings_of_a_label(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text(
-        "x,y\n" + "".join(f"{row},{['1', '0', '1.0', '01'][row % 4]}\n" for row in range(40))
-    )
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{row},{LABELS[row % 4]}\n" for row in range(40)))
     expected = "the target 'y' spells the same number in several ways, as '1' and '1.0': they count as one"
     assert notices(tmp_path / "t.csv") == [expected]
     assert notices(tmp_path / "t.csv", "x") == []

@@ -78,7 +78,10 @@ def open_source(
         source.bad = options.bad
         return source
     if isinstance(place, (str, os.PathLike)) and _is_pipe(place):
-        return _open_stream(Path(place).open("rb"), format, options, os.fspath(place))
+        pipe = Path(place).open("rb")  # noqa: SIM115 — it is read later
+        source = _open_stream(pipe, format, options, os.fspath(place))
+        weakref.finalize(source, pipe.close)
+        return source
     files = find_files(place)
     return _open_files(files, _source_name(place), format or _one_format(files), options)
 
