@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import weakref
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
