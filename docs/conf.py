@@ -10,7 +10,7 @@ copyright = "The schuss developers, Apache-2.0"
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "learn/made"]
 nitpicky = True
 default_role = "code"
 smartquotes_action = "qe"  # no dashes: they would turn --json into –json

@@ -1,10 +1,14 @@
-"""Draw the figures of the documentation by running what they show.
+"""Draw the figures of the documentation by running what they show; the data come from SCHUSS_DATA where it is set.
 
-python docs/figures.py
+python docs/figures.py [race|search|rates|sample|ravine|rare|minima ...] [--cifar FOLDER]
 """
 
+from __future__ import annotations
+
+import argparse
 from pathlib import Path
 
+from lessons import minima, rare, rates, ravine, sample, search
 from sklearn.datasets import load_digits
 
 import schuss
@@ -22,5 +26,18 @@ def race() -> None:
     )
 
 
+def main() -> None:
+    """Draw those that are named, or all."""
+    figures = {"race": race, "rates": rates.draw, "sample": sample.draw, "ravine": ravine.draw, "rare": rare.draw,
+               "minima": minima.draw}  # fmt: skip
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--cifar", type=Path, help="folder of the binary version of CIFAR-10")
+    given = parser.parse_args()
+    figures["search"] = lambda: search.draw(given.cifar)
+    for name in given.names or figures:
+        figures[name]()
+
+
 if __name__ == "__main__":
-    race()
+    main()

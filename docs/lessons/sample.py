@@ -59,7 +59,8 @@ def by_rows(objective: LinearObjective, passes: int = 60) -> dict[str, np.ndarra
             mini_batch(objective, start, np.random.default_rng(0), rate=decaying(0.1, 3 * many)), passes * many,
         ),
         "one row": (
-            mini_batch(objective, start, np.random.default_rng(0), batch=1, rate=decaying(0.02, 1 * many)), 10 * many,
+            mini_batch(objective, start, np.random.default_rng(0), batch=1, rate=decaying(0.02, many)),
+            passes // 6 * many,
         ),
     }  # fmt: skip
     return {name: measured(objective, steps, rows) for name, (steps, rows) in descents.items()}
@@ -183,8 +184,8 @@ def draw() -> None:
     frame = Frame("rows read", "loss of the good rows", (0, 2000), (0.03, 30.0), y_log=True)
     drawing.curves("bad-row", "Loss against rows read; after 1,000 rows comes a bad one", lines, frame)
 
-    sizes = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1600)
-    reached = batch_sizes(objective, sizes, 0.25, tuple(np.geomspace(0.003, 1.5, 10)), 60 * 1600)
+    sizes = (1, 4, 16, 64, 256, 1600)
+    reached = batch_sizes(objective, sizes, 0.25, tuple(np.geomspace(0.01, 1.5, 7)), 16 * 1600)
     lines = [
         Curve("rows", reached, "rate-9", 2.4, marks=True),
         Curve("steps", np.column_stack([reached[:, 0], reached[:, 1] / reached[:, 0]]), "rate-3", 2.4, marks=True),
@@ -196,5 +197,5 @@ def draw() -> None:
     lines = [
         Curve(name, line, shade, 2.2) for (name, line), shade in zip(found.items(), colours(len(found)), strict=True)
     ]
-    frame = Frame("epochs", "loss above the minimum", (0, 40), (1e-5, 3.0), y_log=True)
+    frame = Frame("epochs", "loss above the minimum", (0, 40), (1e-6, 3.0), y_log=True)
     drawing.curves("orders", "Loss above the minimum against epochs, for four orders of the rows", lines, frame)

@@ -37,8 +37,9 @@ ROWS_MEMORY = 256 << 20
 class Comparison:
     """What a comparison gives.
 
-    rungs : the methods, from the bottom to the top, with their trajectories; page : the path of the page; None without
-    a folder; summary : what `schuss compare --json` prints.
+    rungs : the methods, from the bottom to the top, with their trajectories.
+    page : the path of the page; None without a folder.
+    summary : what `schuss compare --json` prints.
     """
 
     rungs: tuple[Rung, ...]

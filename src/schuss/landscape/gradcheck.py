@@ -91,9 +91,9 @@ def gradcheck(
 ) -> GradientCheck:
     """Compare the gradient of an objective with forward and centred differences of its values.
 
-    Every coordinate of a block, or so many drawn at random, is moved by h = ε^{1/3} max(1, |x|) to both sides, ε the
-    rounding of the gradient's type, and by √ε to one. Where the slopes of both sides differ, and go on differing when h
-    shrinks, there is a kink (hinge, absolute value); there any slope between the two is right.
+    Every coordinate x of a block, or so many drawn at random, is moved to both sides by h = ∛ε (times x where that is
+    larger than 1), ε the rounding of the gradient's type, and to one by √ε. Where the slopes of both sides differ, and
+    go on differing when h shrinks, there is a kink (hinge, absolute value); there any slope between the two is right.
 
     Parameters
     ----------

@@ -114,7 +114,7 @@ def chart(
 
 
 def _log_label(value: float) -> str:
-    return power_label(value) if value < 1e-3 or value >= 1e5 else axes.loss_label(value)
+    return power_label(value) if value < 1e-3 or value >= 1e4 else axes.loss_label(value)
 
 
 def _drawn(plot: Plot, place: int, curve: Curve, extend: bool) -> Markup:
