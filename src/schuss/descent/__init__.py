@@ -1,1 +1,1 @@
-"""What a step of gradient descent is: losses, penalties, optimizers, schedules; formulas only, no loops over data."""
+"""What a step of gradient descent is: losses, penalties, optimizers, schedules, first weights; no loops over data."""

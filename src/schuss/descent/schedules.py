@@ -302,7 +302,7 @@ def parse_schedule(spec: str) -> Schedule:
     """
     first, plus, rest = spec.partition("+")
     if plus and first.partition(":")[0] == "warmup":
-        return parse_spec(first, {"warmup": WarmUp}, "schedule")._replace(after=parse_schedule(rest))
+        return parse_spec(first, {"warmup": WarmUp}, "schedule")._replace(after=parse_spec(rest, SCHEDULES, "schedule"))
     return parse_spec(spec, SCHEDULES, "schedule")
 
 
