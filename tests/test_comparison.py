@@ -101,7 +101,7 @@ def test_a_loss_with_kinks_has_no_newton() -> None:
     [
         ({"epochs": 3}, OptionError, "compare has no option 'epochs'"),
         ({"holdout": "none"}, OptionError, "judges by held-out rows"),
-        ({"seconds": "soon"}, OptionError, "takes a time"),
+        ({"seconds": "soon"}, OptionError, "'--seconds' takes a time"),
         ({"seconds": 0}, OptionError, "above zero"),
         ({"optimizer": "adamm"}, OptionError, "did you mean 'adam'"),
     ],

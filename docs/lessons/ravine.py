@@ -19,6 +19,9 @@ START = np.array([-9.0, 1.5])
 RATE = 1.9 / STEEP[1]
 """Plain descent is stable below 2 / 40."""
 
+BOX = np.array([[-10.0, -2.0], [7.0, 2.0]])
+"""The lower left and the upper right corner of the map."""
+
 METHODS = {
     "plain descent": {},
     "momentum 0.9": {"momentum": 0.9},
@@ -69,13 +72,18 @@ def _map(narrow: bool) -> Figure:
         parts = []
         for level in (0.5, 2, 5, 10, 20, 40, 70):
             ring = np.sqrt(2 * level / STEEP) * np.column_stack([np.cos(turn), np.sin(turn)])
-            inside = np.abs(ring[:, 1]) <= plot.y.limits[1]
-            ring[~inside | (np.abs(ring[:, 0]) > 9.9)] = np.nan
+            ring[(ring < BOX[0]).any(axis=1) | (ring > BOX[1]).any(axis=1)] = np.nan
             parts.append(svg.line(plot.at(ring[:, 0], ring[:, 1]), "dropped", 0.8))
         parts.append(svg.marker("cross", tuple(plot.at(0, 0).tolist()), 8, "none", "ink", 1.8))
         return parts
 
-    frame = Frame("along the ravine", "across the ravine", (-10, 7), (-2, 2), label=lambda value: f"{value:g}")
+    frame = Frame(
+        "along the ravine",
+        "across the ravine",
+        (BOX[0, 0], BOX[1, 0]),
+        (BOX[0, 1], BOX[1, 1]),
+        label=lambda value: f"{value:g}",
+    )
     width, tall = drawing.NARROW if narrow else drawing.WIDE
     return chart(lines, frame, narrow=narrow, size=(width, tall * 0.85), behind=contours)
 

@@ -194,9 +194,9 @@ def explain(model: str, top: int) -> None:
 @options.option(
     "--optimizer",
     type=options.Names(),
-    default=("momentum", "adagrad", "adam"),
     metavar="NAME,…",
-    help="Optimizers that climb as single runs, each with the rate in the middle of what the race tries.",
+    help="Optimizers that climb as single runs, by default momentum, adagrad and adam, each with the rate in the "
+    "middle of what the race tries.",
 )
 @options.columns
 @options.without(options.descent, "optimizer", "schedule", "epochs", "time_limit")

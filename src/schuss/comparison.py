@@ -106,7 +106,7 @@ def _known(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _seconds(given: float | str) -> float:
-    seconds = parse_seconds(str(given))
+    seconds = parse_seconds(str(given), "seconds")
     assert seconds is not None
     return seconds
 

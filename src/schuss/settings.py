@@ -47,7 +47,7 @@ def parse_bytes(text: str | int | None) -> int | None:
     return int(_number(match[1], "memory", text) * _UNITS[match[2]])
 
 
-def parse_seconds(text: str | float | None) -> float | None:
+def parse_seconds(text: str | float | None, option: str = "time-limit") -> float | None:
     """Read a time such as `60s`, `10m`, `2h` or a number of seconds.
 
     >>> parse_seconds("2h"), parse_seconds(1.5), parse_seconds(None)
@@ -57,10 +57,10 @@ def parse_seconds(text: str | float | None) -> float | None:
         return None
     match = re.fullmatch(r"\s*([0-9.]+)\s*(s|m|min|h|)\s*", str(text).lower())
     if match is None:
-        raise OptionError(f"option '--time-limit' takes a time such as 60s, 10m or 2h, not '{text}'")
-    seconds = _number(match[1], "time-limit", str(text)) * _SECONDS[match[2]]
+        raise OptionError(f"option '--{option}' takes a time such as 60s, 10m or 2h, not '{text}'")
+    seconds = _number(match[1], option, str(text)) * _SECONDS[match[2]]
     if seconds <= 0:
-        raise OptionError(f"option '--time-limit' takes a time above zero, not '{text}'")
+        raise OptionError(f"option '--{option}' takes a time above zero, not '{text}'")
     return seconds
 
 

@@ -96,7 +96,7 @@ def chart(
     width, height = size or ((360.0, 320.0) if narrow else (920.0, 420.0))
     left = 50.0 if narrow else 58.0
     longest = max((len(curve.name) for curve in curves), default=0)
-    right = 26.0 + (6.1 if narrow else 6.6) * longest if longest else 16.0
+    right = 26.0 + 7.0 * longest if longest else 16.0
     plot = Plot(Axis(frame.x, left, width - right, frame.x_log), Axis(frame.y, height - 52, 38, frame.y_log))
     y_ticks = axes.log_ticks(frame.y) if frame.y_log else axes.linear_ticks(frame.y)
     most = (5 if narrow else 9) if frame.x_log else (4 if narrow else 7)
