@@ -71,6 +71,7 @@ def test_exported_names() -> None:
         "OptionError",
         "OutputError",
         "Result",
+        "ResumeError",
         "SGDClassifier",
         "SGDRegressor",
         "SchussError",
@@ -78,6 +79,7 @@ def test_exported_names() -> None:
         "__version__",
         "compare",
         "gradcheck",
+        "resume",
         "train",
     ]
     for name in schuss.__all__:

@@ -194,15 +194,17 @@ def test_json_and_quiet(calls: list[dict[str, Any]], capsys: pytest.CaptureFixtu
     assert err == ""
 
 
+@pytest.mark.parametrize("kept", ["runs/f", None])
 def test_interrupted_training_says_what_is_saved(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kept: str | None
 ) -> None:
-    summary = SUMMARY | {"outcome": "interrupted"}
+    summary = SUMMARY | {"outcome": "interrupted", "resume": kept}
     install(monkeypatch, lambda *_, **__: SimpleNamespace(summary=summary, record=[START]))
     assert main(["train", "flights.csv"]) == 130
     out, err = capsys.readouterr()
     assert "outcome   interrupted" in out
-    assert err == f"schuss: interrupted; the best model so far is saved in {summary['model']}\n"
+    goes_on = "schuss resume runs/f goes on; " if kept else ""
+    assert err == f"schuss: interrupted; {goes_on}the best model so far is saved in {summary['model']}\n"
 
 
 @pytest.mark.parametrize(

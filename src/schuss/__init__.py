@@ -10,13 +10,23 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .errors import DataError, InputError, ModelFileError, OptionError, OutputError, SchussError, TrainingError
+from .errors import (
+    DataError,
+    InputError,
+    ModelFileError,
+    OptionError,
+    OutputError,
+    ResumeError,
+    SchussError,
+    TrainingError,
+)
 
 if TYPE_CHECKING:
     from .comparison import Comparison, compare
     from .estimators import SGDClassifier, SGDRegressor
     from .landscape.gradcheck import gradcheck
     from .model import Model
+    from .resuming import resume
     from .training import Result, train
 
 __version__ = "0.1.0"
@@ -30,6 +40,7 @@ __all__ = [
     "OptionError",
     "OutputError",
     "Result",
+    "ResumeError",
     "SGDClassifier",
     "SGDRegressor",
     "SchussError",
@@ -37,6 +48,7 @@ __all__ = [
     "__version__",
     "compare",
     "gradcheck",
+    "resume",
     "train",
 ]
 
@@ -50,6 +62,7 @@ _LAZY = {
     "SGDRegressor": "estimators",
     "compare": "comparison",
     "gradcheck": "landscape.gradcheck",
+    "resume": "resuming",
     "train": "training",
 }
 

@@ -23,6 +23,7 @@ from .errors import SchussError
 
 if TYPE_CHECKING:
     from .data.bad_rows import BadRow
+    from .training import Result
 
 DONE, DEFECT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -118,15 +119,45 @@ def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) ->
     pattern such as 'part-?.parquet', an address such as s3://bucket/table.parquet, or - for standard input.
     """
     with _quick_start():
-        from . import printout, progress
+        from . import progress
         from .training import train
 
     with progress.display(quiet=quiet) as show:
         result = train(_place(data), progress=show, **settings)
-    click.echo(_json(result.summary) if as_json else printout.training(result.summary, result.record))
-    if result.summary["outcome"] == "interrupted":
-        return _complain(INTERRUPTED, f"interrupted; the best model so far is saved in {result.summary['model']}")
-    return DONE
+    return _trained(result, as_json)
+
+
+@commands.command()
+@click.argument("run")
+@options.quiet
+@options.as_json
+def resume(run: str, quiet: bool, as_json: bool) -> int:
+    """Go on with a run that was interrupted, from its newest checkpoint.
+
+    RUN is its folder. The model is the one that the run would have come to without the interruption, byte for byte.
+    """
+    with _quick_start():
+        from . import progress
+        from .resuming import is_finished, resume
+
+    if is_finished(run):
+        click.echo(f"'{run}' holds a finished run: nothing is left to do")
+        return DONE
+    with progress.display(quiet=quiet) as show:
+        result = resume(run, progress=show)
+    return _trained(result, as_json)
+
+
+def _trained(result: Result, as_json: bool) -> int:
+    """Print what a training gives, and give the exit code."""
+    from . import printout
+
+    summary = result.summary
+    click.echo(_json(summary) if as_json else printout.training(summary, result.record))
+    if summary["outcome"] != "interrupted":
+        return DONE
+    goes_on = f"schuss resume {summary['resume']} goes on; " if summary["resume"] else ""
+    return _complain(INTERRUPTED, f"interrupted; {goes_on}the best model so far is saved in {summary['model']}")
 
 
 @commands.command()

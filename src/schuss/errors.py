@@ -7,7 +7,8 @@ SchussError
 │   │   └── BadRowError one row of it cannot be used, while the others can
 │   ├── OptionError     an option has a value it cannot have (names the valid ones)
 │   ├── ModelFileError  a model or checkpoint is damaged, or is not one
-│   └── OutputError     the place to write to is taken, full or read-only
+│   ├── OutputError     the place to write to is taken, full or read-only
+│   └── ResumeError     a run cannot go on: its data or versions are not those that it began with
 └── TrainingError       no run of the population could be trained (all diverged)
 ```
 
@@ -23,6 +24,7 @@ __all__ = [
     "ModelFileError",
     "OptionError",
     "OutputError",
+    "ResumeError",
     "SchussError",
     "TrainingError",
 ]
@@ -66,6 +68,10 @@ class ModelFileError(InputError):
 
 class OutputError(InputError):
     """The place to write to is taken, full or read-only."""
+
+
+class ResumeError(InputError):
+    """A run cannot go on where it ended: its data or the versions are not those that it began with."""
 
 
 class TrainingError(SchussError):

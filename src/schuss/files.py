@@ -11,6 +11,11 @@ from typing import BinaryIO
 
 from .errors import OutputError
 
+__all__ = ["PART", "remove_leftovers", "replacing", "sync_folder"]
+
+PART = ".part"
+"""How the names of files end that are being written."""
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
@@ -35,7 +40,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder, where a file is to be written")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {_reason(error)}") from error
     temporary = Path(name)
@@ -51,6 +56,12 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         raise OutputError(f"cannot write '{path}': {_reason(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that processes have left in a folder which were killed while they wrote."""
+    for leftover in folder.glob(f".*{PART}"):
+        leftover.unlink(missing_ok=True)
 
 
 def _reason(error: OSError) -> str:

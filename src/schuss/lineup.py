@@ -18,7 +18,7 @@ from .race.grid import default_runs
 from .race.loop import Contender
 from .settings import Settings
 
-__all__ = ["Constant", "constant_prediction", "line_up", "weights_bytes"]
+__all__ = ["Constant", "available_threads", "constant_prediction", "line_up", "population_of", "weights_bytes"]
 
 DENSE_BATCH = 32
 
@@ -66,13 +66,19 @@ def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> lis
     )
     contenders = []
     for name in names:
-        rule = OPTIMIZERS[name]()
-        batch = _batch_size(settings, encoder.sparse and rule.lazy)
-        threads, outputs = _threads(settings, feed), outputs_of(encoder.classes)
-        population = Linear(rule, loss, encoder.width, outputs, batch, encoder.sparse, threads, settings.seed)
-        own = tuple(run._replace(batch_size=batch, init=settings.init) for run in runs if run.optimizer == name)
+        population = population_of(name, settings, encoder, feed, loss)
+        settled = {"batch_size": population.batch_size, "init": settings.init}
+        own = tuple(run._replace(**settled) for run in runs if run.optimizer == name)
         contenders.append(Contender(population, population.start(own)))
     return contenders
+
+
+def population_of(name: str, settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> Linear:
+    """Give the population of the runs of an optimizer."""
+    rule = OPTIMIZERS[name]()
+    batch = _batch_size(settings, encoder.sparse and rule.lazy)
+    threads, outputs = _threads(settings, feed), outputs_of(encoder.classes)
+    return Linear(rule, loss, encoder.width, outputs, batch, encoder.sparse, threads, settings.seed)
 
 
 def _batch_size(settings: Settings, lazy: bool) -> int:

@@ -240,13 +240,21 @@ machine = group(
         metavar="auto|off|DIR",
         help="Where encoded rows that do not fit into memory wait for later epochs; auto: beside the run.",
     ),
+    option(
+        "--checkpoint-every",
+        metavar="TIME",
+        default="60s",
+        help="How often training is written down, so that schuss resume can go on with it.",
+    ),
     option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads to train with; by default one a core."),
 )
+
+quiet = option("--quiet", "-q", is_flag=True, help="Show no progress and no notices.")
 
 output = group(
     option("--out", metavar="DIR", default="runs/{name}-{target}", help="Folder of the run."),
     option("--force", is_flag=True, help="Write over a finished run in that folder."),
-    option("--quiet", "-q", is_flag=True, help="Show no progress and no notices."),
+    quiet,
 )
 
 as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")

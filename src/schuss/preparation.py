@@ -31,7 +31,7 @@ from .folder import RunFolder
 from .lineup import weights_bytes
 from .settings import Settings
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "open_data", "open_held_out", "prepare", "svmlight_base"]
 
 SAMPLE_ROWS = 262_144
 
@@ -62,16 +62,7 @@ def prepare(place: Any, settings: Settings) -> Prepared:
     Raises DataError, OptionError or OutputError when the data, an option or the folder cannot be used.
     """
     holdout = parse_holdout(str(settings.holdout))
-    words = (*settings.categorical, *settings.text)
-    source = open_source(
-        place,
-        target=settings.target,
-        format=settings.format,
-        header=settings.header,
-        strings=words,
-        numbers=tuple(settings.numeric),
-        on_bad_row=settings.on_bad_row,
-    )
+    source = open_data(place, settings)
     settings = replace(settings, target=settings.target or source.target)
     folder = _folder(settings, source)
     sample = _sample(source, settings.scan)
@@ -99,6 +90,19 @@ def _doubts(source: Source, sample: pa.Table, encoder: Encoder) -> list[str]:
     numbers = [column.name for column in encoder.features if isinstance(column, NumberColumn)]
     alike = [sentence for name, known in words.items() for sentence in look_alikes(known, name)]
     return [*source.notices, *alike, *decimal_commas(sample), *large_numbers(sample, numbers)]
+
+
+def open_data(place: Any, settings: Settings) -> Source:
+    """Open the data of a training."""
+    return open_source(
+        place,
+        target=settings.target,
+        format=settings.format,
+        header=settings.header,
+        strings=(*settings.categorical, *settings.text),
+        numbers=tuple(settings.numeric),
+        on_bad_row=settings.on_bad_row,
+    )
 
 
 def _folder(settings: Settings, source: Source) -> RunFolder | None:
@@ -245,7 +249,7 @@ def _reader(source: Source, encoder: Encoder, holdout: Holdout, settings: Settin
     if holdout.share * expected > AT_MOST:
         holdout = replace(holdout, share=AT_MOST / expected)
     weights = _class_weights(encoder, sample) if settings.class_weight else None
-    held_out = None if holdout.file is None else _open_held_out(holdout.file, source, encoder, settings)
+    held_out = None if holdout.file is None else open_held_out(holdout.file, source, encoder, settings)
     mean = _mean_weight(encoder, sample, source.parts[0])
     share = float(settings.max_bad_rows)
     return Reader(source, encoder, holdout, settings.seed, weights, rows_known, expected, held_out, mean, share)
@@ -260,7 +264,7 @@ def _mean_weight(encoder: Encoder, sample: pa.Table, name: str) -> float:
     return float(weights.mean(dtype=np.float64)) or 1.0
 
 
-def _open_held_out(file: str, source: Source, encoder: Encoder, settings: Settings) -> Source:
+def open_held_out(file: str, source: Source, encoder: Encoder, settings: Settings) -> Source:
     """Open a file of held-out rows so that its columns are read as those of the source."""
     try:
         held_out = open_source(

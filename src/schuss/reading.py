@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from .data.bad_rows import BadRow
 from .data.cache import RowCache
-from .data.feed import Feed, open_feed
+from .data.feed import Feed, bad_rows_before, open_feed, resume_feed
+from .data.saved import Saved, understood
 from .errors import OutputError
 from .folder import BAD_ROWS, RunFolder
 from .preparation import Prepared
 from .race.record import Recorder
 
-__all__ = ["rows_of"]
+__all__ = ["rows_again", "rows_of"]
 
 ROWS_MEMORY = 192 << 20
 """Encoded rows are kept in memory if they fit into this many bytes; others are read again in every epoch."""
@@ -29,11 +30,9 @@ ARRAYS_MEMORY = 1 << 30
 @contextmanager
 def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
     """Open the feed of a training; what it has to say is recorded, and its cache is gone in the end."""
-    settings = prepared.settings
-    source = prepared.source
-    in_memory = source.rereadable and all(stamp.get("path") is None for stamp in source.fingerprint())
+    settings, source = prepared.settings, prepared.source
     cache = None
-    if settings.cache != "off" and settings.epochs != 1 and source.rereadable and not in_memory:
+    if settings.cache != "off" and settings.epochs != 1 and source.rereadable and not _is_in_memory(prepared):
         beside = tempfile.gettempdir() if prepared.folder is None else prepared.folder.path
         cache = RowCache(Path(beside if settings.cache == "auto" else settings.cache))
     with ExitStack() as ending:
@@ -45,17 +44,51 @@ def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
         yield open_feed(
             reader,
             order=settings.order,
-            memory=ARRAYS_MEMORY if in_memory or settings.order == "replace" else ROWS_MEMORY,
+            memory=_memory(prepared),
             cache=cache,
             tell=lambda sentence: record("notice", message=sentence),
         )
 
 
 @contextmanager
-def _listing(folder: RunFolder) -> Iterator[Callable[[str, BadRow], None]]:
-    """Give what writes a bad row down: file, row (from 1), column, reason, and the text of the row or the value."""
+def rows_again(prepared: Prepared, saved: Saved) -> Iterator[Feed]:
+    """Open the feed of a training that goes on; what does not fit into memory is read anew in every epoch."""
+    settings, reader = prepared.settings, prepared.reader
+    with ExitStack() as ending:
+        if settings.on_bad_row == "skip" and prepared.folder is not None:
+            listing = _listing(prepared.folder, _listed(prepared.folder, bad_rows_before(saved)))
+            reader = replace(reader, on_bad=ending.enter_context(listing))
+        with understood():
+            feed = resume_feed(reader, saved, order=settings.order, memory=_memory(prepared))
+        yield feed
+
+
+def _listed(folder: RunFolder, count: int) -> list[str]:
+    """Give the first so many bad rows that a run has listed."""
+    draft = folder.draft(BAD_ROWS)
+    lists = [path for path in (draft, folder.path / BAD_ROWS) if count and path.exists()]
+    return [f"{line}\n" for line in lists[0].read_text(encoding="utf-8").split("\n")[:count]] if lists else []
+
+
+def _is_in_memory(prepared: Prepared) -> bool:
+    source = prepared.source
+    return source.rereadable and all(stamp.get("path") is None for stamp in source.fingerprint())
+
+
+def _memory(prepared: Prepared) -> int:
+    """Say how many bytes of encoded rows are kept in memory."""
+    return ARRAYS_MEMORY if _is_in_memory(prepared) or prepared.settings.order == "replace" else ROWS_MEMORY
+
+
+@contextmanager
+def _listing(folder: RunFolder, before: Sequence[str] = ()) -> Iterator[Callable[[str, BadRow], None]]:
+    """Give what writes a bad row down: file, row (from 1), column, reason, and the text of the row or the value.
+
+    before : lines of a list that goes on.
+    """
     try:
         with folder.draft(BAD_ROWS).open("w", encoding="utf-8", errors="backslashreplace", buffering=1) as file:
+            file.writelines(before)
 
             def write(name: str, row: BadRow) -> None:
                 told = {"file": name, "row": row.row + 1, "column": row.column, "reason": row.reason, "text": row.text}

@@ -119,6 +119,7 @@ class Settings:
     cache: str | Path = "auto"
     threads: int | None = None
     seed: int = 0
+    checkpoint_every: float | str = "60s"
     out: str | Path | None = None
     force: bool = False
     progress: Callable[[dict[str, Any]], None] | None = field(default=None, repr=False)
@@ -163,6 +164,8 @@ class Settings:
             raise OptionError(f"option '--cache' takes auto, off or a folder that exists, not '{self.cache}'")
         self._check_columns()
         parse_seconds(self.time_limit)
+        if parse_seconds(self.checkpoint_every, "checkpoint-every") is None:
+            raise OptionError("option '--checkpoint-every' takes a time such as 60s, 10m or 2h")
         parse_bytes(self.memory)
 
     def _check_columns(self) -> None:
@@ -181,6 +184,11 @@ class Settings:
         return _names(self.optimizer)
 
     @property
+    def seconds_between_checkpoints(self) -> float:
+        """How often a training is written down."""
+        return parse_seconds(self.checkpoint_every, "checkpoint-every") or 0.0
+
+    @property
     def memory_bytes(self) -> int:
         """Memory that the weights may take: a quarter of the machine unless said otherwise."""
         chosen = parse_bytes(self.memory)
@@ -191,6 +199,12 @@ class Settings:
         left_out = ("progress", "force", "target")
         given = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in left_out}
         return {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+
+    def of_model(self) -> dict[str, Any]:
+        """Give the options that a model depends on, and the target: not where and how often something is written."""
+        left_out = ("out", "cache", "threads", "checkpoint_every")
+        given = {name: value for name, value in self.as_given().items() if name not in left_out}
+        return {**given, "target": self.target}
 
 
 def one_of(option: str, value: Any, valid: Sequence[str]) -> None:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
-import platform
 import shlex
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-from threadpoolctl import threadpool_limits
-
 from . import __version__
+from .basis import place_of, save_basis, versions
+from .checkpoints import Checkpointer
 from .data.feed import Feed, MemoryFeed
 from .data.reader import Counts
-from .descent.losses import loss_for, unit_of
+from .data.saved import Saved, together
+from .descent.losses import Loss, loss_for, unit_of
 from .errors import DataError, OptionError
 from .finish.finish import Finished, finish, run_rows
 from .folder import BAD_ROWS, MODEL, RECORD, REPORT, RunFolder
@@ -32,15 +27,22 @@ from .lineup import Constant, constant_prediction, line_up
 from .model import Model, outputs_of
 from .population.population import Run
 from .preparation import Prepared, prepare, svmlight_base
+from .process import interruptible, limited_threads, peak_memory
+from .race.checkpoint import save_finish
 from .race.loop import Champion, Finish, Plan, run_race
 from .race.record import Event, Recorder
+from .race.state import Saving
 from .reading import rows_of
+from .recording import recording, write_out
 from .settings import Settings, parse_seconds
-from .versions import version_of
 
-__all__ = ["Result", "train"]
+__all__ = ["Result", "Task", "end", "task_of", "train"]
 
 WEIGHTS_SHOWN = 40
+
+SHARE = 0.1
+"""Of the time between two checkpoints: after so much of it, one is written when a race is over, since what follows may
+take long and writes none."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,14 @@ def train(source: Any, target: str | None = None, **options: Any) -> Result:
     """
     settings = Settings(target=target, **_known(options))
     started = time.monotonic()
-    with _threads(settings.threads), _interruptible() as interrupted:
+    with limited_threads(settings.threads), interruptible() as interrupted:
         prepared = prepare(source, settings)
-        with _recorder(prepared.folder, settings.progress) as record:
-            record("start", **_start_event(prepared))
+        with recording(prepared.folder, settings.progress) as record:
+            if prepared.folder is not None:
+                prepared.folder.checkpoints.clear()
+            record("start", **_start_event(prepared, source))
             with rows_of(prepared, record) as feed:
-                return _train(prepared, feed, record, started, interrupted)
+                return _train(prepared, source, feed, record, started, interrupted)
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:
@@ -108,114 +112,130 @@ def _known(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-@contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    """Let Arrow use so many threads, and BLAS one: its results change with their number."""
-    before = pa.cpu_count(), pa.io_thread_count()
-    if threads is not None:
-        pa.set_cpu_count(threads)
-        pa.set_io_thread_count(max(threads, 2))
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield
-    finally:
-        pa.set_cpu_count(before[0])
-        pa.set_io_thread_count(before[1])
+@dataclass(frozen=True)
+class Task:
+    """A training whose rows are at hand.
+
+    unit : what losses of training are multiplied by where people see them; constant : the prediction to beat;
+    checkpointer : None where nothing is written, and for data that can be read only once.
+    """
+
+    prepared: Prepared
+    feed: Feed
+    loss: Loss
+    unit: float
+    constant: Constant
+    record: Recorder
+    interrupted: Callable[[], bool]
+    checkpointer: Checkpointer | None
+
+    @property
+    def plan(self) -> Plan:
+        """How long to train."""
+        settings = self.prepared.settings
+        return Plan(None if settings.epochs == "auto" else int(settings.epochs), parse_seconds(settings.time_limit))
+
+    @property
+    def saving(self) -> Saving | None:
+        """How the race is written down."""
+        return None if self.checkpointer is None else Saving(self.checkpointer.due, self.checkpointer.write)
 
 
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C end training at the next chunk; a second one raises KeyboardInterrupt as ever."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    requested = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-
-    def request(number: int, frame: Any) -> None:
-        requested.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, request)
-    try:
-        yield requested.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _recorder(folder: RunFolder | None, listener: Callable[[Event], None] | None) -> Iterator[Recorder]:
-    """Give the recorder; what ends training early is recorded, and reported unless a finished run stands there."""
-    if folder is not None:
-        folder.make()
-    record = Recorder(folder.draft(RECORD) if folder else None, listener)
-    try:
-        yield record
-    except BaseException as error:
-        # The full disk or the listener may be what failed; the first error is the one to tell.
-        with suppress(Exception):
-            record("error", message="interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
-        record.close()
-        if folder is not None:
-            with suppress(Exception):
-                _leave(folder, record.events)
-        raise
-    finally:
-        record.close()
+def task_of(
+    prepared: Prepared,
+    feed: Feed,
+    constant: Constant,
+    record: Recorder,
+    interrupted: Callable[[], bool],
+    basis: Callable[[], Saved],
+) -> Task:
+    """Put a task together; `basis` gives what its checkpoints keep of what does not change."""
+    settings, folder = prepared.settings, prepared.folder
+    checkpointer = None
+    if folder is not None and prepared.source.rereadable:
+        checkpointer = Checkpointer(
+            folder.checkpoints,
+            settings.seconds_between_checkpoints,
+            basis,
+            record,
+            interrupted,
+        )
+    loss, unit = _goal(prepared)
+    return Task(prepared, feed, loss, unit, constant, record, interrupted, checkpointer)
 
 
-def _leave(folder: RunFolder, events: list[Event]) -> None:
-    """Show in the folder what went wrong, unless it holds a finished run or the race had not begun."""
-    if folder.finished or not any(event["event"] == "runs" for event in events):
-        folder.discard()
-        return
-    _write_report(events, folder)
-    folder.publish(RECORD, REPORT)
-
-
-def _write_report(events: list[Event], folder: RunFolder) -> None:
-    from .report import write_report
-
-    write_report(events, folder.draft(REPORT))
-
-
-def _train(prepared: Prepared, feed: Feed, record: Recorder, started: float, interrupted: Callable[[], bool]) -> Result:
-    """Race, and finish."""
-    settings, encoder = prepared.settings, prepared.encoder
-    _require_rows(feed, prepared.source.parts[0])
+def _goal(prepared: Prepared) -> tuple[Loss, float]:
+    """Give the loss, and its unit where people see it."""
+    encoder = prepared.encoder
     loss = loss_for(prepared.loss, outputs_of(encoder.classes), encoder.target_scale)
-    unit = unit_of(prepared.loss, encoder.target_scale)
-    constant = constant_prediction(loss, feed, encoder)
-    contenders = line_up(settings, encoder, feed, loss)
+    return loss, unit_of(prepared.loss, encoder.target_scale)
+
+
+def _train(
+    prepared: Prepared, data: Any, feed: Feed, record: Recorder, started: float, interrupted: Callable[[], bool]
+) -> Result:
+    """Race, and finish."""
+    _require_rows(feed, prepared.source.parts[0])
+    loss, unit = _goal(prepared)
+    constant = constant_prediction(loss, feed, prepared.encoder)
+    contenders = line_up(prepared.settings, prepared.encoder, feed, loss)
     record("data", **_data_event(feed, unit * constant.loss))
     record("runs", runs=[_described(run) for contender in contenders for run in contender.runs])
-    plan = Plan(None if settings.epochs == "auto" else int(settings.epochs), parse_seconds(settings.time_limit))
+    task = task_of(prepared, feed, constant, record, interrupted, lambda: save_basis(prepared, data, constant))
     ended = run_race(
         feed,
         contenders,
-        plan,
+        task.plan,
         constant_loss=constant.loss,
         record=record,
         unit=unit,
         stop_requested=interrupted,
         started=started,
+        saving=task.saving,
     )
+    return end(task, ended, started)
+
+
+def end(task: Task, ended: Finish, started: float) -> Result:
+    """Do all that comes after a race; `started` is when its clock stood at zero."""
+    plan, settings = task.plan, task.prepared.settings
     finished = Finished(ended.champion, ended.champion)
+    cut_short = False
+
+    def stop() -> bool:
+        nonlocal cut_short
+        cut_short = cut_short or task.interrupted()
+        return cut_short or time.monotonic() - started >= (plan.seconds or math.inf)
+
     if plan.epochs is None:  # whoever asks for epochs gets these and no more
+        events = len(task.record.events)
+        if task.checkpointer is not None and task.checkpointer.due(SHARE):
+            _write_end(task, ended, started, events)
         finished = finish(
             ended.champion,
-            feed,
-            loss,
+            task.feed,
+            task.loss,
             l2=None if settings.l2 == "auto" else float(settings.l2),
-            constant_loss=constant.loss,
-            spent_rows=run_rows(record, ended.rows),
-            record=record,
-            holdout=prepared.reader.holdout.kind,
+            constant_loss=task.constant.loss,
+            spent_rows=run_rows(task.record, ended.rows),
+            record=task.record,
+            holdout=task.prepared.reader.holdout.kind,
             seed=settings.seed,
-            unit=unit,
-            stop=lambda: interrupted() or time.monotonic() - started >= (plan.seconds or math.inf),
+            unit=task.unit,
+            stop=stop,
         )
-    return _conclude(prepared, feed, ended, finished, constant, unit, record, started)
+        if cut_short and ended.outcome != "interrupted":
+            _write_end(task, ended, started, events)
+            ended = ended._replace(outcome="interrupted", advice="")
+    return _conclude(task, ended, finished, started)
+
+
+def _write_end(task: Task, ended: Finish, started: float, events: int) -> None:
+    """Write down how the race ended, with so many events: what follows is done again."""
+    rows = task.feed.pause(over=True)
+    if task.checkpointer is not None and rows is not None and ended.outcome != "interrupted":
+        seconds = time.monotonic() - started
+        task.checkpointer.write(together({}, ended=save_finish(ended, seconds), feed=rows), events)
 
 
 def _require_rows(feed: Feed, name: str) -> None:
@@ -227,7 +247,7 @@ def _require_rows(feed: Feed, name: str) -> None:
         raise DataError(f"{name} has no row with a weight above zero to learn from or to judge by")
 
 
-def _start_event(prepared: Prepared) -> dict[str, Any]:
+def _start_event(prepared: Prepared, data: Any) -> dict[str, Any]:
     """Describe what is trained on what."""
     source, encoder, settings = prepared.source, prepared.encoder, prepared.settings
     called_as_command = Path(sys.argv[0]).name in ("schuss", "__main__.py")
@@ -235,6 +255,7 @@ def _start_event(prepared: Prepared) -> dict[str, Any]:
         "schuss": __version__,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["schuss", *sys.argv[1:]]) if called_as_command else None,
+        "data": place_of(data),
         "source": {"name": source.name, "parts": list(source.parts), "rows": source.rows, "bytes": source.nbytes},
         "fingerprint": source.fingerprint(),
         "task": encoder.schema.task,
@@ -246,16 +267,9 @@ def _start_event(prepared: Prepared) -> dict[str, Any]:
         "columns": encoder.describe(),
         "options": settings.as_given(),
         "seed": settings.seed,
-        "versions": _versions(),
+        "versions": versions(),
         "notices": prepared.notices,
     }
-
-
-@cache
-def _versions() -> dict[str, str]:
-    """Give the versions that the bits of a model depend on."""
-    libraries = {name: version_of(name) for name in ("numpy", "numba", "scipy", "pyarrow")}
-    return {"schuss": __version__, "python": platform.python_version(), **libraries, "machine": platform.machine()}
 
 
 def _data_event(feed: Feed, constant_loss: float) -> dict[str, Any]:
@@ -284,17 +298,9 @@ def _described(run: Run) -> dict[str, Any]:
     return {"run": run.number, **{name: value for name, value in run._asdict().items() if name != "number"}}
 
 
-def _conclude(
-    prepared: Prepared,
-    feed: Feed,
-    ended: Finish,
-    finished: Finished,
-    constant: Constant,
-    unit: float,
-    record: Recorder,
-    started: float,
-) -> Result:
+def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> Result:
     """Make the model of the champion, score it on rows nobody has chosen by, and write everything down."""
+    prepared, feed, record, unit = task.prepared, task.feed, task.record, task.unit
     champion, run = finished.final, finished.final.run
     chosen = {
         "optimizer": run.optimizer,
@@ -309,7 +315,7 @@ def _conclude(
     model = _model(prepared, champion, chosen)
     judged: dict[str, Any] = {"holdout": None}
     if feed.score is not None:
-        judged = judge(_model(prepared, finished.scored, chosen), feed.score, constant.scores)
+        judged = judge(_model(prepared, finished.scored, chosen), feed.score, task.constant.scores)
         judged["holdout"]["select_loss"] = unit * champion.loss
     if finished.validation is not None:
         judged["cross_validation"] = finished.validation._asdict()
@@ -326,11 +332,13 @@ def _conclude(
         rows=ended.rows,
         seconds=seconds,
         rows_per_second=ended.rows / max(seconds, 1e-9),
-        peak_memory_bytes=_peak_memory(),
+        peak_memory_bytes=peak_memory(),
     )
     folder = prepared.folder
     if folder is not None:
         _publish(folder, model, record)
+        if ended.outcome != "interrupted":
+            folder.checkpoints.clear()
     report = None if folder is None else folder.path / REPORT
     return Result(model, record.events, report, _summary(prepared, feed, record.events))
 
@@ -342,9 +350,9 @@ def _model(prepared: Prepared, champion: Champion, chosen: dict[str, Any]) -> Mo
         prepared.encoder,
         prepared.loss,
         state.weights,
-        settings={**settings.as_given(), "target": settings.target, "chosen": chosen},
+        settings={**settings.of_model(), "chosen": chosen},
         state={**state.slots, "carry": state.carry},
-        versions=_versions(),
+        versions=versions(),
         svmlight_base=svmlight_base(prepared.source),
     )
 
@@ -352,13 +360,10 @@ def _model(prepared: Prepared, champion: Champion, chosen: dict[str, Any]) -> Mo
 def _publish(folder: RunFolder, model: Model, record: Recorder) -> None:
     """Write model and report, and only then let all files of the run take their places, the model last."""
     model.save(folder.draft(MODEL))
-    _write_report(record.events, folder)
+    write_out(record.events, folder)
     record.close()
-    if not folder.draft(BAD_ROWS).exists():  # an older run may have left a list
-        (folder.path / BAD_ROWS).unlink(missing_ok=True)
-        folder.publish(RECORD, REPORT, MODEL)
-        return
-    folder.publish(BAD_ROWS, RECORD, REPORT, MODEL)
+    bad_rows = [BAD_ROWS] if folder.draft(BAD_ROWS).exists() else []
+    folder.publish(RECORD, *bad_rows, REPORT, MODEL)
 
 
 def _summary(prepared: Prepared, feed: Feed, events: list[Event]) -> dict[str, Any]:
@@ -378,14 +383,5 @@ def _summary(prepared: Prepared, feed: Feed, events: list[Event]) -> dict[str, A
         "bad_rows": feed.counts.bad,
         "model": str(folder.path / MODEL) if folder else None,
         "report": str(folder.path / REPORT) if folder else None,
+        "resume": str(folder.path) if folder and folder.checkpoints.files else None,
     }
-
-
-def _peak_memory() -> int | None:
-    """Give the most memory this process has had, where the system tells."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -27,7 +27,7 @@ from .stream_feed import PROBE_BYTES, StreamFeed, depth_of, hold, training_only
 from .twins import share_of_twins
 from .whole import Whole
 
-__all__ = ["ORDERS", "Feed", "MemoryFeed", "StreamFeed", "Whole", "open_feed", "resume_feed"]
+__all__ = ["ORDERS", "Feed", "MemoryFeed", "StreamFeed", "Whole", "bad_rows_before", "open_feed", "resume_feed"]
 
 ORDERS = ("shuffle", "once", "replace", "keep")
 
@@ -69,8 +69,11 @@ class Feed(Protocol):
         """Give all training rows for full passes; None where these would take too long."""
         ...
 
-    def pause(self) -> Saved | None:
-        """Say how to go on after the chunk given last; None if a later one must be waited for, and asked after."""
+    def pause(self, *, over: bool = False) -> Saved | None:
+        """Say how to go on after the chunk given last; None if a later one must be waited for, and asked after.
+
+        over : whether no chunk will be asked for any more.
+        """
         ...
 
 
@@ -121,7 +124,7 @@ class MemoryFeed:
         # A thread costs more than it gains where there is one chunk.
         yield from taken if len(starts) < 2 else ahead(taken, depth_of(size_of(self.training) / count))
 
-    def pause(self) -> Saved:
+    def pause(self, *, over: bool = False) -> Saved:
         """Say how to go on: the rows are read anew."""
         return Saved({"kind": "memory", "given": self.given}, {})
 
@@ -182,17 +185,23 @@ def open_feed(
     return MemoryFeed(pool.rows, held[0].rows, held[1].rows, counts, order, reader.seed)
 
 
-def resume_feed(
-    reader: Reader, saved: Saved, *, order: str, memory: int, tell: Callable[[str], None] = lambda sentence: None
-) -> Feed:
+def resume_feed(reader: Reader, saved: Saved, *, order: str, memory: int) -> Feed:
     """Give the feed that was paused; raises KeyError or ValueError where `saved` is not a pause of one."""
     if saved.values["kind"] == "stream":
-        return StreamFeed.resumed(saved, reader, order=order, spans=_spans(reader, order), tell=tell)
-    feed = open_feed(reader, order=order, memory=memory, tell=tell)
+        return StreamFeed.resumed(saved, reader, order=order, spans=_spans(reader, order))
+    feed = open_feed(reader, order=order, memory=memory)
     if not isinstance(feed, MemoryFeed):
         raise ValueError("the rows fitted into memory, and do so no longer")
     feed.given = saved.values["given"]
     return feed
+
+
+def bad_rows_before(saved: Saved) -> int:
+    """Say how many bad rows had been found before the place where a feed that was paused goes on."""
+    if saved.values["kind"] == "memory":
+        return 0
+    place = saved.values["place"]
+    return int(place.get("counts", saved.values.get("counts", {})).get("bad", 0))
 
 
 def _spans(reader: Reader, order: str) -> list[Span]:

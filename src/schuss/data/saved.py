@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ModelFileError
 from .chunk import Chunk, SparseRows
 
-__all__ = ["Saved", "from_plain", "load_chunk", "save_chunk", "to_plain", "together"]
+__all__ = ["Saved", "from_plain", "load_chunk", "save_chunk", "to_plain", "together", "understood"]
 
 
 class Saved(NamedTuple):
-    """Plain values, as JSON holds them, and arrays by name."""
+    """Plain values, as JSON holds them, and arrays by name, which may be read from a file when they are asked for."""
 
     values: dict[str, Any]
-    arrays: dict[str, NDArray[Any]]
+    arrays: Mapping[str, NDArray[Any]]
 
     def part(self, name: str) -> Saved:
         """Give one of the parts that `together` was given; raises KeyError where there is none."""
-        prefix = f"{name}."
-        inside = {key.removeprefix(prefix): array for key, array in self.arrays.items() if key.startswith(prefix)}
-        return Saved(self.values[name], inside)
+        return Saved(self.values[name], _Within(self.arrays, f"{name}."))
+
+    def loaded(self) -> Saved:
+        """Give the same with all arrays in memory."""
+        return Saved(self.values, dict(self.arrays))
+
+
+class _Within(Mapping[str, NDArray[Any]]):
+    """The arrays whose names begin with a prefix, without it."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], prefix: str) -> None:
+        self._arrays, self._prefix = arrays, prefix
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._arrays[self._prefix + name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removeprefix(self._prefix) for name in self._arrays if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def together(values: Mapping[str, Any], **parts: Saved) -> Saved:
@@ -37,6 +57,15 @@ def together(values: Mapping[str, Any], **parts: Saved) -> Saved:
     inside = {name: part.values for name, part in parts.items()}
     arrays = {f"{name}.{key}": array for name, part in parts.items() for key, array in part.arrays.items()}
     return Saved({**values, **inside}, arrays)
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Turn what is raised at something saved that schuss cannot have written into a ModelFileError of one sentence."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"the checkpoint is not one of this schuss ({type(error).__name__}: {error})") from error
 
 
 def to_plain(value: Any) -> Any:
@@ -74,7 +103,7 @@ def save_chunk(chunk: Chunk) -> Saved:
 
 def load_chunk(saved: Saved) -> Chunk:
     """Give the rows that `save_chunk` was given."""
-    arrays: dict[str, Any] = saved.arrays
+    arrays: Mapping[str, Any] = saved.arrays
     if "rows" in arrays:
         return Chunk(arrays["rows"], arrays["targets"], arrays["weights"])
     rows = SparseRows(arrays["indptr"], arrays["indices"], arrays["values"], saved.values["width"])

@@ -227,19 +227,22 @@ class StreamFeed:
         pieces = replace(self.reader, on_bad=None).pieces(Counts())
         return ahead(shuffled((piece.training for piece in pieces), None), depth_of(self.row_bytes))
 
-    def pause(self) -> Saved | None:
+    def pause(self, *, over: bool = False) -> Saved | None:
         """Say how to go on after the chunk given last; None if a later one must be waited for, and is asked to say it.
 
         The thread that reads ahead is beyond that chunk already, and keeps no copies of where it has been.
+
+        over : whether no chunk will be asked for any more.
         """
-        if self._paused is None:
+        place = Saved({}, {}) if over and self._first_epoch_over else self._paused
+        if place is None:
             if not self._asked:
                 self._asked = True
                 self._wanted.set()
             return None
         self._asked = False
         values = {"kind": "stream", "training_rows": self.training_rows, "row_bytes": self.row_bytes}
-        parts = {"select": self.held[0].saved(), "score": self.held[1].saved(), "place": self._paused}
+        parts = {"select": self.held[0].saved(), "score": self.held[1].saved(), "place": place}
         if self._first_epoch_over:
             parts["counts"] = self.counts.saved()
             parts["index"] = Saved({}, {"slices": self.index.table})
@@ -262,9 +265,7 @@ class StreamFeed:
         )
 
     @classmethod
-    def resumed(
-        cls, saved: Saved, reader: Reader, *, order: str, spans: list[Span], tell: Callable[[str], None]
-    ) -> StreamFeed:
+    def resumed(cls, saved: Saved, reader: Reader, *, order: str, spans: list[Span]) -> StreamFeed:
         """Go on from a pause: with the rows that come next, read from the source."""
         place = saved.part("place")
         told = place if "counts" in place.values else saved
@@ -272,9 +273,10 @@ class StreamFeed:
         index = Index(told.part("index").arrays["slices"])
         held = Held.resumed(saved.part("select")), Held.resumed(saved.part("score"))
         values = saved.values
-        feed = cls(reader, values["training_rows"], order, counts, None, spans, tell, values["row_bytes"], held, index)
+        rows, row_bytes = values["training_rows"], values["row_bytes"]
+        feed = cls(reader, rows, order, counts, None, spans, lambda sentence: None, row_bytes, held, index)
         if "shuffle" in place.values:
-            feed._shuffle = place.part("shuffle")
+            feed._shuffle = place.part("shuffle").loaded()
         if "begin" in place.values:
             feed._begun = feed._rest(Cursor(*place.values["begin"]), place.values["taken"])
         else:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schuss.data.chunk import Chunk, SparseRows
+from schuss.data.saved import Saved
 from schuss.descent.initializers import initial_weights
 from schuss.descent.losses import Loss, judge_of
 from schuss.descent.optimizers import OPTIMIZERS
@@ -22,6 +23,7 @@ from schuss.kernels import store
 from schuss.population import dense, rates
 from schuss.population.aligned import aligned
 from schuss.population.population import Run, Tallies, WinnerState
+from schuss.population.saved import load_state, runs_of, save_state
 from schuss.population.workers import side_by_side
 
 __all__ = ["LANES", "Linear", "LinearState", "state_bytes"]
@@ -412,6 +414,14 @@ class Linear:
         columns = self._columns_of(lane, state.lanes)
         slots = {name: block.slots[i][:, columns].copy() for i, name in enumerate(self.rule.slot_names)}
         return WinnerState(block.weights[:, columns].copy(), slots, block.carry[:, lane].copy())
+
+    def saved(self, state: LinearState) -> Saved:
+        """Give all of a state, to go on from."""
+        return save_state(state)
+
+    def resumed(self, saved: Saved) -> LinearState:
+        """Give the state that was saved."""
+        return load_state(saved, self._fresh(runs_of(saved), saved.values["lanes"]))
 
     def _columns_of(self, lane: int, lanes: int) -> slice:
         """Give the columns of a run's outputs."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schuss.data.chunk import Chunk
+from schuss.data.saved import Saved
 
 __all__ = ["Population", "Run", "Tallies", "WinnerState"]
 
@@ -81,4 +82,12 @@ class Population(Protocol):
 
     def take(self, state: Any, number: int) -> WinnerState:
         """Copy one run out."""
+        ...
+
+    def saved(self, state: Any) -> Saved:
+        """Give all of a state, to go on from."""
+        ...
+
+    def resumed(self, saved: Saved) -> Any:
+        """Give the state that was saved; raises KeyError or ValueError where it is not that of such a population."""
         ...

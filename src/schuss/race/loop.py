@@ -16,27 +16,19 @@ from numpy.typing import NDArray
 
 from ..data.chunk import Chunk
 from ..data.feed import Feed
+from ..data.saved import Saved, together
 from ..errors import TrainingError
 from ..population.population import Run, Tallies
+from .checkpoint import save_race
 from .legs import advice, begin_leg, correct, leg_is_over, replan, still_falling, why_stop
 from .race import Standing, hopeless, standing, survivors
 from .record import Recorder
-from .state import Champion, Contender, Plan, Race
+from .state import Champion, Contender, Finish, Plan, Race, Saving
 
-__all__ = ["Champion", "Contender", "Finish", "Plan", "run_race"]
+__all__ = ["Champion", "Contender", "Finish", "Plan", "go_on", "run_race"]
 
 EVALUATIONS = 16
 """How often the held-out rows are looked at in a leg, at most."""
-
-
-class Finish(NamedTuple):
-    """How a race ended; rows: training rows that each finalist has seen; epochs: the same in epochs."""
-
-    champion: Champion
-    outcome: str
-    advice: str
-    rows: int
-    epochs: float
 
 
 def run_race(
@@ -49,20 +41,26 @@ def run_race(
     unit: float = 1.0,
     stop_requested: Callable[[], bool] = lambda: False,
     started: float | None = None,
+    saving: Saving | None = None,
 ) -> Finish:
     """Train until the race is decided.
 
     constant_loss : held-out loss of the best constant prediction, as the populations count it; unit : what losses are
     multiplied by for the record; stop_requested : asked after every chunk; started : `time.monotonic()` from which a
-    time limit counts.
+    time limit counts; saving : how the race is written down on the way.
 
     Raises TrainingError when every run has diverged.
     """
     started = time.monotonic() if started is None else started
-    race = Race(feed, contenders, plan, constant_loss, record, stop_requested, started, unit)
+    race = Race(feed, contenders, plan, constant_loss, record, stop_requested, started, unit, saving=saving)
+    _begin_leg(race)
+    return go_on(race)
+
+
+def go_on(race: Race) -> Finish:
+    """Train until a race is decided, from the middle of a leg on; raises TrainingError as `run_race` does."""
     stream = _stream(race)
     while True:
-        begin_leg(race)
         outcome = _run_leg(race, stream)
         before = race.champion
         if not race.contenders:
@@ -74,6 +72,7 @@ def run_race(
         if outcome:
             break
         _keep(race, now, survivors(now), "behind")
+        _begin_leg(race)
     champion = race.champion
     assert champion is not None
     falling = before is None or still_falling(race, before)
@@ -81,34 +80,48 @@ def run_race(
 
 
 class _Item(NamedTuple):
-    """A chunk, and whether it is the last of its epoch; no chunk when the data are at their end."""
+    """A chunk, whether it is the last of its epoch, and how its feed goes on after it, where that is known.
+
+    No chunk when the data are at their end.
+    """
 
     chunk: Chunk | None
     ends_epoch: bool
+    pause: Saved | None = None
 
 
 def _stream(race: Race) -> Iterator[_Item]:
     """Yield chunks, epoch after epoch."""
+
+    def pause() -> Saved | None:
+        return race.feed.pause() if race.saving is not None and race.saving.due() else None
+
     while race.feed.epochs_at_most is None or race.epoch < race.feed.epochs_at_most:
-        waiting: Chunk | None = None
+        waiting: _Item | None = None
         for chunk in race.feed.chunks(race.epoch):
             if waiting is not None:
-                yield _Item(waiting, False)
-            waiting = chunk
+                yield waiting
+            waiting = _Item(chunk, False, pause())
         race.epoch += 1
         if waiting is not None:
-            yield _Item(waiting, True)
+            yield _Item(waiting.chunk, True, pause())
     while True:
         yield _Item(None, True)
 
 
-def _run_leg(race: Race, stream: Iterator[_Item]) -> str | None:
-    """Train through a leg; say why if it was cut short."""
+def _begin_leg(race: Race) -> None:
+    """Begin a leg, and say when its runs are looked at."""
+    begin_leg(race)
     select = race.feed.select
-    interval = max(race.planned // EVALUATIONS, 2 * len(select.targets) if select is not None else 0, 1)
-    due = interval
-    replanned = race.plan.seconds is None
-    begun = race.seconds
+    held_out = 2 * len(select.targets) if select is not None else 0
+    race.due = race.interval = max(race.planned // EVALUATIONS, held_out, 1)
+    race.begun, race.replanned = race.seconds, race.plan.seconds is None
+
+
+def _run_leg(race: Race, stream: Iterator[_Item]) -> str | None:
+    """Train through a leg, or what is left of it; say why if it was cut short."""
+    if _stops(race):
+        return "interrupted"
     for item in stream:
         if item.chunk is None:
             return None
@@ -116,21 +129,33 @@ def _run_leg(race: Race, stream: Iterator[_Item]) -> str | None:
         _tell(race)
         if not race.contenders:
             return None
-        if race.stop_requested():
+        race.pause = item.pause
+        if race.saving is None and race.stop_requested():
             return "interrupted"
         if race.plan.seconds is not None and race.seconds >= race.plan.seconds:
             return "time limit"
-        if not replanned and race.seconds - begun > 0.1 * (race.plan.seconds or 0.0):
-            replanned = True
-            replan(race, begun)
+        if not race.replanned and race.seconds - race.begun > 0.1 * (race.plan.seconds or 0.0):
+            race.replanned = True
+            replan(race, race.begun)
         if item.ends_epoch and race.epoch == 1:
             correct(race)
         if leg_is_over(race, item.ends_epoch):
             return None
-        if race.leg_rows >= due:
-            due = race.leg_rows + interval
+        if race.leg_rows >= race.due:
+            race.due = race.leg_rows + race.interval
             _eliminate(race, _judge(race))
+        if _stops(race):
+            return "interrupted"
     raise AssertionError("the stream of chunks has no end")
+
+
+def _stops(race: Race) -> bool:
+    """Write a race down where its feed can be paused; say whether it is to stop there."""
+    if race.saving is None or race.pause is None:
+        return False
+    race.saving.write(together({}, race=save_race(race), feed=race.pause))
+    race.pause = None
+    return race.stop_requested()
 
 
 def _advance(race: Race, chunk: Chunk) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterable
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ..errors import DataError, OutputError
 
@@ -33,31 +35,50 @@ def plain(value: Any) -> Any:
 
 
 class Recorder:
-    """Keeps the events, writes each to `record.jsonl` at once where there is a folder, and tells a listener."""
+    """Keeps the events, writes each to `record.jsonl` at once where there is a folder, and tells a listener.
 
-    def __init__(self, path: Path | None = None, listener: Callable[[Event], None] | None = None) -> None:
-        self.events: list[Event] = []
+    A full disk is no reason to lose a training: what could not be written is written with the next event, and at the
+    latest by `close`.
+    """
+
+    def __init__(
+        self, path: Path | None = None, listener: Callable[[Event], None] | None = None, before: bytes = b""
+    ) -> None:
+        """Begin a record, with the lines of one that goes on."""
+        self.events: list[Event] = list(_events(before.split(b"\n")[:-1]))
         self.listener = listener
-        self._file: TextIO | None = None
-        if path is not None:
-            try:
-                self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
-            except OSError as error:
-                raise OutputError(f"cannot write '{path}': {(error.strerror or str(error)).lower()}") from error
+        self._path, self._file = path, None if path is None else _begin(path)
+        self._waiting, self._length = before, 0
+        self._write()
 
     def __call__(self, event: str, **content: Any) -> None:
         """Record an event."""
         entry = plain({"event": event, **content})
         self.events.append(entry)
-        if self._file is not None:
-            try:
-                self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-                self._file.flush()
-            except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise OutputError(f"cannot write '{self._file.name}': {reason}") from error
+        self._waiting += _line(entry)
+        self._write()
         if self.listener is not None:
             self.listener(entry)
+
+    def _write(self) -> OSError | None:
+        """Write what waits, after what is there in whole lines; give what went wrong."""
+        if self._file is None:
+            return None
+        try:
+            self._file.seek(self._length)
+            self._file.truncate()
+            left = memoryview(self._waiting)
+            while left:
+                left = left[self._file.write(left) :]
+            self._length += len(self._waiting)
+            self._waiting = b""
+        except OSError as error:
+            return error
+        return None
+
+    def lines(self, events: int | None = None) -> bytes:
+        """Give the first so many events, or all, as they are written."""
+        return b"".join(map(_line, self.events[:events]))
 
     def tell(self, event: str, **content: Any) -> None:
         """Tell the listener alone: of progress, which is not worth keeping."""
@@ -65,10 +86,30 @@ class Recorder:
             self.listener(plain({"event": event, **content}))
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Have everything safely on the disk, and close the file; raises OutputError when that cannot be done."""
+        file, failure = self._file, self._write()
+        if file is None:
+            return
+        self._file = None
+        try:
+            os.fsync(file.fileno())
+            file.close()
+        except OSError as error:
+            failure = failure or error
+        if failure is not None:
+            raise OutputError(f"cannot write '{self._path}': {(failure.strerror or str(failure)).lower()}") from failure
+
+
+def _begin(path: Path) -> FileIO:
+    """Open a new file."""
+    try:
+        return FileIO(path, "w")
+    except OSError as error:
+        raise OutputError(f"cannot write '{path}': {(error.strerror or str(error)).lower()}") from error
+
+
+def _line(entry: Event) -> bytes:
+    return (json.dumps(entry, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
 def read_record(path: Path) -> list[Event]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..data.feed import Feed
+from ..data.saved import Saved
 from ..population.population import Population, Run, WinnerState
 from .record import Recorder
 
-__all__ = ["Champion", "Contender", "Plan", "Race"]
+__all__ = ["Champion", "Contender", "Finish", "Plan", "Race", "Saving"]
 
 
 class Plan(NamedTuple):
@@ -47,9 +48,31 @@ class Champion(NamedTuple):
     passes: int = 0
 
 
+class Finish(NamedTuple):
+    """How a race ended; rows: training rows that each finalist has seen; epochs: the same in epochs."""
+
+    champion: Champion
+    outcome: str
+    advice: str
+    rows: int
+    epochs: float
+
+
+class Saving(NamedTuple):
+    """How a race is written down: `due` says whether the time has come, `write` gets all of it and of its feed."""
+
+    due: Callable[[], bool]
+    write: Callable[[Saved], None]
+
+
 @dataclass
 class Race:
-    """All that changes while a race goes on; losses are training's, times `unit` they are the record's."""
+    """All that changes while a race goes on; losses are training's, times `unit` they are the record's.
+
+    interval, due : rows of a leg between two evaluations, and until the next one; begun : seconds when a leg began to
+    learn; replanned : whether it has been planned by its speed; pause : how its feed goes on after the chunk learned
+    last, where that is known.
+    """
 
     feed: Feed
     contenders: list[Contender]
@@ -70,8 +93,14 @@ class Race:
     champion: Champion | None = None
     tallied: dict[int, float] = field(default_factory=dict)
     tallied_weight: float = 0.0
-    last_told: float = 0.0
     best_loss: float | None = None
+    interval: int = 1
+    due: int = 1
+    begun: float = 0.0
+    replanned: bool = False
+    last_told: float = 0.0
+    saving: Saving | None = None
+    pause: Saved | None = None
 
     @property
     def seconds(self) -> float:

@@ -1,0 +1,233 @@
+"""Whether a training that is killed again and again ends in the bytes of one that nobody disturbed.
+
+Tables in every format are made in a temporary folder. Each is trained on once undisturbed; then again and again, killed
+by SIGKILL at random moments and resumed, until it is done: the model must be the same to the last byte. Half of the
+trainings keep their rows in memory, half stream them. Every attempt is a process of its own, forked from one that has
+imported schuss and nothing else.
+
+    python benchmarks/kills.py                       1,000 kills, a table on standard output; half an hour
+    python benchmarks/kills.py --kills 100 --seed 7 --write    also into RESULTS.md
+
+The exit code is 1 when a model differs, or an attempt ends in anything but a kill or success.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+import results
+
+from schuss import reading
+from schuss.cli import main as schuss
+from schuss.data import shuffle
+
+TITLE = "kills.py: killed at random moments, resumed, compared"
+ROWS = 20_000
+FORMATS = ("parquet", "folder", "csv", "csv.gz", "jsonl", "arrow", "svm", "npz")
+EVERY = "0.05s"
+BEYOND = 1.3
+"""A kill comes at the latest after so many times as long as an undisturbed training takes: some come to an end."""
+
+
+class Kind(NamedTuple):
+    """What is trained on, and whether its rows are streamed."""
+
+    form: str
+    streamed: bool
+
+    @property
+    def name(self) -> str:
+        """The name in the table."""
+        return f"{self.form}, {'streamed' if self.streamed else 'in memory'}"
+
+
+class Tally(NamedTuple):
+    """What came of a kind: kills, so many of them before the first checkpoint, trainings done, models that differ."""
+
+    kills: int = 0
+    before: int = 0
+    done: int = 0
+    differed: int = 0
+
+
+def make_data(folder: Path) -> None:
+    """Write the same table in every format."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(ROWS, 8)).round(4)
+    y = (X @ rng.normal(size=8) + rng.normal(size=ROWS) > 0).astype(int)
+    shop = rng.choice([f"s{i}" for i in range(40)], ROWS)
+    table = pa.table({f"x{i}": X[:, i] for i in range(8)} | {"shop": shop, "y": y})
+    pq.write_table(table, folder / "t.parquet", row_group_size=3_000)
+    (folder / "t.folder").mkdir()
+    for number in range(4):
+        pq.write_table(table.slice(number * 5_000, 5_000), folder / "t.folder" / f"part-{number}.parquet")
+    pacsv.write_csv(table, folder / "t.csv")
+    with pa.CompressedOutputStream(str(folder / "t.csv.gz"), "gzip") as packed:
+        pacsv.write_csv(table, packed)
+    with (folder / "t.jsonl").open("w") as lines:
+        lines.writelines(json.dumps(row) + "\n" for row in table.to_pylist())
+    feather.write_feather(table, str(folder / "t.arrow"), chunksize=5_000)
+    with (folder / "t.svm").open("w") as lines:
+        for label, row in zip(y, X, strict=True):
+            lines.write(f"{label} " + " ".join(f"{i + 1}:{value}" for i, value in enumerate(row)) + "\n")
+    np.savez(folder / "t.npz", X=X, y=y)
+
+
+def stream() -> None:
+    """Let few rows be many."""
+    reading.ROWS_MEMORY = 1 << 18
+    shuffle.CHUNK_ROWS, shuffle.BUFFER_ROWS = 1024, 8192
+
+
+def forked(work: Callable[[], int], log: Path) -> int:
+    """Start a process of its own, which writes what it says into a file."""
+    process = os.fork()
+    if process:
+        return process
+    code = 1
+    try:
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        code = work()
+    finally:
+        os._exit(code)
+
+
+def train(kind: Kind, data: Path) -> int:
+    """Begin a training."""
+    if kind.streamed:
+        stream()
+    target = [] if kind.form in ("svm", "npz") else ["--target", "y"]
+    epochs = ["--epochs", "4"] if kind.streamed else []  # the others are finished by full passes
+    place = str(data / f"t.{kind.form}")
+    output = ["--out", "run", "--checkpoint-every", EVERY, "--quiet"]
+    return schuss(["train", place, *target, *epochs, "--runs", "4", *output])
+
+
+def resume(kind: Kind) -> int:
+    """Go on with a training, or begin it anew."""
+    if kind.streamed:
+        stream()
+    return schuss(["resume", "run", "--quiet"])
+
+
+def checkpoints() -> bool:
+    """Whether there is one."""
+    return any(Path("run", "checkpoint").glob("[0-9]*.safetensors"))
+
+
+def wait(process: int) -> int:
+    """Wait for a process; a negative code is that of a signal."""
+    _, status = os.waitpid(process, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def disturbed(kind: Kind, data: Path, expected: bytes, longest: float, rng: np.random.Generator, log: Path) -> Tally:
+    """Train to the end in spite of all kills."""
+    tally, begun = Tally(), False
+    while True:
+        process = forked((lambda: resume(kind)) if begun else (lambda: train(kind, data)), log)
+        time.sleep(rng.uniform(0.0, longest))
+        os.kill(process, signal.SIGKILL)
+        code = wait(process)
+        if code == 0:
+            break
+        if code != -signal.SIGKILL:
+            raise SystemExit(f"{kind.name}: exit code {code}\n{log.read_text()[-4000:]}")
+        begun = Path("run").exists() and any(Path("run").iterdir())
+        tally = tally._replace(kills=tally.kills + 1, before=tally.before + (not checkpoints()))
+        if begun and not Path("run", "record.jsonl.part").exists() and not checkpoints():
+            break  # killed after the last file had taken its place
+        if begun and not checkpoints() and not Path("run", "record.jsonl.part").read_bytes().count(b"\n"):
+            shutil.rmtree("run")
+            begun = False  # killed before the first line: there is nothing yet that could go on
+    same = Path("run", "model.safetensors").read_bytes() == expected
+    shutil.rmtree("run")
+    return tally._replace(done=1, differed=int(not same))
+
+
+def undisturbed(kind: Kind, data: Path, log: Path) -> tuple[bytes, float]:
+    """Give the model that nobody disturbs, and how long it takes."""
+    begun = time.perf_counter()
+    code = wait(forked(lambda: train(kind, data), log))
+    if code:
+        raise SystemExit(f"{kind.name}: exit code {code}\n{log.read_text()[-4000:]}")
+    seconds = time.perf_counter() - begun
+    expected = Path("run", "model.safetensors").read_bytes()
+    shutil.rmtree("run")
+    return expected, seconds
+
+
+def measure(kills: int, seed: int, folder: Path) -> dict[Kind, Tally]:
+    """Take turns among the kinds until there have been so many kills."""
+    rng = np.random.default_rng(seed)
+    kinds = [Kind(form, streamed) for form in FORMATS for streamed in (False, True)]
+    log = folder / "log"
+    make_data(folder)
+    os.chdir(folder)
+    models: dict[Kind, tuple[bytes, float]] = {}
+    for kind in kinds:
+        undisturbed(kind, folder, log)  # the first training may compile kernels
+        models[kind] = undisturbed(kind, folder, log)
+        print(f"{kind.name}: {models[kind][1]:.1f} s undisturbed", file=sys.stderr, flush=True)
+    tallies = dict.fromkeys(kinds, Tally())
+    while (so_far := sum(tally.kills for tally in tallies.values())) < kills:
+        kind = min(kinds, key=lambda kind: tallies[kind].kills)
+        more = disturbed(kind, folder, models[kind][0], BEYOND * models[kind][1], rng, log)
+        tallies[kind] = Tally(*(a + b for a, b in zip(tallies[kind], more, strict=True)))
+        if more.differed:
+            print(f"{kind.name}: THE MODEL DIFFERS", file=sys.stderr, flush=True)
+        print(f"{so_far + more.kills} kills ({kind.name}: {more.kills})", file=sys.stderr, flush=True)
+    return tallies
+
+
+def page(tallies: dict[Kind, Tally], command: str) -> str:
+    """Write the table."""
+    packages = ", ".join(f"{name} {number}" for name, number in results.versions().items())
+    rows = [[kind.name, *map(str, tally)] for kind, tally in tallies.items()]
+    sums = [str(sum(tally[place] for tally in tallies.values())) for place in range(4)]
+    header = ["data", "kills", "of these before the first checkpoint", "trainings ended", "models that differ"]
+    table = ["|" + "|".join(header) + "|", "|-|-|-|-|-|"]
+    table += ["|" + "|".join(row) + "|" for row in [*rows, ["**all**", *sums]]]
+    said = f"`{command}`\n{results.machine()}\n{packages}\n\n"
+    return said + "\n".join(table) + "\n"
+
+
+def main() -> int:
+    """Measure, print, and give the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help="keep the table in RESULTS.md")
+    options: Any = parser.parse_args()
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="schuss-kills-") as folder:
+        try:
+            tallies = measure(options.kills, options.seed, Path(folder))
+        finally:
+            os.chdir(here)
+    text = page(tallies, f"python benchmarks/kills.py --kills {options.kills} --seed {options.seed}")
+    print(text)
+    if options.write:
+        results.write_section(TITLE, text)
+    return int(any(tally.differed for tally in tallies.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Going on with a run that was interrupted, or whose process or machine was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .basis import load_constant, load_prepared, require_same_versions
+from .data.feed import Feed
+from .data.saved import Saved, understood
+from .errors import ResumeError
+from .folder import RECORD, RunFolder
+from .lineup import population_of
+from .population.population import Population, Run
+from .preparation import Prepared
+from .process import interruptible, limited_threads
+from .race.checkpoint import load_finish, load_race
+from .race.loop import go_on
+from .race.record import Event, Recorder, read_record
+from .race.state import Finish, Race
+from .reading import rows_again
+from .recording import recording
+from .training import Result, Task, end, task_of, train
+
+__all__ = ["is_finished", "resume"]
+
+Listener = Callable[[Event], None]
+
+
+def resume(path: str | Path, source: Any = None, *, progress: Listener | None = None) -> Result:
+    """Go on with the run in a folder from its newest checkpoint, to the very model it would have come to.
+
+    Where a run has no checkpoint yet, it begins anew.
+
+    Parameters
+    ----------
+    path : the folder of the run.
+    source : what the run learns from, if that is data in memory; files are found where they were.
+    progress : called with every event from here on.
+
+    Raises
+    ------
+    ResumeError
+        When the run is finished, or the data or the versions are not those that it began with.
+    ModelFileError
+        When the checkpoint is not one of schuss.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> import numpy as np, schuss
+    >>> X = np.random.default_rng(0).normal(size=(300, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = schuss.train((X, X[:, 0]), epochs=1, runs=2, out=folder)
+    ...     schuss.resume(folder)
+    Traceback (most recent call last):
+    schuss.errors.ResumeError: '...' holds a finished run: nothing is left to do
+    """
+    folder = RunFolder(Path(path), force=True)
+    if is_finished(folder.path):
+        raise ResumeError(f"'{path}' holds a finished run: nothing is left to do")
+    notices: list[str] = []
+    saved = folder.checkpoints.newest(notices.append)
+    if saved is None:
+        return _begin_anew(folder, source, progress, notices)
+    with interruptible() as interrupted, limited_threads(_threads(saved)):
+        prepared = _prepared(saved, source, folder, progress)
+        with recording(folder, progress, saved.part("record").arrays["lines"].tobytes()) as record:
+            record("resume", time=datetime.now(UTC).isoformat(timespec="seconds"))
+            for notice in notices:
+                record("notice", message=notice)
+            with rows_again(prepared, saved.part("feed")) as feed:
+                task, race = _restored(saved, prepared, feed, record, interrupted)
+                del saved  # its arrays are in use by now, or in the way
+                if isinstance(race, Race):
+                    return end(task, go_on(race), race.started)
+                return end(task, *race)
+
+
+def is_finished(path: str | Path) -> bool:
+    """Whether a folder holds a run of which nothing is left to do."""
+    folder = RunFolder(Path(path), force=True)
+    return folder.finished and not folder.checkpoints.files and not folder.draft(RECORD).exists()
+
+
+def _threads(saved: Saved) -> int:
+    """Give the threads of Arrow: how a file is cut into batches depends on them."""
+    with understood():
+        require_same_versions(saved.part("basis"))
+        return int(saved.values["basis"]["threads"]["arrow"])
+
+
+def _prepared(saved: Saved, source: Any, folder: RunFolder, progress: Listener | None) -> Prepared:
+    with understood():
+        return load_prepared(saved.part("basis"), source, folder, progress)
+
+
+def _restored(
+    saved: Saved, prepared: Prepared, feed: Feed, record: Recorder, interrupted: Callable[[], bool]
+) -> tuple[Task, Race | tuple[Finish, float]]:
+    """Give the task, and the race or its end with the time when its clock stood at zero."""
+    with understood():
+        basis = saved.part("basis").loaded()
+        task = task_of(prepared, feed, load_constant(basis), record, interrupted, lambda: basis)
+        if "ended" in saved.values:
+            ended = saved.part("ended")
+            return task, (load_finish(ended), time.monotonic() - ended.values["seconds"])
+
+        def population(run: Run) -> Population:
+            return population_of(run.optimizer, prepared.settings, prepared.encoder, feed, task.loss)
+
+        saving = task.saving
+        return task, load_race(saved.part("race"), population, feed, task.plan, record, interrupted, saving)
+
+
+def _begin_anew(folder: RunFolder, source: Any, progress: Listener | None, notices: list[str]) -> Result:
+    """Do the training from its beginning that the record tells of."""
+    start = _start(folder)
+    place, options = start.get("data"), {**start["options"], "target": start["target"], "out": str(folder.path)}
+    if place == ["-"] or (place is None and source is None):
+        what = "standard input, which is gone" if place else "data in memory: schuss.resume(run, data) in Python"
+        raise ResumeError(f"'{folder.path}' has no checkpoint to go on from, and began with {what}")
+    if progress is not None:
+        for notice in (*notices, f"'{folder.path}' has no checkpoint to go on from: training begins anew"):
+            progress({"event": "notice", "message": notice})
+    data = source if place is None else place[0] if len(place) == 1 else place
+    return train(data, force=True, progress=progress, **options)
+
+
+def _start(folder: RunFolder) -> Event:
+    """Read what the run in a folder began with."""
+    for record in (folder.draft(RECORD), folder.path / RECORD):
+        if record.exists():
+            events = read_record(record)
+            if events and events[0]["event"] == "start":
+                return events[0]
+    raise ResumeError(f"there is no run in '{folder.path}' to go on with")
