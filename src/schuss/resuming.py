@@ -83,7 +83,11 @@ def resume(path: str | Path, source: Any = None, *, progress: Listener | None = 
 def is_finished(path: str | Path) -> bool:
     """Whether a folder holds a run of which nothing is left to do."""
     folder = RunFolder(Path(path), force=True)
-    return folder.finished and not folder.checkpoints.files and not folder.draft(RECORD).exists()
+    if not folder.finished or folder.checkpoints.files or folder.draft(RECORD).exists():
+        return False
+    record = folder.path / RECORD
+    events = read_record(record) if record.exists() else []
+    return not events or events[-1].get("outcome") != "interrupted"
 
 
 def _threads(saved: Saved) -> int:

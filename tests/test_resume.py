@@ -1,0 +1,277 @@
+"""A run that is interrupted or killed goes on to the very bytes it would have come to; what cannot go on says why."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+
+from schuss import reading, resume, train
+from schuss.basis import place_of
+from schuss.cli import main
+from schuss.data import shuffle
+from schuss.errors import OutputError, ResumeError
+from schuss.race.record import read_record
+from schuss.training import Result
+
+ROWS = 12_000
+FILES = ("model.safetensors", "record.jsonl", "report.html")
+
+
+def table() -> pa.Table:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(ROWS, 4)).round(3)
+    y = np.where(X @ [1.0, -2.0, 0.5, 0.0] + rng.normal(size=ROWS) > 0, "yes", "no")
+    return pa.table({f"x{i}": X[:, i] for i in range(4)} | {"y": y})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same rows in several places."""
+    folder = tmp_path_factory.mktemp("rows")
+    pq.write_table(table(), folder / "t.parquet", row_group_size=1_000)
+    (folder / "parts").mkdir()
+    pq.write_table(table().slice(0, 7_000), folder / "parts" / "a.parquet")
+    pq.write_table(table().slice(7_000), folder / "parts" / "b.parquet")
+    pacsv.write_csv(table(), folder / "t.csv")
+    with pa.CompressedOutputStream(str(folder / "t.csv.gz"), "gzip") as packed:
+        pacsv.write_csv(table(), packed)
+    svmlight = [
+        f"{int(row['y'] == 'yes')} " + " ".join(f"{i + 1}:{row[f'x{i}']}" for i in range(4))
+        for row in table().to_pylist()
+    ]
+    (folder / "t.svm").write_text("\n".join(svmlight) + "\n")
+    names = ("t.parquet", "parts", "t.csv", "t.csv.gz", "t.svm")
+    arrays = {"arrays": (np.stack([table()[f"x{i}"].to_numpy() for i in range(4)], 1), table()["y"].to_pylist())}
+    return {name: str(folder / name) for name in names} | {"frame": table()} | arrays
+
+
+@pytest.fixture
+def streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that do not fit into memory, as it were, in many small chunks."""
+    monkeypatch.setattr(reading, "ROWS_MEMORY", 1 << 16)
+    monkeypatch.setattr(reading, "ARRAYS_MEMORY", 1 << 16)
+    monkeypatch.setattr(shuffle, "CHUNK_ROWS", 500)
+    monkeypatch.setattr(shuffle, "BUFFER_ROWS", 4_000)
+
+
+def learn(place: Any, out: Path, progress: Any = None, **options: Any) -> Result:
+    target = "y" if isinstance(place, pa.Table) or (isinstance(place, str) and not place.endswith("svm")) else None
+    return train(place, target, **({"epochs": 4, "runs": 4, "out": out, "progress": progress, "force": True} | options))
+
+
+def interrupting(at: int) -> Any:
+    """Give a listener that interrupts at the so-manieth event, the moments between two chunks included."""
+    heard = 0
+
+    def listen(event: dict[str, Any]) -> None:
+        nonlocal heard
+        heard += event["event"] != "progress"
+        if heard == at and event["event"] != "progress":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return listen
+
+
+def undisturbed(place: Any, out: Path, **options: Any) -> bytes:
+    learn(place, out, **options)
+    return (out / "model.safetensors").read_bytes()
+
+
+def check(place: Any, tmp_path: Path, moments: tuple[int, ...], **options: Any) -> None:
+    """Interrupt a run at each of these events in turn, and compare what it comes to in the end."""
+    expected = undisturbed(place, tmp_path / "whole", **options)
+    out = tmp_path / "run"
+    result = learn(place, out, interrupting(moments[0]), **options)
+    again = None if place_of(place) else place
+    for moment in moments[1:]:
+        if result.summary["outcome"] != "interrupted":
+            break
+        assert result.summary["resume"] == str(out)
+        assert len([*(out / "checkpoint").iterdir()]) in (1, 2)
+        assert (out / "model.safetensors").exists(), "the best model so far"
+        result = resume(out, again, progress=interrupting(moment))
+    if result.summary["outcome"] == "interrupted":
+        result = resume(out, again)
+    assert (out / "model.safetensors").read_bytes() == expected
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
+    kinds = [event["event"] for event in result.record]
+    assert "resume" in kinds
+    assert kinds.count("finish") == kinds.count("start") == 1
+    assert read_record(out / "record.jsonl") == result.record
+    whole = [event for event in read_record(tmp_path / "whole" / "record.jsonl") if event["event"] == "evaluation"]
+    ours = [event for event in result.record if event["event"] == "evaluation"]
+    for one, other in zip(whole, ours, strict=True):
+        assert (one["rows"], one["holdout_loss"], one["train_loss"]) == (
+            other["rows"], other["holdout_loss"], other["train_loss"]
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["t.parquet", "parts", "t.csv.gz", "t.svm", "frame"])
+@pytest.mark.usefixtures("streamed")
+def test_a_streamed_run_goes_on(data: dict[str, Any], place: str, tmp_path: Path) -> None:
+    check(data[place], tmp_path, (5, 3, 4, 6))
+
+
+@pytest.mark.parametrize("place", ["t.csv", "arrays"])
+def test_a_run_in_memory_goes_on(data: dict[str, Any], place: str, tmp_path: Path) -> None:
+    check(data[place], tmp_path, (4, 3, 8, 5), epochs="auto", runs=6)
+
+
+@pytest.mark.parametrize("options", [{"optimizer": "sgd,adagrad", "order": "keep"}, {"holdout": "none"}])
+@pytest.mark.usefixtures("streamed")
+def test_other_options(data: dict[str, Any], options: dict[str, Any], tmp_path: Path) -> None:
+    check(data["t.parquet"], tmp_path, (5, 4), **options)
+
+
+def test_interrupted_in_the_finish(data: dict[str, Any], tmp_path: Path) -> None:
+    expected = undisturbed(data["t.csv"], tmp_path / "whole", epochs="auto")
+
+    stages: list[str] = []
+
+    def listen(event: dict[str, Any]) -> None:
+        stages.append(event["event"])
+        if event["event"] == "finishing" and stages.count("finishing") == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    out = tmp_path / "run"
+    result = learn(data["t.csv"], out, listen, epochs="auto")
+    assert result.summary["outcome"] == "interrupted"
+    assert resume(out).summary["outcome"] != "interrupted"
+    assert (out / "model.safetensors").read_bytes() == expected
+
+
+def test_checkpoints_come_by_the_clock_and_two_are_kept(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schuss.checkpoints.PATIENCE", 0.0)
+    out, seen = tmp_path / "run", set()
+
+    def listen(event: dict[str, Any]) -> None:
+        files = [path.name for path in (out / "checkpoint").glob("*")]
+        assert len(files) <= 2
+        seen.update(files)
+
+    quiet = undisturbed(data["t.csv"], tmp_path / "quiet", epochs=60)
+    learn(data["t.csv"], out, listen, epochs=60, checkpoint_every=0.01)
+    assert len(seen) > 2
+    assert (out / "model.safetensors").read_bytes() == quiet
+    assert not (out / "checkpoint").exists()
+
+
+@pytest.fixture
+def interrupted(data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that was interrupted, with two checkpoints, on a file of its own."""
+    monkeypatch.setattr(reading, "ROWS_MEMORY", 1 << 16)
+    monkeypatch.setattr(shuffle, "CHUNK_ROWS", 500)
+    monkeypatch.setattr(shuffle, "BUFFER_ROWS", 4_000)
+    (tmp_path / "own.csv").write_bytes(Path(data["t.csv"]).read_bytes())
+    out = tmp_path / "run"
+    learn(str(tmp_path / "own.csv"), out, interrupting(4))
+    resume(out, progress=interrupting(3))
+    assert len([*(out / "checkpoint").iterdir()]) == 2
+    return out
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(data: dict[str, Any], interrupted: Path) -> None:
+    expected = undisturbed(str(interrupted.parent / "own.csv"), interrupted.parent / "whole")
+    newest = max((interrupted / "checkpoint").iterdir())
+    damaged = bytearray(newest.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    newest.write_bytes(damaged)
+    result = resume(interrupted)
+    [notice] = [event["message"] for event in result.record if event["event"] == "notice"]
+    assert newest.name in notice
+    assert "used instead" in notice
+    assert (interrupted / "model.safetensors").read_bytes() == expected
+
+
+def test_without_a_whole_checkpoint_training_begins_anew(interrupted: Path) -> None:
+    expected = undisturbed(str(interrupted.parent / "own.csv"), interrupted.parent / "whole")
+    for file in (interrupted / "checkpoint").iterdir():
+        file.write_bytes(file.read_bytes()[:1000])
+    heard: list[str] = []
+    resume(interrupted, progress=lambda event: heard.append(event.get("message", "")))
+    assert any("training begins anew" in message for message in heard)
+    assert (interrupted / "model.safetensors").read_bytes() == expected
+
+
+def test_a_changed_file_is_refused(interrupted: Path) -> None:
+    file = interrupted.parent / "own.csv"
+    before = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
+    os.utime(file, ns=(1, 1))
+    with pytest.raises(ResumeError, match=r"own\.csv has been changed since this run began: its time of change"):
+        resume(interrupted)
+    file.write_text(file.read_text() + "1,2,3,4,yes\n")
+    with pytest.raises(ResumeError, match=r"own\.csv has been changed since this run began: its size"):
+        resume(interrupted)
+    assert {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()} == before
+
+
+def test_another_version_is_refused(interrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from schuss import basis
+
+    now = basis.versions()
+    monkeypatch.setattr(basis, "versions", lambda: now | {"numpy": "0.1", "machine": "abacus"})
+    with pytest.raises(ResumeError, match=r"machine .* \(now abacus\), numpy .* \(now 0\.1\)"):
+        resume(interrupted)
+
+
+def test_the_threads_are_those_of_the_beginning(interrupted: Path) -> None:
+    expected = undisturbed(str(interrupted.parent / "own.csv"), interrupted.parent / "whole")
+    before = pa.cpu_count()
+    pa.set_cpu_count(1)
+    try:
+        resume(interrupted)
+    finally:
+        pa.set_cpu_count(before)
+    assert (interrupted / "model.safetensors").read_bytes() == expected
+
+
+def test_other_arrays_are_refused(data: dict[str, Any], tmp_path: Path) -> None:
+    X, y = data["arrays"]
+    learn((X, y), tmp_path, interrupting(4))
+    with pytest.raises(ResumeError, match="data in memory"):
+        resume(tmp_path)
+    other = X.copy()
+    other[-1, -1] += 1
+    with pytest.raises(ResumeError, match="not those that this run began with"):
+        resume(tmp_path, (other, y))
+    assert main(["resume", str(tmp_path)]) == 2
+
+
+def test_training_in_the_folder_of_an_unfinished_run(interrupted: Path) -> None:
+    place = str(interrupted.parent / "own.csv")
+    with pytest.raises(OutputError, match=r"holds an unfinished run: schuss resume .* goes on, --force begins anew"):
+        learn(place, interrupted, force=False)
+    learn(place, interrupted)
+    assert sorted(path.name for path in interrupted.iterdir()) == sorted(FILES)
+
+
+def test_a_finished_run_says_so(data: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learn(data["t.csv"], tmp_path)
+    with pytest.raises(ResumeError, match="holds a finished run: nothing is left to do"):
+        resume(tmp_path)
+    assert main(["resume", str(tmp_path)]) == 0
+    assert "nothing is left to do" in capsys.readouterr().out
+    assert main(["resume", str(tmp_path / "nowhere")]) == 2
+
+
+def test_standard_input_cannot_be_read_again(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path(data["t.csv"]).open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        result = train("-", "y", runs=4, out=tmp_path, progress=interrupting(3), format="csv")
+    assert result.summary["outcome"] == "interrupted"
+    assert result.summary["resume"] is None
+    with pytest.raises(ResumeError, match="no checkpoint to go on from, and began with standard input, which is gone"):
+        resume(tmp_path)
