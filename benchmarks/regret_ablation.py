@@ -26,7 +26,7 @@ from schuss.finish import finish as finish_room
 from schuss.finish import folds
 from schuss.race import legs, loop, race
 
-DECADES = (1e9, 1e4, 1e3, 1e2, 1e1, 1.0, 0.1, 0.01)
+HALVES = (1e9, 1e4, *(10.0 ** (half / 2) for half in range(6, -5, -1)))
 FIVE = (1e2, 1e1, 1.0, 0.1, 0.01)
 
 
@@ -50,7 +50,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], list[tuple[Any, str, Any]]]] = {
     "neither folds nor last solve": ({}, [NO_FOLDS, NO_LAST_SOLVE]),
     "three folds": ({}, [(folds, "FOLDS", 3), (finish_room, "FOLDS", 3), (folds.deal, "__defaults__", (3,))]),
     "ten folds": ({}, [(folds, "FOLDS", 10), (finish_room, "FOLDS", 10), (folds.deal, "__defaults__", (10,))]),
-    "penalties in whole decades": ({}, [(finish_room, "FOLD_PENALTIES", DECADES)]),
+    "penalties in half decades": ({}, [(finish_room, "FOLD_PENALTIES", HALVES)]),
     "five penalties, 100 to 0.01": ({}, [(finish_room, "FOLD_PENALTIES", FIVE)]),
     "one run instead of sixteen": ({"runs": 1}, []),
     "four runs": ({"runs": 4}, []),
