@@ -14,10 +14,29 @@ from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn._loss import HuberLoss
 from sklearn.linear_model import _sgd_fast
+from tests import references
 
 from schuss.data.chunk import Chunk, SparseRows
 from schuss.descent import losses
-from schuss.descent.optimizers import SGD, Adagrad, Adam, Momentum
+from schuss.descent.optimizers import (
+    FTRL,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    AMSGrad,
+    Averaged,
+    CentredRMSprop,
+    Lion,
+    Momentum,
+    Nesterov,
+    RMSprop,
+    ScheduleFree,
+    penalised,
+    scalar_table,
+)
+from schuss.descent.penalties import L2, ElasticNet
 from schuss.population.linear import Linear
 from schuss.population.population import Run
 
@@ -174,33 +193,58 @@ LOSS_CASES = [
 
 
 class RuleCase(NamedTuple):
-    """An optimizer, the same in PyTorch, and rates that suit it."""
+    """An optimizer, the same in PyTorch or by its authors, and rates that suit it."""
 
     name: str
     rule: Any
-    torch_rule: Callable[[list[torch.Tensor], float], torch.optim.Optimizer]
+    reference: Callable[[list[torch.Tensor], float], Any]
     rates: tuple[float, ...]
 
 
+optim = torch.optim
+
 RULE_CASES = [
-    RuleCase("sgd", SGD(), lambda p, lr: torch.optim.SGD(p, lr=lr), (0.001, 0.03, 0.3)),
-    RuleCase("momentum", Momentum(), lambda p, lr: torch.optim.SGD(p, lr=lr, momentum=0.9), (0.0003, 0.01, 0.05)),
+    RuleCase("sgd", SGD(), lambda p, lr: optim.SGD(p, lr=lr), (0.001, 0.03, 0.3)),
+    RuleCase("momentum", Momentum(), lambda p, lr: optim.SGD(p, lr=lr, momentum=0.9), (0.0003, 0.01, 0.05)),
+    RuleCase("dampened", Momentum(0.8, 0.3), references.dampened, (0.0003, 0.01, 0.05)),
     RuleCase(
-        "adagrad",
-        Adagrad(),
-        lambda p, lr: torch.optim.Adagrad(p, lr=lr, eps=0, initial_accumulator_value=1e-20),
+        "nesterov", Nesterov(), lambda p, lr: optim.SGD(p, lr=lr, momentum=0.9, nesterov=True), (0.0003, 0.01, 0.05)
+    ),
+    RuleCase(
+        "adagrad", Adagrad(), lambda p, lr: optim.Adagrad(p, lr=lr, eps=0, initial_accumulator_value=1e-20),
         (0.003, 0.1, 1.0),
     ),
-    RuleCase("adam", Adam(), lambda p, lr: torch.optim.Adam(p, lr=lr), (0.0003, 0.01, 0.1)),
-]
+    RuleCase("adadelta", Adadelta(), lambda p, lr: optim.Adadelta(p, lr=lr), (0.03, 1.0, 10.0)),
+    RuleCase("rmsprop", RMSprop(), lambda p, lr: optim.RMSprop(p, lr=lr), (0.0003, 0.01, 0.03)),
+    RuleCase(
+        "centred_rmsprop", CentredRMSprop(), lambda p, lr: optim.RMSprop(p, lr=lr, centered=True), (0.0003, 0.01, 0.03)
+    ),
+    RuleCase("adam", Adam(), lambda p, lr: optim.Adam(p, lr=lr), (0.0003, 0.01, 0.1)),
+    RuleCase("amsgrad", AMSGrad(), lambda p, lr: optim.Adam(p, lr=lr, amsgrad=True), (0.0003, 0.01, 0.1)),
+    RuleCase("adamw", AdamW(), lambda p, lr: optim.AdamW(p, lr=lr, weight_decay=0.01), (0.0003, 0.01, 0.1)),
+    RuleCase("lion", Lion(weight_decay=0.1), lambda p, lr: references.Lion(p, lr, 0.1), (0.0001, 0.001, 0.01)),
+    RuleCase("ftrl", FTRL(), references.FTRL, (0.003, 0.1, 1.0)),
+    RuleCase("schedule_free_sgd", ScheduleFree(), references.ScheduleFreeSGD, (0.001, 0.03, 0.3)),
+    RuleCase(
+        "schedule_free_adamw", ScheduleFree(AdamW(beta1=0.0, weight_decay=0.1)),
+        lambda p, lr: references.ScheduleFreeAdamW(p, lr, 0.1), (0.0003, 0.01, 0.1),
+    ),
+    RuleCase(
+        "averaged_nesterov", Averaged(Nesterov(), power=0.0),
+        lambda p, lr: references.PolyakAverage(
+            p, lr, lambda p, lr: optim.SGD(p, lr=lr, momentum=0.9, nesterov=True)), (0.0003, 0.01, 0.05),
+    ),
+]  # fmt: skip
 
-# A kernel is compiled for each pair of rule and loss; these meet every rule and every loss in both layouts.
+# A kernel is compiled for each pair of rule and loss; these meet every loss, and every way in which weights are caught
+# up on sparse rows, in both layouts. All rules are compiled where they take steps, in tests/kernels/test_rules.py.
 LOSSES_BY_NAME = {case.name: case for case in LOSS_CASES}
 RULES_BY_NAME = {case.name: case for case in RULE_CASES}
 COMPILED_PAIRS = [
-    ("sgd", "log_loss"), ("momentum", "log_loss"), ("adagrad", "log_loss"), ("adam", "log_loss"),
+    ("sgd", "log_loss"), ("momentum", "log_loss"), ("adagrad", "log_loss"), ("adam", "log_loss"), ("ftrl", "log_loss"),
     ("adam", "softmax"), ("sgd", "hinge"), ("sgd", "multiclass_hinge"), ("adagrad", "squared_error"),
 ]  # fmt: skip
+COMPILED_RULES = [RULES_BY_NAME[rule] for rule, loss in COMPILED_PAIRS if loss == "log_loss"]
 
 
 def ids(cases: list[Any]) -> list[str]:
@@ -255,12 +299,14 @@ def problem(name: str, rows: int = 400, features: int = 5, *, seed: int = 0) -> 
     return chunk_of(values, targets_for(LOSSES_BY_NAME[name], values, seed=seed + 1))
 
 
-def runs_of(rates: Any, *, l2: Any = 0.0, schedule: str = "constant", batch_size: int = 32) -> tuple[Run, ...]:
+def runs_of(
+    rates: Any, *, l2: Any = 0.0, l1: Any = 0.0, schedule: str = "constant", batch_size: int = 32
+) -> tuple[Run, ...]:
     """One run for each rate."""
-    penalties = np.broadcast_to(l2, len(rates))
+    penalties = np.broadcast_to(l2, len(rates)), np.broadcast_to(l1, len(rates))
     return tuple(
-        Run(i, "", float(rate), float(penalty), schedule, batch_size)
-        for i, (rate, penalty) in enumerate(zip(rates, penalties, strict=True))
+        Run(i, "", float(rate), float(ridge), schedule, batch_size, l1=float(lasso))
+        for i, (rate, ridge, lasso) in enumerate(zip(rates, *penalties, strict=True))
     )
 
 
@@ -286,18 +332,19 @@ def cut_rows(chunk: Chunk, sizes: list[int]) -> list[Chunk]:
 
 
 def descend(
-    rule: Any, gradient: Callable[[NDArray[Any]], NDArray[Any]], rates: NDArray[Any], l2: float, w: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Follow a rule by its NumPy form in float64, the last coordinate free of the penalty."""
-    _, table = rule.scalars(np.array(rule.carry_start).reshape(-1, 1), rates[:, None], np.array([l2]))
-    _, free = rule.scalars(np.array(rule.carry_start).reshape(-1, 1), rates[:, None], np.zeros(1))
-    slots = tuple(np.zeros_like(w) for _ in rule.slot_names)
-    place = np.zeros(w.shape, bool)
-    place[-1] = True
+    rule: Any, gradient: Callable[[NDArray[Any]], NDArray[Any]], rates: NDArray[Any], w: NDArray[Any], *,
+    l2: float = 0.0, l1: float = 0.0,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Follow a rule by its NumPy form in float64, the last coordinate free of the penalty; give what counts."""
+    stepper = penalised(rule, ElasticNet() if l1 else L2())
+    start = np.array(stepper.carry_start, np.float64).reshape(-1, 1)
+    carry, table = scalar_table(stepper, start, rates[:, None], np.array([l2]), np.array([l1]))
+    table = np.repeat(table, len(w), axis=2)
+    table[:, stepper.free, -1] = 0.0
+    slots = tuple(np.zeros_like(w) for _ in stepper.slot_names)
     for step in range(len(rates)):
-        scalars = np.where(place, free[step].reshape(-1, *[1] * w.ndim), table[step].reshape(-1, *[1] * w.ndim))
-        w, slots = rule.update(scalars, w, gradient(w), slots)
-    return w
+        w, slots = stepper.update(tuple(table[step]), w, gradient(w), slots)
+    return stepper.evaluated(carry, w, slots) if hasattr(stepper, "evaluated") else w
 
 
 def uncompiled(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from .data.encoder import Encoder
 from .data.feed import Feed, MemoryFeed
 from .descent.losses import Loss, constant_classes, constant_number, judge_of, values_and_gradients
-from .descent.optimizers import OPTIMIZERS
+from .descent.optimizers import rule_named, trait
 from .model import outputs_of
-from .population.linear import Linear, state_bytes
+from .population.block import state_bytes
+from .population.linear import Linear
 from .race.grid import default_runs
 from .race.loop import Contender
 from .settings import Settings
@@ -63,6 +64,7 @@ def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> lis
         batch_size=1,
         rows=feed.training_rows,
         squared_norm=feed.counts.squared_norm / max(feed.counts.summed, 1),
+        l1=settings.l1,
     )
     contenders = []
     for name in names:
@@ -75,15 +77,15 @@ def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> lis
 
 def population_of(name: str, settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> Linear:
     """Give the population of the runs of an optimizer."""
-    rule = OPTIMIZERS[name]()
-    batch = _batch_size(settings, encoder.sparse and rule.lazy)
-    threads, outputs = _threads(settings, feed), outputs_of(encoder.classes)
-    return Linear(rule, loss, encoder.width, outputs, batch, encoder.sparse, threads, settings.seed)
+    rule = rule_named(name)
+    batch = _batch_size(settings, encoder, rule)
+    threads, outputs, l1 = _threads(settings, feed), outputs_of(encoder.classes), settings.l1 > 0
+    return Linear(rule, loss, encoder.width, outputs, batch, encoder.sparse, threads, settings.seed, l1)
 
 
-def _batch_size(settings: Settings, lazy: bool) -> int:
+def _batch_size(settings: Settings, encoder: Encoder, rule: Any) -> int:
     """Give the size of a mini-batch; where untouched weights rest, one row at a time is natural."""
-    natural = 1 if lazy else DENSE_BATCH
+    natural = 1 if trait(rule, "sparse") == "resting" and encoder.sparse else DENSE_BATCH
     return natural if settings.batch_size == "auto" else int(settings.batch_size)
 
 
@@ -107,15 +109,15 @@ def _optimizers(settings: Settings, encoder: Encoder) -> list[str]:
 
 def weights_bytes(settings: Settings, encoder: Encoder) -> int:
     """Give the bytes that the weights of all runs take, with what their optimizers remember."""
-    names, sparse = _optimizers(settings, encoder), encoder.sparse
+    names, sparse, l1 = _optimizers(settings, encoder), encoder.sparse, settings.l1 > 0
     share = -(-settings.runs // len(names))
     threads = available_threads(settings.threads)
     size = 0
     schedules = share if "optimal" in settings.schedule else 1  # each run has its own then
     for name in names:
-        batch = _batch_size(settings, sparse and OPTIMIZERS[name].lazy)
-        outputs = outputs_of(encoder.classes)
+        rule, outputs = rule_named(name), outputs_of(encoder.classes)
+        batch = _batch_size(settings, encoder, rule)
         size += state_bytes(
-            encoder.width, outputs, share, name, threads, sparse=sparse, batch=batch, schedules=schedules
+            rule, encoder.width, outputs, share, threads, sparse=sparse, l1=l1, batch=batch, schedules=schedules
         )
     return size

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .data.chunk import Chunk, SparseRows, as_matrix, cut, row_count, take
 from .descent.losses import Loss, curvature_products, values_and_gradients
-from .descent.penalties import l2_value
+from .descent.penalties import penalty_value
 from .errors import OptionError
 
 __all__ = ["LinearObjective", "Objective", "in_float64"]
@@ -92,7 +92,7 @@ class LinearObjective:
                 scores = _scores(rows, np.concatenate(list(group), axis=1)).reshape(-1, outputs)
                 losses, _ = values_and_gradients(self.loss, scores, np.repeat(block.targets, len(group)))
                 sums[first : first + at_once] += shares @ losses.reshape(-1, len(group))
-        return sums / total + np.array([float(l2_value(one[:-1], self.l2)) for one in candidates])
+        return sums / total + np.array([float(penalty_value(one[:-1], self.l2)) for one in candidates])
 
     def value_and_gradient(self, weights: Array) -> tuple[float, Array]:
         """Give F and its gradient at `weights`."""
@@ -106,7 +106,7 @@ class LinearObjective:
             _add_transposed(gradient, rows, derivatives * shares[:, None])
         gradient /= total
         gradient[:-1] += self.l2 * weights[:-1]
-        return value / total + float(l2_value(weights[:-1], self.l2)), gradient
+        return value / total + float(penalty_value(weights[:-1], self.l2)), gradient
 
     def hessian_product(self, weights: Array, direction: Array) -> Array:
         """Give (∂²F/∂W²) V = Xᵀ (c ∘ ∂²ℓ/∂s² · X V) / Σc + λ₂ V for a direction V of the weights' shape.

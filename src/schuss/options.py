@@ -166,8 +166,10 @@ descent = group(
         "--optimizer",
         type=Names(),
         default=("auto",),
-        metavar="auto|NAME,…",
-        help="Optimizers that race: sgd, momentum, adagrad, adam.",
+        metavar="auto|NAME,…|MODULE:NAME",
+        help="Optimizers that race: sgd, momentum, nesterov, adagrad, adadelta, rmsprop, centred_rmsprop, adam, "
+        "amsgrad, adamw, lion, ftrl, prodigy, schedule_free_sgd, schedule_free_adamw; averaged_NAME for the average of "
+        "any one's weights, MODULE:NAME for your own.",
     ),
     option(
         "--learning-rate",
@@ -196,6 +198,13 @@ descent = group(
         type=AutoOr(float),
         default="auto",
         help="Strength of the L2 penalty on the standardised features.",
+    ),
+    option(
+        "--l1",
+        metavar="X",
+        type=click.FloatRange(min=0.0),
+        default=0.0,
+        help="Strength of the L1 penalty, which makes weights exactly zero.",
     ),
     option("--batch-size", metavar="auto|N", type=AutoOr(int), default="auto", help="Rows in a mini-batch."),
     option(

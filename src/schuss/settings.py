@@ -18,7 +18,7 @@ from .data.feed import ORDERS
 from .data.open import ON_BAD_ROW
 from .descent.initializers import INITIALIZERS, parse_initializer
 from .descent.losses import LOSSES, family_of
-from .descent.optimizers import OPTIMIZERS
+from .descent.optimizers import rule_named
 from .descent.schedules import SCHEDULES, parse_schedule
 from .errors import OptionError
 
@@ -86,6 +86,11 @@ def _names(value: str | Collection[str]) -> tuple[str, ...]:
     return tuple(value.split(",")) if isinstance(value, str) else tuple(value)
 
 
+def _name(optimizer: Any) -> Any:
+    """Give the name of an optimizer's class, by which it can be found again."""
+    return f"{optimizer.__module__}:{optimizer.__qualname__}" if isinstance(optimizer, type) else optimizer
+
+
 @dataclass(frozen=True)
 class Settings:
     """The options of `schuss.train`, in the words of the command line; raises OptionError at an impossible value."""
@@ -93,7 +98,7 @@ class Settings:
     target: str | None = None
     task: str = "auto"
     loss: str | None = None
-    optimizer: str | Sequence[str] = "auto"
+    optimizer: str | type | Sequence[str | type] = "auto"
     learning_rate: float | str = "auto"
     schedule: str = "linear"
     init: str = "zero"
@@ -102,6 +107,7 @@ class Settings:
     runs: int = 16
     batch_size: int | str = "auto"
     l2: float | str = "auto"
+    l1: float = 0.0
     holdout: str | float = "0.1"
     order: str = "shuffle"
     weight: str | None = None
@@ -130,6 +136,9 @@ class Settings:
             value = getattr(self, name)
             if name in _COLUMNS:
                 object.__setattr__(self, name, _names(value))
+            elif name == "optimizer":
+                given = value if isinstance(value, (list, tuple)) else [value]
+                object.__setattr__(self, name, ",".join(map(_name, given)))
             elif isinstance(value, np.generic):
                 object.__setattr__(self, name, value.item())
         one_of("task", self.task, TASKS)
@@ -137,7 +146,8 @@ class Settings:
             one_of("loss", str(self.loss).partition(":")[0], tuple(LOSSES))
             refused("loss", family_of, self.loss)
         for name in self.optimizers:
-            one_of("optimizer", name, ("auto", *OPTIMIZERS))
+            if name != "auto":
+                rule_named(name)
         one_of("schedule", str(self.schedule).rpartition("+")[2].partition(":")[0], tuple(SCHEDULES))
         refused("schedule", parse_schedule, self.schedule)
         one_of("init", str(self.init).partition(":")[0], tuple(INITIALIZERS))
@@ -150,6 +160,7 @@ class Settings:
             one_of("class-weight", self.class_weight, ("balanced",))
         above("learning-rate", self.learning_rate, 0.0, exclusive=True)
         above("l2", self.l2, 0.0, exclusive=False)
+        above("l1", self.l1, 0.0, exclusive=False)
         above("epochs", self.epochs, 1, exclusive=False, whole=True)
         above("batch-size", self.batch_size, 1, exclusive=False, whole=True)
         if self.batch_size != "auto" and int(self.batch_size) > CHUNK_ROWS:
@@ -181,7 +192,7 @@ class Settings:
     @property
     def optimizers(self) -> tuple[str, ...]:
         """The names of the optimizers."""
-        return _names(self.optimizer)
+        return _names(str(self.optimizer))
 
     @property
     def seconds_between_checkpoints(self) -> float:
@@ -226,7 +237,7 @@ def refused(option: str, parse: Callable[[str], Any], value: str) -> None:
 
 def above(option: str, value: Any, least: float, *, exclusive: bool, whole: bool = False) -> None:
     """Refuse what is neither 'auto' nor a (whole) number from `least` on."""
-    if value == "auto" and option not in ("runs", "seed", "threads"):
+    if value == "auto" and option not in ("runs", "seed", "threads", "l1"):
         return
     kind, types = ("a whole number", (int,)) if whole else ("a number", (int, float))
     above_least = isinstance(value, types) and (value > least if exclusive else value >= least) and value < math.inf

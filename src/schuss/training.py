@@ -64,7 +64,7 @@ class Result:
 def train(source: Any, target: str | None = None, **options: Any) -> Result:
     """Train a whole grid of linear models on a source at once, let them race, and give the winner.
 
-    The objective is mean loss + λ₂/2 ‖w‖² over standardised features, the intercept free.
+    The objective is mean loss + λ₂/2 ‖w‖² + λ₁ ‖w‖₁ over standardised features, the intercept free.
 
     Parameters
     ----------
@@ -307,6 +307,7 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
         "learning_rate": run.learning_rate,
         "schedule": run.schedule,
         "l2": run.l2,
+        **({"l1": run.l1} if run.l1 else {}),
         "batch_size": run.batch_size,
         "epochs": round(champion.rows / max(feed.training_rows, 1), 2),
     }

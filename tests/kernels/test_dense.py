@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import platform
-import re
-
 import numpy as np
 import pytest
-from numba import njit
 from tests.cases import (
     COMPILED_PAIRS,
+    COMPILED_RULES,
     LOSSES_BY_NAME,
-    RULE_CASES,
     RULES_BY_NAME,
     RuleCase,
     chunk_of,
@@ -24,14 +20,10 @@ from tests.cases import (
     weights_of,
 )
 
-from schuss.kernels import dense as kernels
-from schuss.kernels import elementary  # noqa: F401  (registers the formulas)
-from schuss.kernels.lines import load_each
-from schuss.kernels.options import FAST
 from schuss.population import dense
 from schuss.population.linear import Linear
 
-every_rule = pytest.mark.parametrize("case", RULE_CASES, ids=ids(RULE_CASES))
+every_rule = pytest.mark.parametrize("case", COMPILED_RULES, ids=ids(COMPILED_RULES))
 
 
 def weights_for(features: int, outputs: int) -> np.ndarray:
@@ -101,40 +93,3 @@ def test_one_row_at_a_time_is_a_mini_batch_of_one(case: RuleCase) -> None:
     # Mini-batches of two that end after one row: the other kernel, the same steps.
     two, _ = learn(several, runs, [chunk_of(rows[i : i + 1], y[i : i + 1]) for i in range(30)])
     np.testing.assert_allclose(weights_of(single, one), weights_of(several, two), rtol=1e-6, atol=1e-7)
-
-
-def assembly_of_the_update(case: RuleCase) -> str:
-    """The machine code of one step of some features, of sixteen runs."""
-    rule, tuples = (
-        case.rule,
-        [(np.float32(0),) * n for n in (len(case.rule.scalar_names), len(case.rule.slot_names), 16, 16)],
-    )
-    like = tuple(tuples)
-
-    def step(rule, like, table, weights, slots, gradient):
-        kernels.step(rule, like, load_each(table, 0, 16, like[0], like[3]), weights, slots, 0, 5, gradient, 0)
-
-    compiled = njit(**FAST)(step)
-    scalars = np.full((len(rule.scalar_names), 16), 0.1, np.float32)
-    slots = np.zeros((len(rule.slot_names), 6, 16), np.float32)
-    weights, gradient = np.zeros((2, 6, 16), np.float32)
-    compiled(rule, like, scalars, weights, slots, gradient)
-    return compiled.inspect_asm(compiled.signatures[0])
-
-
-on_x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="another set of instructions")
-
-
-@on_x86
-@every_rule
-def test_the_update_stays_in_single_precision(case: RuleCase) -> None:
-    found = re.search(r"v?cvtps2pd|v?cvtss2sd|v?mulpd|v?mulsd", assembly_of_the_update(case))
-    assert not found, "a literal widened the formula"
-
-
-@on_x86
-@every_rule
-def test_updates_are_vectors(case: RuleCase) -> None:
-    assembly = assembly_of_the_update(case)
-    assert re.search(r"v?(mul|fmadd...|fnmadd...)ps", assembly)
-    assert not re.search(r"v?(mul|add|div|sqrt|fn?madd...)ss", assembly), "lanes are worked on one by one"

@@ -12,6 +12,7 @@ from tests.cases import (
     chunk_of,
     cut_rows,
     dense_rows,
+    descend,
     learn,
     runs_of,
     targets_for,
@@ -20,12 +21,13 @@ from tests.cases import (
 )
 
 from schuss.data.chunk import Chunk
+from schuss.descent.optimizers import scalar_table
 from schuss.kernels.sparse import SMALLEST_SCALE
 from schuss.population.linear import RATES, SAME_RATE_ROWS, SETTLED, Linear
 from schuss.population.population import Run
 
 LOSS = LOSSES_BY_NAME["log_loss"]
-resting = pytest.mark.parametrize("name", ["sgd", "adagrad"])
+resting = pytest.mark.parametrize("name", ["sgd", "momentum", "adagrad", "ftrl"])
 
 
 def population(name: str, features: int, batch: int, sparse: bool = True) -> Linear:
@@ -56,19 +58,16 @@ def test_bits_do_not_depend_on_the_width_of_a_block(name: str, batch: int) -> No
 
 def exact_weights(name: str, run: Run, x: np.ndarray, y: np.ndarray, batch: int) -> np.ndarray:
     """Step every weight at every step, in float64, at a constant rate."""
-    rule, rows = RULES_BY_NAME[name].rule, np.column_stack([x, np.ones(len(x))]).astype(np.float64)
-    penalised, free = (
-        rule.scalars(np.zeros((0, 1)), np.full((1, 1), run.learning_rate), np.array([l2]))[1][0, :, 0]
-        for l2 in (run.l2, 0.0)
-    )
-    w, slots = np.zeros(rows.shape[1]), tuple(np.zeros(rows.shape[1]) for _ in rule.slot_names)
-    for start in range(0, len(rows), batch):
+    rows = np.column_stack([x, np.ones(len(x))]).astype(np.float64)
+    starts = iter(range(0, len(rows), batch))
+
+    def gradient(w: np.ndarray) -> np.ndarray:
+        start = next(starts)
         part, goals = rows[start : start + batch], y[start : start + batch]
-        g = part.T @ (1 / (1 + np.exp(-part @ w)) - goals) / len(goals)
-        intercept, _ = rule.update(free, w[-1], g[-1], tuple(slot[-1] for slot in slots))
-        w, slots = rule.update(penalised, w, g, slots)
-        w[-1] = intercept
-    return w
+        return part.T @ (1 / (1 + np.exp(-part @ w)) - goals) / len(goals)
+
+    rates = np.full(-(-len(rows) // batch), run.learning_rate)
+    return descend(RULES_BY_NAME[name].rule, gradient, rates, np.zeros(rows.shape[1]), l2=run.l2, l1=run.l1)
 
 
 @resting
@@ -76,7 +75,8 @@ def exact_weights(name: str, run: Run, x: np.ndarray, y: np.ndarray, batch: int)
 def test_every_step_of_every_weight_is_caught_up(name: str, batch: int) -> None:
     x, y = rare_rows(1000, 20)
     for l2 in (0.0, 1e-6, 0.01, 1.0, 300.0):
-        runs = runs_of([0.003, 0.1, 1.0], l2=l2)
+        rates = np.array([0.003, 0.1, 1.0])  # of momentum a tenth: its long run is ten steps
+        runs = runs_of(rates / 10 if name == "momentum" else rates, l2=l2)
         ours = population(name, 20, batch)
         got = weights_of(ours, learn(ours, runs, [chunk_of(to_sparse(x), y)])[0])[:, :, 0]
         for run, weights in zip(runs, got, strict=True):
@@ -130,7 +130,7 @@ def test_chunks_may_end_anywhere_while_a_rate_lasts(name: str) -> None:
         weights_of(ours, learn(ours, runs, pieces(x, y, sizes), planned=300)[0])
         for sizes in ([200], [1, 30, 2, 64, 50, 53])
     )
-    np.testing.assert_allclose(cut, whole, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(cut, whole, rtol=2e-6, atol=1e-7)
 
 
 def test_a_rate_lasts_for_thirty_two_rows() -> None:
@@ -161,9 +161,9 @@ def test_scalars_that_have_settled_share_lines_in_a_long_leg() -> None:
     _, shift, progress = ours._spans(state, 0, 8192)
     assert 1 << shift == 1024 // 32
     np.testing.assert_allclose(progress, np.arange(8) / RATES)
-    exact = ours._table(state, 0, 8192).exact[0, 2:, 0]
-    fresh = ours.rule.scalars(np.zeros((2, 1)), np.ones((1, 1)), np.zeros(1))[1][0, 2:, 0]
-    np.testing.assert_array_equal(exact.astype(np.float32), fresh.astype(np.float32))
+    exact = ours._table(state, 0, 8192).exact[0, 3:, 0]
+    _, fresh = scalar_table(ours.stepper, np.zeros((2, 1)), np.ones((1, 1)), np.zeros(1), np.zeros(1))
+    np.testing.assert_array_equal(exact.astype(np.float32), fresh[0, 3:, 0].astype(np.float32))
 
 
 def test_weights_begin_at_a_line_of_the_cache() -> None:

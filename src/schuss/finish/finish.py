@@ -153,10 +153,10 @@ def finish(
 ) -> Finished:
     """Solve for the optimum with several penalties, choose one, and solve once more with all rows.
 
-    Very large data, losses with kinks and very wide models leave the champion as it is. Otherwise each penalty is
-    solved for by L-BFGS, from the strongest to the weakest, each from where the one before ended and the first from
-    the champion. On few rows folds judge the penalties, on many the held-out rows, and then the champion too may be
-    best. Without either only the champion's own penalty is solved for.
+    Very large data, losses and penalties with kinks and very wide models leave the champion as it is. Otherwise each
+    penalty is solved for by L-BFGS, from the strongest to the weakest, each from where the one before ended and the
+    first from the champion. On few rows folds judge the penalties, on many the held-out rows, and then the champion
+    too may be best. Without either only the champion's own penalty is solved for.
 
     l2 : the penalty that the user has fixed, None to choose one; constant_loss : held-out loss of the
     constant prediction; spent_rows : rows that all runs of the race have learned from, half of which the finish may
@@ -166,7 +166,8 @@ def finish(
     """
     too_wide = champion.state.weights.size * 16 * FEWEST_CORRECTIONS > MEMORY
     whole = feed.whole()
-    if whole is None or not (loss.smooth and loss.convex) or too_wide or constant_loss <= 0:
+    smooth = loss.smooth and loss.convex and champion.run.l1 == 0
+    if whole is None or not smooth or too_wide or constant_loss <= 0:
         return Finished(champion, champion)
     task = _Task(champion, loss, l2, constant_loss, record, unit, stop)
     products = max(whole.values * champion.state.weights.shape[1], 1)

@@ -11,12 +11,15 @@ from types import FunctionType
 
 from schuss.descent import ops, penalties
 from schuss.descent.losses import binary, multiclass
+from schuss.descent.optimizers import rule as rules
+from schuss.descent.optimizers.rule import measure, rest, settle, step, update
 from schuss.kernels import elementary, estimates  # noqa: F401  (they register the formulas)
 from schuss.kernels.options import compiled_form_of, inlined
 
+__all__ = ["evaluate", "evaluate_into", "measure", "rest", "settle", "step", "update"]
+
 for formula in (
     ops.sigmoid,
-    penalties.l2_step,
     binary.squared_hinge,
     binary.modified_huber,
     binary.half_squared_sigmoid,
@@ -31,9 +34,19 @@ def _formula(rule, name):
     return FunctionType(function.__code__, function.__globals__, name, function.__defaults__)
 
 
-def update(self, s, w, g, slots):
-    """Give a rule's new weight and slots."""
-    return self.update(s, w, g, slots)
+@compiled_form_of(rules.move)
+def _move(self, s, w, g, slots):
+    return _formula(self, "move")
+
+
+@compiled_form_of(rules.resting_rate)
+def _resting_rate(self, s, total, slots):
+    return _formula(self, "resting_rate")
+
+
+@compiled_form_of(penalties.moved)
+def _moved(self, p, q, w, move, rate):
+    return _formula(self, "moved")
 
 
 @compiled_form_of(update)
@@ -41,19 +54,19 @@ def _update(self, s, w, g, slots):
     return _formula(self, "update")
 
 
-def step(self, s, w, g, slots):
-    """Give a rule's new weight and slots, without the penalty."""
-    return self.step(s, w, g, slots)
+@compiled_form_of(measure)
+def _measure(self, w, g, slots):
+    return _formula(self, "measure")
+
+
+@compiled_form_of(settle)
+def _settle(self, s, sums):
+    return _formula(self, "settle")
 
 
 @compiled_form_of(step)
 def _step(self, s, w, g, slots):
     return _formula(self, "step")
-
-
-def rest(self, s, total, w, slots):
-    """Give weight and slots after steps without a gradient."""
-    return self.rest(s, total, w, slots)
 
 
 @compiled_form_of(rest)

@@ -67,10 +67,17 @@ def spread_value(builder, value, width):
 
 
 def _among(*kinds) -> Any:
-    """Give the kind that is lanes if there is one and all others are float32 or lanes, else None."""
+    """Give the kind that is lanes if there is one and all others are lanes or numbers, else None."""
     lanes = [kind for kind in kinds if isinstance(kind, Lanes)]
-    fits = all(isinstance(kind, Lanes) or kind == types.float32 for kind in kinds)
+    fits = all(isinstance(kind, (Lanes, types.Float, types.Integer)) for kind in kinds)
     return lanes[0] if lanes and fits else None
+
+
+def _spread_each(context, builder, signature, arguments, width):
+    """Repeat every number among some arguments in as many lanes, as float32: so is a literal in a formula."""
+    for kind, value in zip(signature.args, arguments, strict=True):
+        number = value if isinstance(kind, Lanes) else context.cast(builder, value, kind, types.float32)
+        yield spread_value(builder, number, width)
 
 
 # --- how operations are registered ------------------------------------------------------------------------------------
@@ -89,9 +96,9 @@ def _operation(function, emit, result=lambda lanes: lanes):
 
     def write(context, builder, signature, arguments):
         width = _among(*signature.args).width
-        return emit(builder, *[spread_value(builder, argument, width) for argument in arguments])
+        return emit(builder, *_spread_each(context, builder, signature, arguments, width))
 
-    for kinds in ((Lanes,), (Lanes, Lanes), (Lanes, types.Float), (types.Float, Lanes)):
+    for kinds in ((Lanes,), (Lanes, Lanes), (Lanes, types.Number), (types.Number, Lanes)):
         lower_builtin(function, *kinds)(write)
 
 
@@ -173,9 +180,8 @@ def fused(x, y, z):
 
 @emitted(fused, lambda x, y, z: _among(x, y, z))
 def _(context, builder, signature, arguments):
-    return call(
-        builder, "fma", *[spread_value(builder, argument, signature.return_type.width) for argument in arguments]
-    )
+    width = signature.return_type.width
+    return call(builder, "fma", *_spread_each(context, builder, signature, arguments, width))
 
 
 def select(condition, x, y):

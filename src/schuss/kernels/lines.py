@@ -152,6 +152,23 @@ def _(context, builder, signature, arguments):
     return context.get_dummy_value()
 
 
+def add_each_to(array, values):
+    """Add a tuple of lanes to the lines of a float64 array."""
+    for line, value in zip(array, values, strict=True):
+        line += value
+
+
+@emitted(add_each_to, lambda array, values: types.none)
+def _(context, builder, signature, arguments):
+    data = make_array(signature.args[0])(context, builder, arguments[0]).data
+    width = signature.args[1].dtype.width
+    for i in range(signature.args[1].count):
+        wide = builder.fpext(builder.extract_value(arguments[1], i), ir.VectorType(DOUBLE, width))
+        pointer = builder.gep(data, [context.get_constant(types.intp, i * width)])
+        _write(builder, builder.fadd(_read(builder, pointer, wide.type), wide), pointer)
+    return context.get_dummy_value()
+
+
 def spread(value, like):
     """Give lanes that all hold one number."""
     return np.full(len(like), value, np.float32)

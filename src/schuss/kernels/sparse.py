@@ -166,9 +166,7 @@ def rest_feature(rule, like, scalars, base, now, since, weights, slots, f):
         since[f, clock] = now[clock]
     for column in range(np.uint64(0), np.uint64(weights.shape[1]), np.uint64(len(width))):
         memory = load_slots(slots, weights, f, column, like)
-        w, after = rest(rule, scalars, total, load(weights, f, column, width), memory)
-        store_each(slots, f * weights.shape[1] + column, weights.size, after)
-        store(weights, f, column, w)
+        store(weights, f, column, rest(rule, scalars, total, load(weights, f, column, width), memory))
 
 
 @inlined

@@ -16,7 +16,7 @@ import platform
 import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from .. import descent
-from ..errors import OutputError
+from ..errors import OptionError, OutputError
 from ..files import replacing
 from ..versions import version_of
 
@@ -121,13 +121,36 @@ def _prepare(kernel: str, static: tuple[Any, ...], kinds: tuple[tuple[Any, int],
     path = cache_folder() / f"{kernel.replace(':', '.')}-{_digest(static, kinds)}.kernel"
     code = _read(path)
     if code is None:
-        from .compiler import compile_kernel
-
-        code = compile_kernel(_uncompiled(kernel), static, kinds)
+        code = _compiled(kernel, static, kinds)
         with suppress(OSError, OutputError):  # a folder that cannot be written to costs time, nothing else
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, code)
     return _load(code)
+
+
+def _compiled(kernel: str, static: tuple[Any, ...], kinds: tuple[tuple[Any, int], ...]) -> MachineCode:
+    """Compile a kernel; a formula of the user's that does not compile is wrong input."""
+    from .compiler import compile_kernel
+
+    try:
+        return compile_kernel(_uncompiled(kernel), static, kinds)
+    except Exception as error:
+        own = ", ".join(kind.__qualname__ for kind in _flat(_types_of(static)) if _is_outside(kind))
+        if not own:
+            raise
+        said = next((line.strip(" >") for line in str(error).splitlines() if ">>>" in line), type(error).__name__)
+        raise OptionError(f"the formula of {own} does not compile for the lanes of several runs: {said}") from error
+
+
+def _flat(kinds: Any) -> Iterator[Any]:
+    """Give the types in nested tuples of types."""
+    for kind in kinds:
+        yield from _flat(kind) if isinstance(kind, tuple) else (kind,)
+
+
+def _is_outside(kind: Any) -> bool:
+    """Whether a type is somebody else's, and its formulas therefore not among those of the fingerprint."""
+    return kind.__module__.partition(".")[0] not in ("schuss", "builtins", "numpy")
 
 
 def _digest(static: tuple[Any, ...], kinds: tuple[tuple[Any, int], ...]) -> str:
@@ -142,8 +165,7 @@ def _name(kind: Any) -> Any:
         return [_name(part) for part in kind]
     if isinstance(kind, np.dtype):
         return kind.str
-    outside = kind.__module__.partition(".")[0] not in ("schuss", "builtins", "numpy")
-    file = getattr(sys.modules[kind.__module__], "__file__", None) if outside else None
+    file = getattr(sys.modules[kind.__module__], "__file__", None) if _is_outside(kind) else None
     source = hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
     return f"{kind.__module__}.{kind.__qualname__} {source}"
 

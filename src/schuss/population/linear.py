@@ -7,8 +7,8 @@ intercept, which no penalty touches. Lanes of a block that hold no run have rate
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from functools import cached_property, lru_cache, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +17,15 @@ from schuss.data.chunk import Chunk, SparseRows
 from schuss.data.saved import Saved
 from schuss.descent.initializers import initial_weights
 from schuss.descent.losses import Loss, judge_of
-from schuss.descent.optimizers import OPTIMIZERS
-from schuss.descent.schedules import Slowed
-from schuss.kernels import store
-from schuss.population import dense, rates
-from schuss.population.aligned import aligned
+from schuss.descent.optimizers import penalised, scalar_table, trait
+from schuss.descent.penalties import L2, ElasticNet, Shrink
+from schuss.population import dense, rates, sparse, whole
+from schuss.population.block import Block, LinearState, Table, catching_up, fresh_block, lanes_for, plain, single
 from schuss.population.population import Run, Tallies, WinnerState
 from schuss.population.saved import load_state, runs_of, save_state
 from schuss.population.workers import side_by_side
 
-__all__ = ["LANES", "Linear", "LinearState", "state_bytes"]
-
-LANES = 16
-"""Runs in a block: sixteen float32 weights fill a cache line of 64 bytes. A few finalists get narrower blocks."""
-
+__all__ = ["Linear"]
 
 SAME_RATE_ROWS = 32
 RATES = 4096
@@ -40,11 +35,6 @@ took 500 ns a row at batch 1, and 15 at batch 32, where two threads gained nothi
 SETTLED = 1e-10
 """Running products below this change no scalar any more: 1 − 1e-10 is 1 in float32."""
 
-
-SMALLEST_SHRINK = 2.0**-40
-"""Of what a linear rule's penalty leaves of a weight in one step: less is as good as nothing in float32."""
-
-
 NARROWING_PAYS = 2e9
 """Features of rows to come from which on fewer runs move to narrower blocks: about a second of learning.
 
@@ -52,96 +42,13 @@ Each width is a kernel of its own, which takes three seconds to compile the firs
 """
 
 
-def _lanes_for(runs: int, threads: int, outputs: int) -> int:
-    """Give the width of the blocks: the narrowest that gives every thread at most one block, or else the full one.
-
-    Runs are shared among threads only in whole vectors: blocks of eight take nearly as long as those of sixteen (784
-    features: two threads 1.1 times as fast with one output, 1.9 times with ten).
-    """
-    widths = (lanes for lanes in (1, 4, 8) if runs <= lanes * (threads if lanes * outputs >= LANES else 1))
-    return next(widths, LANES)
-
-
-class Block(NamedTuple):
-    """Up to sixteen runs.
-
-    weights : `(features + 1, outputs · lanes)`; slots : `(slots, features + 1, outputs · lanes)`; carry :
-    `(carries, lanes)`; scale : `(lanes,)`, by which a linear rule's weights are to be multiplied on sparse rows; now,
-    since : `(schedules,)` and `(features, schedules)`, how far a lazy rule's weights are up to date, see
-    `kernels.sparse.advance_resting`; spare : `(features + 1, …)`, workspace, one value for no feature in between.
-    """
-
-    weights: NDArray[np.float32]
-    slots: NDArray[np.float32]
-    carry: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    now: NDArray[np.float64]
-    since: NDArray[np.float64]
-    spare: NDArray[np.float32 | np.int32]
-
-
-class Table(NamedTuple):
-    """What the steps of a chunk have in common for all weights of a run: step t takes line (phase + t) >> shift.
-
-    factors : `(lines, schedules)`, by what the schedules multiply the rates; carry : after the chunk; exact, penalised,
-    free : `(lines, scalars, lanes)`, the rule's scalars in float64, in float32, and without the penalty.
-    """
-
-    phase: int
-    shift: int
-    factors: NDArray[np.float64]
-    carry: NDArray[np.float64]
-    exact: NDArray[np.float64]
-    penalised: NDArray[np.float32]
-    free: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class LinearState:
-    """All that changes while a population learns; lanes : the width of the blocks; slowed : by plateaus, each run."""
-
-    runs: tuple[Run, ...]
-    blocks: tuple[Block, ...]
-    lanes: int
-    rows: int = 0
-    planned_rows: int = 1
-    slowed: tuple[Slowed, ...] = ()
-
-
-def state_bytes(
-    features: int, outputs: int, runs: int, optimizer: str, threads: int = 1, *, sparse: bool = False, batch: int = 1,
-    schedules: int = 1,
-) -> int:  # fmt: skip
-    """Give the bytes of all blocks of a population whose runs follow so many schedules."""
-    rule = OPTIMIZERS[optimizer]
-    lanes = _lanes_for(runs, threads, outputs)
-    tables, clocks = 1 + len(rule.slot_names), 0
-    if sparse and rule.lazy:
-        clocks = 8 * schedules + (0 if batch == 1 else 4)  # `since`, and for mini-batches `spare`
-    elif sparse and not rule.linear:
-        tables += 1  # `spare`
-    columns = outputs * lanes if sparse else dense.columns(outputs, lanes)
-    return -(-runs // lanes) * ((features + 1) * columns * tables * 4 + features * clocks)
-
-
 @lru_cache(maxsize=64)  # once a chunk: this and the rates of sixteen runs took as long as a third of a chunk's steps
-def _l2(runs: tuple[Run, ...], block: int, lanes: int) -> NDArray[np.float64]:
-    """Give the penalty of each lane of a block, zero in lanes without a run."""
-    l2 = np.zeros(lanes)
+def _penalties(runs: tuple[Run, ...], block: int, lanes: int) -> NDArray[np.float64]:
+    """Give λ₂ and λ₁ of each lane of a block `(2, lanes)`, zero in lanes without a run."""
+    penalties = np.zeros((2, lanes))
     share = runs[block * lanes : (block + 1) * lanes]
-    l2[: len(share)] = [run.l2 for run in share]
-    return l2
-
-
-def _width(lanes: int) -> tuple[np.float32, ...]:
-    """Tell a kernel the width of a block by the length of a tuple."""
-    return (np.float32(0),) * lanes
-
-
-def _single(scalars: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Round to float32; a rate too large for it becomes infinite, and its run diverges."""
-    with np.errstate(over="ignore"):
-        return scalars.astype(np.float32)
+    penalties[:, : len(share)] = [[run.l2 for run in share], [run.l1 for run in share]]
+    return penalties
 
 
 @dataclass(frozen=True)
@@ -149,7 +56,8 @@ class Linear:
     """A population of linear models that share optimizer, loss and batch size.
 
     rule : the optimizer with its hyperparameters; loss : of `outputs` scores; threads : blocks that learn at a time,
-    which changes no bits: no block knows of another, and no run of its neighbours; seed : of the first weights.
+    which changes no bits: no block knows of another, and no run of its neighbours; seed : of the first weights; l1 :
+    whether runs may have λ₁ > 0.
     """
 
     rule: Any
@@ -160,26 +68,22 @@ class Linear:
     is_sparse: bool
     threads: int = 1
     seed: int = 0
+    l1: bool = False
 
-    @property
-    def lazy(self) -> bool:
-        """Whether each weight must be caught up on what the penalty did to it while no row touched it."""
-        return self.is_sparse and self.rule.lazy
+    @cached_property
+    def way(self) -> str:
+        """How weights that no row touches are caught up."""
+        return catching_up(self.rule, sparse=self.is_sparse, l1=self.l1)
 
-    @property
-    def scaled(self) -> bool:
-        """Whether weights are kept as a multiple of a run's scale."""
-        return self.is_sparse and self.rule.linear
-
-    @property
-    def _like(self) -> tuple[tuple[np.float32, ...], tuple[np.float32, ...]]:
-        """Tuples whose lengths tell a kernel how many scalars and slots its rule has."""
-        zero = np.float32(0)
-        return (zero,) * len(self.rule.scalar_names), (zero,) * len(self.rule.slot_names)
+    @cached_property
+    def stepper(self) -> Any:
+        """The rule with its penalty."""
+        shared = trait(self.rule, "uniform") and self.way != "resting"
+        return penalised(self.rule, ElasticNet() if self.l1 else Shrink() if shared else L2())
 
     def start(self, runs: tuple[Run, ...]) -> LinearState:
         """Give the state of runs that have not learned anything yet."""
-        state = self._fresh(runs, _lanes_for(len(runs), self.threads, self.outputs))
+        state = self._fresh(runs, lanes_for(len(runs), self.threads, self.outputs))
         for place, run in enumerate(runs):
             if run.init != "zero":
                 columns = self._columns_of(place % state.lanes, state.lanes)
@@ -189,30 +93,9 @@ class Linear:
 
     def _fresh(self, runs: tuple[Run, ...], lanes: int) -> LinearState:
         """Give the state of runs that start at zero in blocks of this width."""
-        schedules = len(rates.schedules(runs))
-        return LinearState(runs, tuple(self._fresh_block(lanes, schedules) for _ in range(0, len(runs), lanes)), lanes)
-
-    def _fresh_block(self, lanes: int, schedules: int) -> Block:
-        """Give a block whose weights are zero."""
-        columns = self.outputs * lanes if self.is_sparse else dense.columns(self.outputs, lanes)
-        shape = (self.features + 1, columns)
-        return Block(
-            weights=aligned(shape),
-            slots=aligned((len(self.rule.slot_names), *shape)),
-            carry=np.repeat(np.array(self.rule.carry_start, np.float64).reshape(-1, 1), lanes, axis=1),
-            scale=np.ones(lanes),
-            now=np.zeros(schedules),
-            since=np.zeros((self.features if self.lazy else 0, schedules)),
-            spare=self._spare(shape),
-        )
-
-    def _spare(self, shape: tuple[int, int]) -> NDArray[np.float32 | np.int32]:
-        """Give workspace for the gradients of sparse mini-batches: of all features, or the line of each in a list."""
-        if not self.is_sparse or self.scaled:
-            return np.zeros((0, 0), np.float32)
-        if not self.lazy:
-            return aligned(shape)
-        return np.full((self.features if self.batch_size > 1 else 0, 1), -1, np.int32)
+        size = self.features, self.outputs, lanes, len(rates.schedules(runs))
+        fresh = partial(fresh_block, self.stepper, *size, sparse=self.is_sparse, way=self.way, batch=self.batch_size)
+        return LinearState(runs, tuple(fresh() for _ in range(0, len(runs), lanes)), lanes)
 
     def begin_leg(self, state: LinearState, planned_rows: int) -> LinearState:
         """Begin the schedules anew, to reach their end after so many rows."""
@@ -250,12 +133,17 @@ class Linear:
         """Give what the steps of the coming chunk have in common."""
         phase, shift, progress = self._spans(state, b, rows)
         factors = rates.factors(state.runs, progress, state.planned_rows / self.batch_size)
-        rate = factors @ self._bases(state, b)
-        carry, exact = self.rule.scalars(state.blocks[b].carry, rate, _l2(state.runs, b, state.lanes))
-        penalised = _single(exact)
+        bases, penalties = self._bases(state, b), _penalties(state.runs, b, state.lanes)
+        start = state.blocks[b].carry
+        carry, exact = scalar_table(self.stepper, start, factors @ bases, *penalties)
+        penalised = single(exact)
         free = penalised.copy()
-        free[:, self.rule.scalar_names.index(self.rule.penalty_scalar)] = 0.0
-        return Table(phase, shift, factors, carry, exact, penalised, free)
+        free[:, self.stepper.free] = 0.0
+        fullest = exact[:1]
+        if self.way == "coasting":
+            fullest = scalar_table(self.stepper, start, bases.sum(axis=0)[None], *penalties)[1]
+        penalty = bool(penalties.any())
+        return Table(phase, shift, factors, bases, penalty, carry, exact, penalised, free, fullest)
 
     def advance(self, state: LinearState, chunk: Chunk) -> tuple[LinearState, Tallies]:
         """Learn from a chunk; the arrays of `state` are used up."""
@@ -269,106 +157,31 @@ class Linear:
     def _advance_block(self, state: LinearState, b: int, chunk: Chunk, tally: NDArray[np.float64]) -> Block:
         """Learn from a chunk with one block."""
         table = self._table(state, b, len(chunk.targets))
-        if not isinstance(chunk.rows, SparseRows):
-            self._advance_dense(state, b, chunk, table, tally)
-        elif self.scaled:
-            self._advance_scaled(state, b, chunk, table, tally)
-        elif self.lazy:
-            self._advance_resting(state, b, chunk, table, tally)
+        block = state.blocks[b]
+        if self.way == "whole":
+            numbers = len(trait(self.rule, "number_names"))
+            whole.advance(self.stepper, self._plain, numbers, self.loss, chunk, self.batch_size, table, block, tally)
+        elif isinstance(chunk.rows, SparseRows):
+            sparse.advance(self.way, self.stepper, self._plain, self.loss, chunk, self.batch_size, table, block, tally)
         else:
-            self._advance_fully(state, b, chunk, table, tally)
-        return state.blocks[b]._replace(carry=table.carry)
+            # Single rows have a kernel of their own: a last row alone would be no reason to compile it.
+            batch = min(self.batch_size, max(len(chunk.targets), 2))
+            dense.advance(
+                self._plain, self.loss, self.outputs, chunk, batch, (table.phase, table.shift),
+                (table.penalised, table.free), block.weights, block.slots, tally,
+            )  # fmt: skip
+        return block._replace(carry=table.carry)
 
-    def _advance_dense(
-        self, state: LinearState, b: int, chunk: Chunk, table: Table, tally: NDArray[np.float64]
-    ) -> None:
-        """Learn from dense rows."""
-        # Single rows have a kernel of their own: a last row alone would be no reason to compile it.
-        block, batch = state.blocks[b], min(self.batch_size, max(len(chunk.targets), 2))
-        tables = table.penalised, table.free
-        steps = table.phase, table.shift
-        dense.advance(
-            self._type_of_rule, self.loss, self.outputs, chunk, batch, steps, tables, block.weights, block.slots, tally
-        )
-
-    @property
-    def _type_of_rule(self) -> Any:
-        """A rule with plain numbers in it: only its type matters to a kernel."""
-        return type(self.rule)()
-
-    def _sparse_arguments(self, chunk: Chunk, table: Table) -> tuple[Any, ...]:
-        """Give what all kernels for sparse rows begin with."""
-        rows = chunk.rows
-        assert isinstance(rows, SparseRows)
-        batch = min(self.batch_size, max(len(chunk.targets), 1))
-        return (*rows[:3], chunk.targets, chunk.weights, batch, table.phase, table.shift)
-
-    def _scores(self, lanes: int, rows: int) -> NDArray[np.float32]:
-        """Give workspace for the scores of so many rows."""
-        return np.empty((rows, self.outputs * lanes), np.float32)
-
-    def _advance_scaled(
-        self, state: LinearState, b: int, chunk: Chunk, table: Table, tally: NDArray[np.float64]
-    ) -> None:
-        """Learn from sparse rows with a linear rule, whose two coefficients are its steps from 1 and along 1."""
-        block, lanes = state.blocks[b], state.lanes
-        arguments = self._sparse_arguments(chunk, table)
-        penalised, free = np.moveaxis(table.exact, 1, 0), np.moveaxis(table.free, 1, 0)
-        with np.errstate(all="ignore"):
-            shrink, move = (self.rule.update(penalised, w, g, ())[0] for w, g in ((1.0, 0.0), (0.0, 1.0)))
-            free_move = _single(self.rule.update(free, 0.0, 1.0, ())[0])
-        shrink = np.maximum(shrink, SMALLEST_SHRINK)
-        steps = 1 << table.shift
-        together = np.log(SMALLEST_SHRINK) / np.minimum(np.log(np.nan_to_num(shrink, nan=1.0).min(axis=1)), -1e-9)
-        scales, moves = np.empty((2, steps, lanes), np.float32)
-        store.run(
-            "sparse:advance_scaled", (self.loss, _width(lanes)), *arguments, shrink, move, free_move,
-            np.clip(together, 1, steps).astype(np.int64), block.scale, block.weights,
-            self._scores(lanes, arguments[5]), scales, moves, tally,
-        )  # fmt: skip
-
-    def _advance_resting(
-        self, state: LinearState, b: int, chunk: Chunk, table: Table, tally: NDArray[np.float64]
-    ) -> None:
-        """Learn from sparse rows with a lazy rule."""
-        block, lanes = state.blocks[b], state.lanes
-        arguments = self._sparse_arguments(chunk, table)
-        indptr, batch = arguments[0], arguments[5]
-        bounds = np.append(indptr[:-1:batch], indptr[-1])
-        most = 0 if batch == 1 else min(int(np.diff(bounds).max(initial=0)), self.features)
-        store.run(
-            "sparse:advance_resting", (self._type_of_rule, self.loss, (*self._like, _width(lanes))), *arguments,
-            table.penalised, table.free, int(_l2(state.runs, b, lanes).any()), table.factors,
-            _single(self._bases(state, b)), block.now, block.since, block.weights, block.slots,
-            self._scores(lanes, batch),
-            np.ones((1, lanes), np.float32), block.spare, np.empty(most, np.int32), self._scores(lanes, most), tally,
-        )  # fmt: skip
-
-    def _advance_fully(
-        self, state: LinearState, b: int, chunk: Chunk, table: Table, tally: NDArray[np.float64]
-    ) -> None:
-        """Learn from sparse rows with a rule that moves every weight at every step."""
-        block, lanes = state.blocks[b], state.lanes
-        arguments = self._sparse_arguments(chunk, table)
-        store.run(
-            "sparse:advance_fully", (self._type_of_rule, self.loss, (*self._like, _width(lanes))), *arguments,
-            table.penalised, table.free, block.weights, block.slots,
-            self._scores(lanes, arguments[5]), np.ones((1, lanes), np.float32), block.spare, tally,
-        )  # fmt: skip
+    @cached_property
+    def _plain(self) -> Any:
+        """The stepper with plain numbers in it: only its type matters to a kernel."""
+        return plain(self.stepper)
 
     def _bring_up_to_date(self, state: LinearState, b: int) -> None:
         """Bring every weight of a block up to date."""
-        block, lanes = state.blocks[b], state.lanes
-        if self.scaled and (block.scale != 1.0).any():
-            block.weights[:-1] *= np.tile(block.scale, self.outputs).astype(np.float32)
-            block.scale[:] = 1.0
-        l2 = _l2(state.runs, b, lanes)
-        if self.lazy and l2.any():
-            table = self.rule.scalars(block.carry, np.zeros((1, lanes)), l2)[1]
-            store.run(
-                "sparse:rest_all", (self._type_of_rule, (*self._like, _width(lanes))), _single(table),
-                _single(self._bases(state, b)), block.now, block.since, block.weights, block.slots,
-            )  # fmt: skip
+        block, penalties = state.blocks[b], _penalties(state.runs, b, state.lanes)
+        scalars = scalar_table(self.stepper, block.carry, np.zeros((1, state.lanes)), *penalties)[1]
+        sparse.bring_up_to_date(self.way, self.stepper, self._plain, scalars, self._bases(state, b), block)
 
     def up_to_date(self, state: LinearState) -> LinearState:
         """Give the state with every weight up to date, before weights are read as a whole."""
@@ -382,21 +195,23 @@ class Linear:
 
     def _losses_of_block(self, state: LinearState, b: int, chunk: Chunk) -> NDArray[np.float32]:
         """Give the loss of every row for every lane of a block `(rows, lanes)`."""
-        block, lanes = state.blocks[b], state.lanes
-        if not isinstance(chunk.rows, SparseRows):
-            return dense.losses(judge_of(self.loss), self.outputs, lanes, chunk, block.weights)
-        out = np.empty((len(chunk.targets), lanes), np.float32)
-        store.run(
-            "sparse:losses_sparse", (judge_of(self.loss), _width(lanes)), *chunk.rows[:3], chunk.targets, block.weights,
-            self._scores(lanes, 64), np.ones((1, lanes), np.float32), out,
-        )  # fmt: skip
-        return out
+        weights, lanes = self._evaluated(state.blocks[b]), state.lanes
+        if isinstance(chunk.rows, SparseRows):
+            return sparse.losses(judge_of(self.loss), chunk, weights, lanes)
+        return dense.losses(judge_of(self.loss), self.outputs, lanes, chunk, weights)
+
+    def _evaluated(self, block: Block) -> NDArray[np.float32]:
+        """Give the weights that count: those on the way, or what the rule makes of them, such as their average."""
+        if not hasattr(self.stepper, "evaluated"):
+            return block.weights
+        carry = np.resize(block.carry, (len(block.carry), block.weights.shape[1]))  # for every output
+        return self.stepper.evaluated(carry, block.weights, block.slots).astype(np.float32)
 
     def keep(self, state: LinearState, numbers: list[int]) -> LinearState:
         """Go on with these runs alone, closed up into as few blocks as they need; `state` must be up to date."""
         places = [i for i, run in enumerate(state.runs) if run.number in numbers]
         work = state.planned_rows * self.features * self.outputs
-        lanes = _lanes_for(len(places), self.threads, self.outputs) if work >= NARROWING_PAYS else state.lanes
+        lanes = lanes_for(len(places), self.threads, self.outputs) if work >= NARROWING_PAYS else state.lanes
         fresh = self._fresh(tuple(state.runs[i] for i in places), lanes)
         for new, old in enumerate(places):
             source, target = state.blocks[old // state.lanes], fresh.blocks[new // fresh.lanes]
@@ -404,6 +219,9 @@ class Linear:
             target.weights[:, z] = source.weights[:, a]
             target.slots[:, :, z] = source.slots[:, :, a]
             target.carry[:, new % fresh.lanes] = source.carry[:, old % state.lanes]
+        if self.way == "coasting":
+            for block in fresh.blocks:
+                block.moving[:] = sparse.moving(block.slots)
         slowed = tuple(state.slowed[place] for place in places) if state.slowed else ()
         return replace(fresh, rows=state.rows, planned_rows=state.planned_rows, slowed=slowed)
 
@@ -412,8 +230,11 @@ class Linear:
         place = [run.number for run in state.runs].index(number)
         block, lane = state.blocks[place // state.lanes], place % state.lanes
         columns = self._columns_of(lane, state.lanes)
-        slots = {name: block.slots[i][:, columns].copy() for i, name in enumerate(self.rule.slot_names)}
-        return WinnerState(block.weights[:, columns].copy(), slots, block.carry[:, lane].copy())
+        slots = {name: block.slots[i][:, columns].copy() for i, name in enumerate(self.stepper.slot_names)}
+        weights = self._evaluated(block)
+        if weights is not block.weights:
+            slots["on_the_way"] = block.weights[:, columns].copy()
+        return WinnerState(weights[:, columns].copy(), slots, block.carry[:, lane].copy())
 
     def saved(self, state: LinearState) -> Saved:
         """Give all of a state, to go on from."""

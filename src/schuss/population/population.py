@@ -23,6 +23,7 @@ class Run(NamedTuple):
     schedule: str
     batch_size: int
     init: str = "zero"
+    l1: float = 0.0
 
 
 class Tallies(NamedTuple):

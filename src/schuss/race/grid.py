@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..descent.optimizers import rule_named, trait
 from ..population.population import Run
 
 __all__ = ["default_runs"]
@@ -19,12 +20,10 @@ def _rate_range(optimizer: str, squared_norm: float) -> tuple[float, float]:
     rates are counted in 1/E‖x‖². Adaptive rules move each weight by about the rate itself, whatever the scale of the
     rows.
     """
-    if optimizer == "adam":
-        return 3e-4, 3.0
-    if optimizer == "adagrad":
-        return 3e-3, 10.0
-    unit = 1.0 / max(squared_norm, 1e-12)
-    return (2.0**-9 * unit, 2.0**5 * unit) if optimizer == "sgd" else (2.0**-12 * unit, 2.0**2 * unit)
+    rule = rule_named(optimizer)
+    low, high = trait(rule, "rate_range")
+    unit = 1.0 / max(squared_norm, 1e-12) if trait(rule, "rates_by_norm") else 1.0
+    return low * unit, high * unit
 
 
 def default_runs(
@@ -37,6 +36,7 @@ def default_runs(
     batch_size: int,
     rows: int,
     squared_norm: float,
+    l1: float = 0.0,
 ) -> list[Run]:
     """Give the runs that race, shared evenly between the optimizers.
 
@@ -44,7 +44,7 @@ def default_runs(
     rate is broad (a factor of three costs little), so that a row of rates tries every penalty near each rate.
 
     count : how many runs; learning_rate, l2 : None to try a range; rows : training rows of an epoch;
-    squared_norm : E‖x‖² over the training rows.
+    squared_norm : E‖x‖² over the training rows; l1 : λ₁ of all runs.
     """
     if learning_rate is not None and l2 is not None:
         count = len(optimizers)
@@ -58,5 +58,5 @@ def default_runs(
         for i in range(share):
             rate = float(rates[i]) if learning_rate is None else learning_rate
             penalty = PENALTIES[i % len(PENALTIES)] / rows if l2 is None else l2
-            runs.append(Run(len(runs), optimizer, rate, penalty, schedule, batch_size))
+            runs.append(Run(len(runs), optimizer, rate, penalty, schedule, batch_size, l1=l1))
     return runs

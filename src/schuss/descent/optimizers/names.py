@@ -1,0 +1,79 @@
+"""Rules by the name that a user gives."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from schuss.descent.optimizers.adam import Adam, AdamW, AMSGrad, Lion
+from schuss.descent.optimizers.adaptive import Adadelta, Adagrad, CentredRMSprop, RMSprop
+from schuss.descent.optimizers.averaging import Averaged, ScheduleFree, schedule_free_adamw
+from schuss.descent.optimizers.ftrl import FTRL
+from schuss.descent.optimizers.plain import SGD, Momentum, Nesterov
+from schuss.descent.optimizers.prodigy import Prodigy
+from schuss.descent.optimizers.rule import trait
+from schuss.errors import OptionError
+from schuss.named import load
+
+__all__ = ["OPTIMIZERS", "rule_named"]
+
+OPTIMIZERS: dict[str, Callable[[], Any]] = {
+    "sgd": SGD,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "adagrad": Adagrad,
+    "adadelta": Adadelta,
+    "rmsprop": RMSprop,
+    "centred_rmsprop": CentredRMSprop,
+    "adam": Adam,
+    "amsgrad": AMSGrad,
+    "adamw": AdamW,
+    "lion": Lion,
+    "ftrl": FTRL,
+    "prodigy": Prodigy,
+    "schedule_free_sgd": ScheduleFree,
+    "schedule_free_adamw": schedule_free_adamw,
+}
+"""The rules; called without arguments they have their usual hyperparameters."""
+
+AVERAGED = "averaged_"
+WAYS = ("scaled", "coasting", "resting", "every")
+
+
+@cache
+def rule_named(name: str) -> Any:
+    """Give a rule with its usual hyperparameters: by its name here, as `module:Name`, or `averaged_` before either.
+
+    Raises OptionError for a name that is none of these, and for a class that is no rule.
+
+    >>> rule_named("averaged_sgd")
+    Averaged(rule=SGD(), power=8.0)
+    """
+    if name in OPTIMIZERS:
+        return OPTIMIZERS[name]()
+    if name.startswith(AVERAGED):
+        return Averaged(rule_named(name.removeprefix(AVERAGED)))
+    if ":" in name:
+        return _checked(load(name, "option '--optimizer'"), name)
+    close = difflib.get_close_matches(name, OPTIMIZERS, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    known = f"auto, {', '.join(OPTIMIZERS)}, {AVERAGED}NAME or MODULE:NAME"
+    raise OptionError(f"option '--optimizer' is one of {known}, not '{name}'{hint}")
+
+
+def _checked(found: Any, name: str) -> Any:
+    """Make a rule of what a user has named, and refuse what is none."""
+    try:
+        rule: Any = found() if callable(found) else found
+    except TypeError as error:
+        raise OptionError(f"optimizer '{name}' needs a default for each of its hyperparameters: {error}") from None
+    lacking = [part for part in ("scalar_names", "slot_names", "scalars", "move") if not hasattr(rule, part)]
+    if lacking or not hasattr(rule, "_fields"):
+        what = f"has no {' and no '.join(lacking)}" if lacking else "is no named tuple"
+        raise OptionError(f"optimizer '{name}' is not a rule: it {what}")
+    way = trait(rule, "sparse")
+    if way not in WAYS:
+        raise OptionError(f"optimizer '{name}' has sparse = '{way}', which is none of {', '.join(WAYS)}")
+    return rule
