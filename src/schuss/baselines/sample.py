@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from schuss.descent.optimizers import SGD
+from schuss.descent.optimizers import SGD, penalised, scalar_table
+from schuss.descent.penalties import L2
 from schuss.objective import Objective
 
 from .steps import Step
@@ -57,19 +58,18 @@ def mini_batch(
     batch : rows in a step; rate : η, or a function from the rows read so far to it; order : of the rows, "shuffle"
     (anew in every epoch), "once", "replace" (drawn with replacement) or "keep"; rule : an optimizer, by default SGD.
     """
-    rule = SGD() if rule is None else rule
+    stepper = penalised(SGD() if rule is None else rule, L2())
     weights, rows = start.astype(np.float64), 0
-    slots = tuple(np.zeros_like(weights) for _ in rule.slot_names)
-    carry = np.array(rule.carry_start, np.float64).reshape(-1, 1)
+    slots = tuple(np.zeros_like(weights) for _ in stepper.slot_names)
+    carry = np.array(stepper.carry_start, np.float64).reshape(-1, 1)
     for places in _order(order, objective.pass_rows, batch, rng):
         value, gradient = objective.part(places).value_and_gradient(weights)
         yield Step(weights, value, rows)
         now = np.full((1, 1), rate(rows) if callable(rate) else rate)
-        _, free = rule.scalars(carry, now, np.zeros(1))
-        carry, table = rule.scalars(carry, now, np.array([objective.l2]))
+        carry, table = scalar_table(stepper, carry, now, np.array([objective.l2]), np.zeros(1))
         scalars = np.repeat(table[0, :, 0, None, None], len(weights), axis=1)
-        scalars[:, -1] = free[0]
-        weights, slots = rule.update(scalars, weights, gradient, slots)
+        scalars[stepper.free, -1] = 0.0
+        weights, slots = stepper.update(tuple(scalars), weights, gradient, slots)
         rows += len(places)
 
 

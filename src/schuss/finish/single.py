@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, SparseRows, as_matrix, cut
 from ..descent.losses import Loss
-from ..descent.penalties import l2_value
+from ..descent.penalties import penalty_value
 from ..kernels import store
 
 __all__ = ["SingleObjective"]
@@ -49,7 +49,7 @@ class SingleObjective:
             gradient[-1] += along.sum(axis=1, dtype=np.float64)
         gradient /= total
         gradient[:-1] += self.l2 * weights[:-1]
-        return float(tally.sum()) / total + float(l2_value(weights[:-1], self.l2)), gradient
+        return float(tally.sum()) / total + float(penalty_value(weights[:-1], self.l2)), gradient
 
     def _replace_by_slopes(
         self, scores: NDArray[np.float32], intercepts: NDArray[np.float32], targets: NDArray[np.float32],
