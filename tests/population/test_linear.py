@@ -133,7 +133,10 @@ def test_chunk_boundaries_at_mini_batches_do_not_matter(rule: RuleCase, sparse: 
         chunks = [c._replace(rows=to_sparse(c.rows)) for c in chunks] if sparse else chunks
         states.append(weights_of(ours, learn(ours, runs_of(rule.rates, schedule="linear"), chunks, planned=320)[0]))
     for other in states[1:]:
-        np.testing.assert_array_equal(other, states[0])
+        if ours.way == "coasting":  # a chunk's end is where weights that run out are rounded
+            assert relative(other, states[0]) < 1e-6
+        else:
+            np.testing.assert_array_equal(other, states[0])
 
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
@@ -217,7 +220,7 @@ def test_take_copies() -> None:
 
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
-@pytest.mark.parametrize("name", LOSSES_BY_NAME)
+@pytest.mark.parametrize("name", sorted({loss for _, loss in COMPILED_PAIRS}))
 def test_losses_and_tallies_are_those_of_the_formula(name: str, sparse: bool) -> None:
     loss = LOSSES_BY_NAME[name]
     rule = next(rule for rule, other in COMPILED_PAIRS if other == name)

@@ -123,11 +123,11 @@ def losses(loss: Loss, outputs: int, lanes: int, chunk: Chunk, weights: Floats) 
     """Give the loss of every row for every lane of a block `(rows, lanes)`."""
     out = np.empty((len(chunk.targets), lanes), np.float32)
     vector = _vector(outputs * lanes)
-    vector = lanes if weights.shape[1] % vector else vector  # columns that are not filled up to whole vectors
     if outputs * lanes == 1:
         targets, scores = chunk.targets.astype(np.float32), aligned((SCORED_ROWS,))
         run("single:losses_single", (loss, *_like(vector)), chunk.rows, targets, _pack(weights), scores, out)
         return out
+    vector = lanes if weights.shape[1] % vector else vector  # columns that are not filled up to whole vectors
     scores = aligned((SCORED_ROWS, weights.shape[1]))
     like = _like(lanes, vector)
     run("dense:losses_dense", (loss, *like), outputs, chunk.rows, chunk.targets, weights, scores, out)
