@@ -174,10 +174,10 @@ def undisturbed(kind: Kind, data: Path, log: Path) -> tuple[bytes, float]:
     return expected, seconds
 
 
-def measure(kills: int, seed: int, folder: Path) -> dict[Kind, Tally]:
+def measure(kills: int, seed: int, forms: list[str], folder: Path) -> dict[Kind, Tally]:
     """Take turns among the kinds until there have been so many kills."""
     rng = np.random.default_rng(seed)
-    kinds = [Kind(form, streamed) for form in FORMATS for streamed in (False, True)]
+    kinds = [Kind(form, streamed) for form in forms for streamed in (False, True)]
     log = folder / "log"
     make_data(folder)
     os.chdir(folder)
@@ -214,12 +214,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", action="append", choices=FORMATS, help="one format, several times for several")
     parser.add_argument("--write", action="store_true", help="keep the table in RESULTS.md")
     options: Any = parser.parse_args()
     here = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="schuss-kills-") as folder:
         try:
-            tallies = measure(options.kills, options.seed, Path(folder))
+            tallies = measure(options.kills, options.seed, options.only or list(FORMATS), Path(folder))
         finally:
             os.chdir(here)
     text = page(tallies, f"python benchmarks/kills.py --kills {options.kills} --seed {options.seed}")

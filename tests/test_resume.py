@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -275,3 +276,19 @@ def test_standard_input_cannot_be_read_again(
     assert result.summary["resume"] is None
     with pytest.raises(ResumeError, match="no checkpoint to go on from, and began with standard input, which is gone"):
         resume(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_twenty_kills(tmp_path: Path) -> None:
+    script = Path(__file__).parent.parent / "benchmarks" / "kills.py"
+    if not script.exists():
+        pytest.skip("the benchmarks are not here")
+    done = subprocess.run(
+        [sys.executable, str(script), "--kills", "20", "--only", "parquet"],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    kills, _, ended, differed = map(int, done.stdout.split("**all**|")[1].rstrip("|\n").split("|"))
+    assert kills >= 20
+    assert ended >= 1
+    assert differed == 0
