@@ -104,3 +104,11 @@ def test_kinds_that_differ_between_files(tmp_path: Path) -> None:
     (tmp_path / "2.jsonl").write_text('{"a":"x"}\n')
     with pytest.raises(DataError, match=r"column 'a' is int64 in 1\.jsonl but string in 2\.jsonl"):
         open_source(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['null,"', "null", "\n null\n", "[1", '"x', "7\n"])
+def test_what_is_no_object_does_not_end_the_process(tmp_path: Path, text: str) -> None:
+    """Found by fuzzing: Arrow crashes at a null before any object."""
+    (tmp_path / "t.jsonl").write_text(text)
+    with pytest.raises(DataError, match="row 1: .* is not a JSON object"):
+        open_source(tmp_path / "t.jsonl")

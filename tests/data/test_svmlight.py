@@ -162,3 +162,12 @@ def test_values_beyond_float32_become_infinite(tmp_path: Path) -> None:
     first, second = table.column("x")[0].as_py()
     assert first["value"] == np.inf
     assert np.isnan(second["value"])
+
+
+@pytest.mark.parametrize("text", [b"\0\n:\n::", b"qid:3\n1 1:1\nx\n", b"1 1:1\n# only words\n\x01\ny 1:1\n"])
+def test_lines_of_nothing_among_bad_rows(tmp_path: Path, text: bytes) -> None:
+    """Found by fuzzing: what counts as a line must not depend on who reads it."""
+    (tmp_path / "t.svm").write_bytes(text)
+    source = open_source(tmp_path / "t.svm", on_bad_row="skip")
+    rows = [row for batch in source.batches() for row in batch.table.column("y").to_pylist()]
+    assert rows.count(None) == len(source.bad.among(0, 0, 100))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ from schuss.errors import BadRowError, DataError
 SAMPLE_BYTES = 16 << 20
 _SAMPLED_PARTS = 16
 _BLOCK_BYTES = 4 << 20
+_NO_OBJECT = re.compile(rb"^[ \t\r]*[^{ \t\r\n]", re.MULTILINE)
 
 
 def jsonl_source(
@@ -174,6 +176,8 @@ def _parse(lines: bytes, name: str, row: int, schema: pa.Schema | None) -> pa.Ta
         explicit_schema=schema, unexpected_field_behavior="infer" if schema is None else "ignore"
     )
     read = pajson.ReadOptions(use_threads=True, block_size=len(lines) + 1)
+    if _NO_OBJECT.search(lines):  # a null before any object ends the process (Arrow 26)
+        raise _first_fault(lines, name, row, schema, "not a JSON object")
     try:
         lines.decode("utf-8")
         table = pajson.read_json(io.BytesIO(lines), read, parse)

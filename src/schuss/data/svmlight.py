@@ -21,6 +21,8 @@ SAMPLE_BYTES = 8 << 20
 _SAMPLED_PARTS = 16
 _BLOCK_BYTES = 4 << 20
 _LARGEST_INDEX = 2**31 - 2
+_BLANKS = bytes(range(33))
+_AS_BLANKS = bytes.maketrans(_BLANKS, b" " * 33)
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _PAIR = pa.struct([pa.field("index", pa.int32(), nullable=False), pa.field("value", pa.float32(), nullable=False)])
 
@@ -121,7 +123,7 @@ def _parse_or_skip(
     except BadRowError:
         if bad is None:
             raise
-    lines = [line for line in block.split(b"\n") if line.partition(b"#")[0].strip()]
+    lines = [line for line in _plain(block).split(b"\n") if line.translate(None, _BLANKS)]
     found = faults(lines, lambda some: _parse(b"\n".join(some), name, 0, base))
     for place, error in found.items():
         bad.add(part, BadRowError(name, row + place, None, error.complaint), lines[place].decode("utf-8", "replace"))
@@ -135,10 +137,7 @@ def _parse(block: bytes, name: str, row: int, base: int) -> _Parsed:
     Every token but the first of a line must hold exactly one colon, inside it; then all numbers of the block are
     converted in one go. Raises DataError at the first malformed row.
     """
-    if b"#" in block:
-        block = re.sub(rb"#[^\n]*", b"", block)
-    if b"qid:" in block:
-        block = re.sub(rb"(?<=\s)qid:\S*", b"", block)
+    block = _plain(block)
     text = np.frombuffer(block, np.uint8)
     blank = text <= ord(" ")
     starts = np.flatnonzero(~blank & np.concatenate([[True], blank[:-1]])[: len(text)])
@@ -158,6 +157,13 @@ def _parse(block: bytes, name: str, row: int, base: int) -> _Parsed:
     lengths = np.diff(np.append(np.flatnonzero(first), len(first))) - 1
     parsed = _Parsed(numbers[places[first]], lengths, numbers[pairs], numbers[pairs + 1])
     return _sorted(parsed, block, name, row, base)
+
+
+def _plain(block: bytes) -> bytes:
+    """Leave out comments and the numbers of queries."""
+    if b"#" in block:
+        block = re.sub(rb"#[^\n]*", b"", block)
+    return re.sub(rb"(?<=\s)qid:\S*", b"", block) if b"qid:" in block else block
 
 
 def _well_formed(blank: NDArray, starts: NDArray, first: NDArray, colons: NDArray) -> bool:
@@ -201,7 +207,7 @@ def _sorted(parsed: _Parsed, block: bytes, name: str, row: int, base: int) -> _P
 def _first_fault(block: bytes, name: str, row: int, base: int) -> BadRowError:
     """Say what is wrong with the first malformed line of a block."""
     for line in block.split(b"\n"):
-        if tokens := line.split():
+        if tokens := line.translate(_AS_BLANKS).split():
             if fault := _fault(tokens, base):
                 return BadRowError(name, row, None, fault)
             row += 1
