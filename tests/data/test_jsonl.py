@@ -110,5 +110,5 @@ def test_kinds_that_differ_between_files(tmp_path: Path) -> None:
 def test_what_is_no_object_does_not_end_the_process(tmp_path: Path, text: str) -> None:
     """Found by fuzzing: Arrow crashes at a null before any object."""
     (tmp_path / "t.jsonl").write_text(text)
-    with pytest.raises(DataError, match="row 1: .* is not a JSON object"):
+    with pytest.raises(DataError, match=r"row 1: .* is not a JSON object"):
         open_source(tmp_path / "t.jsonl")
