@@ -92,6 +92,7 @@ SAME: dict[str, tuple[Callable[[Split, np.random.Generator], Split] | None, dict
     "seed 2": (None, {"seed": 2}, 1.0),
     "batch 8": (None, {"batch_size": 8}, 1.0),
     "batch 256": (None, {"batch_size": 256}, 1.0),
+    "first weights": (None, {"init": "normal:1"}, 1.0),
 }
 """What should change nothing: how the split is changed, other options, and by what losses are to be divided."""
 
