@@ -71,7 +71,7 @@ def names(data: Path, group: str) -> list[str]:
     """Give the names of the sets of a group: small, middle, large, pmlb, all, or one set by its name."""
     pmlb = sorted(path.name.removesuffix(".tsv.gz") for path in (data / "pmlb").glob("*.tsv.gz"))
     uci = [f"uci_{path.name}" for path in sorted((data / "uci_regression").iterdir()) if path.is_dir()]
-    every = [*pmlb, *uci, *(name for name in OTHERS if name != "generated")]
+    every = [*pmlb, *uci, *OTHERS]
     if group == "pmlb":
         return pmlb
     if group == "all":
