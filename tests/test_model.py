@@ -231,7 +231,7 @@ def test_explain_lists_the_largest_weights_first() -> None:
     assert [(entry["feature"], entry["output"]) for entry in entries[4:]] == [("(intercept)", c) for c in "abc"]
     assert {entry["output"] for entry in classifier(2).explain()} == {"c"}
     assert {entry["output"] for entry in regressor().explain()} == {"pay"}
-    assert entries[0].keys() == {"feature", "output", "weight", "in_data_units", "unit"}
+    assert entries[0].keys() == {"feature", "output", "weight", "importance", "in_data_units", "unit"}
     json.dumps(entries)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__, options
-from .errors import SchussError
+from .errors import OptionError, SchussError
 
 if TYPE_CHECKING:
     from .data.bad_rows import BadRow
@@ -208,15 +208,65 @@ def evaluate(model: str, data: tuple[str, ...], as_json: bool, **reading: Any) -
 @commands.command()
 @click.argument("model")
 @options.option("--top", type=click.IntRange(min=1), default=20, metavar="N", help="How many of the largest weights.")
-def explain(model: str, top: int) -> None:
-    """Show the largest weights of a model, in the units of the data.
+@click.option("--rows", metavar="DATA", help="Show what each column adds to the score of each of these rows instead.")
+@click.option("--out", metavar="FILE", help="Write the rows to this .csv or .parquet file instead of standard output.")
+@options.reading_again
+@options.as_json
+def explain(model: str, top: int, rows: str | None, out: str | None, as_json: bool, **reading: Any) -> None:
+    """Show the largest weights of a model, in the units of the data, or what the score of each row consists of.
 
     MODEL is the folder of a run, or its model.safetensors.
     """
-    from . import printout
+    from . import predictions, printout
     from .model import Model
 
-    click.echo(printout.weights(Model.load(model).explain(top=top)))
+    if rows is None:
+        if out is not None:
+            raise OptionError("option '--out' is for the rows of --rows")
+        weights = Model.load(model).explain(top=top)
+        click.echo(_json({"weights": weights}) if as_json else printout.weights(weights))
+        return
+    if as_json and out is not None:
+        raise OptionError("options '--json' and '--out' do not go together")
+    write = predictions.writer(out, reads=(model, rows))
+    skipped = _Skipped()
+    batches = Model.load(model).contribution_batches(rows, on_bad=skipped.add, **_given(reading))
+    if as_json:
+        click.echo(_json({"rows": [row for batch in batches for row in batch.to_pylist()]}))
+    else:
+        write(batches)
+    skipped.tell("are not explained")
+
+
+@commands.command()
+@click.argument("model")
+@options.option(
+    "--to",
+    type=click.Choice(["onnx", "json"]),
+    required=True,
+    help="ONNX graph, which needs the package onnx, or JSON in the units of the data.",
+)
+@click.option("--out", metavar="FILE", help="Write to this file instead of standard output.")
+def export(model: str, to: str, out: str | None) -> None:
+    """Write a model for other programs, which predict the same with it.
+
+    MODEL is the folder of a run, or its model.safetensors. Numbers, vectors of them and categories can be exported.
+    """
+    from .files import replacing
+    from .model import FILE_NAME, Model
+    from .predictions import refuse_what_is_read
+
+    if out is not None:
+        refuse_what_is_read(out, (model, f"{model}/{FILE_NAME}"))
+    loaded = Model.load(model)
+    content = loaded.to_json().encode() if to == "json" else loaded.to_onnx().SerializeToString()
+    if out is not None:
+        with replacing(out) as file:
+            file.write(content)
+    elif to == "onnx" and sys.stdout.isatty():
+        raise OptionError("an ONNX model is no text: name a file with --out")
+    else:
+        sys.stdout.buffer.write(content)
 
 
 @commands.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,19 +33,25 @@ from .descent.losses import (
     values_and_gradients,
 )
 from .errors import DataError, OptionError
+from .explaining import contributions, deviations, in_target_units
 from .files import replacing
 from .metrics import ClassificationTally, RegressionTally, predicted_classes
 from .population.dense import scores as dense_scores
 from .sealed import Sealed, open_sealed, write_sealed
 
 if TYPE_CHECKING:
+    import onnx
+
     from .data.source import Source
+    from .export.terms import Terms
 
 # Changed whenever an older schuss could not read the file.
 FILE_FORMAT = 1
 FILE_NAME = "model.safetensors"
 
-# Numbers of sparse rows that are encoded at once, 64 MB of them, and of dense ones.
+# Rows that are worked on at once, at most; numbers of sparse rows that are encoded at once, 64 MB of them, and of dense
+# ones.
+_ROWS_AT_ONCE = 1 << 16
 _NUMBERS_AT_ONCE = 1 << 24
 _CACHED_NUMBERS = 1 << 17
 
@@ -233,23 +240,95 @@ class Model:
     def explain(self, top: int = 20) -> list[dict[str, Any]]:
         """Give the `top` weights of largest magnitude, and every intercept after them.
 
-        Each is a dict of `feature`, `output` (the class or target whose score it adds to), `weight` (for features of
-        equal variance, so that weights compare), `in_data_units` (what it adds to the score), and `unit` (per what).
+        Each is a dict of `feature`, `output` (the class or target whose score it adds to), `weight` (as it was trained,
+        of the standardised feature), `importance` (by how much a standard deviation of the feature in the training data
+        moves the score; None for an intercept), `in_data_units` (what it adds to the score), and `unit` (per what).
         """
         folded = self.encoder.in_data_units(self.weights.astype(np.float64))
         features, outputs = self.encoder.width, self.weights.shape[1]
         largest = np.argsort(-np.abs(self.weights[:-1]), axis=None, kind="stable")[:top]
         intercepts = features * outputs + np.arange(outputs)
         places = [divmod(at, outputs) for at in [*largest.tolist(), *intercepts.tolist()]]
-        return [self._entry(index, output, folded) for index, output in places]
+        moves = deviations(self.encoder) * in_target_units(self.encoder)[0]
+        return [self._entry(index, output, folded, moves) for index, output in places]
 
-    def _entry(self, index: int, output: int, folded: NDArray[np.float64]) -> dict[str, Any]:
+    def contributions(self, source: Any, **reading: Any) -> pa.Table:
+        """Say of every row of `source` what its score consists of.
+
+        The columns are `(output)`, the class whose score it is (the predicted one; of two always the second, whose
+        score is negative where the first is predicted) or the target; `(score)`, in regression in the target's units;
+        `(intercept)`; and for each column of features what it adds, beyond what its average adds where rows are dense.
+        Intercept and columns, added from left to right, are the score, exactly.
+
+        Raises DataError as `predict` does.
+        """
+        return pa.Table.from_batches(list(self.contribution_batches(source, **reading)))
+
+    def contribution_batches(self, source: Any, **reading: Any) -> Iterator[pa.RecordBatch]:
+        """Give what `contributions` does, batch after batch: at least one, however few the rows."""
+        opened, skipping = self._open(source, reading)
+        shape = len(self.encoder.features), self.weights.shape[1]
+        wide = max(self._entries if self.encoder.sparse else self.encoder.width, math.prod(shape))
+        yield self._contributions(np.empty((0, *shape)))
+        for prepared, skipped in self._prepared(opened, skipping, target=False, step=self._step(wide)):
+            added = contributions(self.encoder, self.weights, self.encoder.rows(prepared))
+            yield with_gaps(self._contributions(added), skipped)
+
+    def _contributions(self, added: NDArray[np.float64]) -> pa.RecordBatch:
+        """Make the columns of contributions `(n, columns, outputs)`."""
+        unit, offset = in_target_units(self.encoder)
+        intercept, added = self.weights[-1].astype(np.float64) * unit + offset, added * unit
+        scores = np.cumsum(np.concatenate([np.broadcast_to(intercept, (len(added), 1, len(intercept))), added], 1), 1)
+        rows, which = np.arange(len(added)), predicted_classes(scores[:, -1]) if len(intercept) > 1 else 0
+        labels = [self.target] if self.classes is None else [str(label) for label in self.classes]
+        named = pa.array(labels[-len(intercept) :]).take(pa.array(np.broadcast_to(which, len(added))))
+        columns = {"(output)": named, "(score)": scores[rows, -1, which], "(intercept)": scores[rows, 0, which]}
+        columns |= {column.name: added[rows, at, which] for at, column in enumerate(self.encoder.features)}
+        return pa.record_batch(columns)
+
+    def to_json(self) -> str:
+        """Write the model as JSON in the units of the data.
+
+        Raises OptionError where it reads more than numbers, vectors of them, and categories.
+        """
+        from .export.as_json import to_json
+
+        return to_json(self._terms())
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """Write the model as an ONNX graph with an input for each column, a prediction, scores and probabilities.
+
+        Raises OptionError as `to_json` does, and without the package onnx.
+        """
+        from .export.as_onnx import to_onnx
+
+        return to_onnx(self._terms())
+
+    def to_sklearn(self) -> Any:
+        """Make a scikit-learn `Pipeline` that predicts the same.
+
+        Raises OptionError as `to_json` does, and for vectors beside other columns.
+        """
+        from .export.as_sklearn import to_sklearn
+
+        return to_sklearn(self._terms())
+
+    def _terms(self) -> Terms:
+        from .export.terms import terms_of
+
+        return terms_of(self.encoder, self.weights, self.loss)
+
+    def _entry(
+        self, index: int, output: int, folded: NDArray[np.float64], moves: NDArray[np.float64]
+    ) -> dict[str, Any]:
         """Describe the weight of a feature, or after the last of them an intercept, for an output."""
         feature, unit = self.encoder.feature(index) if index < self.encoder.width else ("(intercept)", "")
         label = output if self.weights.shape[1] > 1 else 1  # the one score of two classes is that of the second
         name = self.target if self.classes is None else str(self.classes[label])
         weight, value = self.weights[index, output].item(), folded[index, output].item()
-        return {"feature": feature, "output": name, "weight": weight, "in_data_units": value, "unit": unit}
+        importance = abs(weight) * moves[index].item() if index < self.encoder.width else None
+        found = {"feature": feature, "output": name, "weight": weight, "importance": importance}
+        return found | {"in_data_units": value, "unit": unit}
 
     def _open(self, source: Any, reading: Mapping[str, Any]) -> tuple[Source, Skipping]:
         """Open a source so that its columns are read as they were for training."""
@@ -267,10 +346,28 @@ class Model:
         self, source: Source, skipping: Skipping, target: bool
     ) -> Iterator[tuple[NDArray[np.float64], NDArray[Any], list[int]]]:
         """Give scores and targets of all rows, or of those that have a target, and the places of rows that are bad."""
+        step = self._step(self._entries) if self.encoder.sparse else _ROWS_AT_ONCE
+        for prepared, skipped in self._prepared(source, skipping, target, step):
+            scores = self._scores_of(prepared)
+            kept = slice(None) if prepared.missing is None else ~prepared.missing
+            yield scores[kept], prepared.targets[kept], skipped
+
+    @property
+    def _entries(self) -> float:
+        """Numbers of a sparse row, about."""
+        return 2 * sum(column.density for column in self.encoder.features) + 1
+
+    @staticmethod
+    def _step(numbers: float) -> int:
+        """Give how many rows of so many numbers are worked on at once."""
+        return max(256, min(_ROWS_AT_ONCE, int(_NUMBERS_AT_ONCE / numbers)))
+
+    def _prepared(
+        self, source: Source, skipping: Skipping, target: bool, step: int
+    ) -> Iterator[tuple[Prepared, list[int]]]:
+        """Give the values of all rows that can be used, so many rows at once, and the places of those that are bad."""
         checks = [] if source.bad is None else checks_of_encoder(self.encoder, target=target, weighted=False)
         columns = [column.name for column in self.encoder.features] + ([self.target] if target else [])
-        density = sum(column.density for column in self.encoder.features)
-        step = max(256, min(65_536, int(_NUMBERS_AT_ONCE / (2 * density + 1)))) if self.encoder.sparse else 65_536
         for batch in source.batches(columns=columns):
             for start in range(0, len(batch.table), step):
                 piece = batch.table.slice(start, step)
@@ -279,9 +376,7 @@ class Model:
                 skipping.count(where, len(piece), bad)
                 piece = piece.filter(pa.array(keep)) if bad else piece
                 prepared = self.encoder.prepare(piece, where=where, first_row=first_row, target=target, weighted=False)
-                scores = self._scores_of(prepared)
-                kept = slice(None) if prepared.missing is None else ~prepared.missing
-                yield scores[kept], prepared.targets[kept], [row.row - first_row for row in bad]
+                yield prepared, [row.row - first_row for row in bad]
         skipping.end()
 
     def _scores_of(self, prepared: Prepared) -> NDArray[np.float64]:

@@ -43,14 +43,19 @@ def writer(out: str | None, *, reads: Sequence[str] = ()) -> Callable[[Batches],
     write = formats.get(Path(out).suffix.lower())
     if write is None:
         raise OptionError(f"option '--out': '{out}' does not end in {' or '.join(formats)}")
-    if any(Path(place).exists() and Path(out).exists() and Path(out).samefile(place) for place in reads):
-        raise OptionError(f"option '--out': '{out}' is read, so it cannot be written")
+    refuse_what_is_read(out, reads)
 
     def write_file(batches: Batches) -> None:
         with replacing(out) as file:
             write(ahead(iter(batches), _AHEAD), file)
 
     return write_file
+
+
+def refuse_what_is_read(out: str, reads: Sequence[str]) -> None:
+    """Raise OptionError where `out` is one of the files that are read."""
+    if any(Path(place).exists() and Path(out).exists() and Path(out).samefile(place) for place in reads):
+        raise OptionError(f"option '--out': '{out}' is read, so it cannot be written")
 
 
 def write_csv(batches: Batches, file: BinaryIO) -> None:

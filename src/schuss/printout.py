@@ -45,7 +45,8 @@ def scores(scores: Mapping[str, Any]) -> str:
 
 def weights(weights: Sequence[Mapping[str, Any]]) -> str:
     """List weights with their features in the given order, one a line."""
-    names = {"feature": "feature", "output": "output", "weight": "weight", "in_data_units": "in data units", "unit": ""}
+    names = {"feature": "feature", "output": "output", "weight": "weight"}
+    names |= {"importance": "importance", "in_data_units": "in data units", "unit": ""}
     rows = [[number(row[name]) for name in names] for row in weights]
     return _table(list(names.values()), rows, last=True)
 
