@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data.chunk import Chunk
-from .descent.losses import judge_of, predicted_numbers, unit_of, values_and_gradients
+from .descent.losses import (
+    has_probabilities,
+    judge_of,
+    predicted_numbers,
+    probabilities,
+    unit_of,
+    values_and_gradients,
+)
 from .metrics import ClassificationTally, RegressionTally, predicted_classes
 from .model import Model
 
@@ -17,10 +24,13 @@ __all__ = ["judge"]
 CLASSES_SHOWN = 30
 POINTS_SHOWN = 500
 BINS = 40
+# Bins of the reliability curve, at most, and the rows that each has at least where there are as many.
+CURVE_BINS = 15
+ROWS_IN_BIN = 20
 
 
 def judge(model: Model, rows: Chunk, constant: NDArray[np.float64]) -> dict[str, Any]:
-    """Score held-out rows: `holdout` (rows, losses, metrics), and `confusion` or `residuals`.
+    """Score held-out rows: `holdout` (rows, losses, metrics), `confusion` or `residuals`, and `reliability` of probabilities.
 
     constant : the scores `(outputs,)` of the constant prediction, whose loss is also given. Losses are plain means, in
     the units that `evaluate` gives.
@@ -44,7 +54,43 @@ def judge(model: Model, rows: Chunk, constant: NDArray[np.float64]) -> dict[str,
     tally = ClassificationTally(len(model.classes))
     tally.add(scores, rows.targets)
     holdout |= tally.metrics()
-    return {"holdout": holdout, "confusion": _confusion(scores, rows.targets, len(model.classes))}
+    judged = {"holdout": holdout, "confusion": _confusion(scores, rows.targets, len(model.classes))}
+    if not has_probabilities(model.formula) or not len(scores):
+        return judged
+    chances = probabilities(model.formula, scores)
+    return judged | {
+        "holdout": holdout | {"brier": brier_score(chances, rows.targets)},
+        "reliability": reliability(chances, rows.targets),
+    }
+
+
+def brier_score(chances: NDArray[Any], targets: NDArray[Any]) -> float:
+    """Give the mean of Σⱼ (pⱼ − [j = y])² over the rows (Brier 1950), for two classes half of it, as is usual.
+
+    >>> brier_score(np.array([[0.2, 0.8], [0.6, 0.4]]), np.array([1, 1])).__round__(6)
+    0.2
+    """
+    misses = chances.astype(np.float64)
+    misses[np.arange(len(targets)), targets] -= 1
+    squares = (misses[:, 1:] if chances.shape[1] == 2 else misses) ** 2
+    return float(squares.sum(axis=1).mean())
+
+
+def reliability(chances: NDArray[Any], targets: NDArray[Any]) -> dict[str, list[float]]:
+    """Sort rows by a probability into bins of equally many: its mean, the share for which it was so, and the rows.
+
+    The probability is that of the second of two classes, of more that of the predicted class.
+    """
+    two = chances.shape[1] == 2
+    told = chances[:, 1] if two else chances.max(axis=1)
+    so = targets == (1 if two else chances.argmax(axis=1))
+    bins = min(CURVE_BINS, max(1, len(told) // ROWS_IN_BIN))
+    pieces = np.array_split(np.argsort(told, kind="stable"), bins)
+    return {
+        "predicted": [float(told[piece].mean()) for piece in pieces],
+        "actual": [float(so[piece].mean()) for piece in pieces],
+        "rows": [len(piece) for piece in pieces],
+    }
 
 
 def _confusion(scores: NDArray[Any], targets: NDArray[Any], classes: int) -> list[list[int]] | None:

@@ -202,6 +202,13 @@ def binary(seed=0, rates=None, optimizers=("adam",), penalties=(1e-6, 1e-4)):
         "accuracy": (11_552 + 2_296) / 16_281,
         "constant_loss": 0.5513,
         "select_loss": 0.3181,
+        "brier": 0.1012,
+    }
+    told = np.linspace(0.01, 0.99, 15) ** 1.5
+    reliability = {
+        "predicted": told.tolist(),
+        "actual": np.clip(told + rng.normal(0, 0.02, 15), 0, 1).tolist(),
+        "rows": [1086] * 6 + [1085] * 9,
     }
     names = [
         "age",
@@ -226,7 +233,9 @@ def binary(seed=0, rates=None, optimizers=("adam",), penalties=(1e-6, 1e-4)):
         },
         {"event": "runs", "runs": runs},
         *events,
-        _finish(winner, runs, holdout, confusion=confusion, weights=_weights(rng, names, [">50K"])),
+        _finish(
+            winner, runs, holdout, confusion=confusion, reliability=reliability, weights=_weights(rng, names, [">50K"])
+        ),
     ]
 
 
@@ -431,6 +440,7 @@ def degenerate():
         "256 runs": crowd,
         "100 classes": multiclass(seed=6, classes=100),
         "30 classes": multiclass(seed=7, classes=30),
+        "reliability broken": changed("finish", reliability={"predicted": [2.0, None, 0.5], "actual": [0.1, 0.2, 0.5]}),
         "confusion of zeros": changed("finish", confusion=[[0, 0], [0, 0]]),
         "confusion not square": changed("finish", confusion=[[1, 2], [3]]),
         "residuals equal": changed(

@@ -71,7 +71,7 @@ def look(browser, tmp_path, record, *options):
 
 
 FIGURES = {
-    "binary": ["figure-race", "figure-losses", "figure-confusion", "figure-weights"],
+    "binary": ["figure-race", "figure-losses", "figure-confusion", "figure-reliability", "figure-weights"],
     "regression": ["figure-race", "figure-losses", "figure-residuals", "figure-weights"],
 }
 

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from tests.report import records
 
-from schuss.report import confusion_matrix, largest_weights, learning_rate_curves, loss_by_learning_rate, residuals
+from schuss.report import (
+    confusion_matrix,
+    largest_weights,
+    learning_rate_curves,
+    loss_by_learning_rate,
+    reliability_curve,
+    residuals,
+)
 from schuss.report import svg as drawing
 from schuss.report.figures import axes
 from schuss.report.figures.axes import Axis, Plot
@@ -19,7 +26,7 @@ from schuss.report.palette import DARK, HEAT_STEPS, HEAT_SWITCH, LIGHT, RATE_STE
 from schuss.report.runs import describe_run
 from schuss.report.svg import Figure
 
-FIGURES = [learning_rate_curves, loss_by_learning_rate, confusion_matrix, residuals, largest_weights]
+FIGURES = [learning_rate_curves, loss_by_learning_rate, confusion_matrix, reliability_curve, residuals, largest_weights]
 DEGENERATE = records.degenerate()
 SVG = "{http://www.w3.org/2000/svg}"
 

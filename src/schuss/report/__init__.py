@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from .comparison import render_comparison
-from .figures import confusion_matrix, largest_weights, learning_rate_curves, loss_by_learning_rate, residuals
+from .figures import (
+    confusion_matrix,
+    largest_weights,
+    learning_rate_curves,
+    loss_by_learning_rate,
+    reliability_curve,
+    residuals,
+)
 from .page import render, write_report
 
 __all__ = [
@@ -13,6 +20,7 @@ __all__ = [
     "loss_by_learning_rate",
     "render",
     "render_comparison",
+    "reliability_curve",
     "residuals",
     "write_report",
 ]

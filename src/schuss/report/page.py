@@ -7,9 +7,12 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from schuss.files import replacing
 
 from . import answer, figures, layout, tables
+from .figures.reliability import reliability_bins
 from .figures.results import class_names, confusion_counts, residual_points
 from .figures.weights import read_weights
 from .history import History, RecordLike, as_history, mapping, number, sequence
@@ -171,6 +174,29 @@ def _results(history: History) -> Markup:
 
 
 def _drawn_results(history: History) -> list[Markup]:
+    """The pictures of how good the model is."""
+    return [*_drawn_predictions(history), *_drawn_probabilities(history)]
+
+
+def _drawn_probabilities(history: History) -> list[Markup]:
+    bins = reliability_bins(history)
+    if not len(bins):
+        return []
+    classes = [str(name) for name in sequence(history.start, "classes")]
+    whose = classes[1] if len(classes) == 2 else "the predicted class"
+    caption = (
+        f"Held-out rows by the probability of {whose} that the model gave them, against how often it was right; on the "
+        "dashed line probabilities mean what they say. The bars are two standard errors."
+    )
+    off = float(np.average(abs(bins[:, 0] - bins[:, 1]), weights=bins[:, 2]))
+    summary = (
+        f"{plural(float(bins[:, 2].sum()), 'held-out row')}; probabilities are off by {percent(off, 1)} on average."
+    )
+    table = tables.reliability_table(history)
+    return [_picture("reliability", figures.reliability_curve, history, caption, summary, table)]
+
+
+def _drawn_predictions(history: History) -> list[Markup]:
     counts = confusion_counts(history)
     predicted, actual = residual_points(history)
     if counts is not None:
@@ -203,6 +229,7 @@ _SCORES = {
     "accuracy": "accuracy",
     "auc": "area under the ROC curve",
     "macro_f1": "F1, mean of the classes",
+    "brier": "Brier score",
     "r2": "R²",
     "rmse": "root mean squared error",
     "mae": "mean absolute error",

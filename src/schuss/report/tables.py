@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .figures.reliability import reliability_bins
 from .figures.results import class_names, confusion_counts, residual_points
 from .figures.weights import read_weights, signed
 from .history import History, Run, evenly, mapping, number, sequence
@@ -23,6 +24,7 @@ __all__ = [
     "confusion_table",
     "curves_table",
     "options_table",
+    "reliability_table",
     "residuals_table",
     "runs_table",
     "weights_table",
@@ -146,6 +148,15 @@ def class_table(history: History) -> Table | None:
         f1 = 2 * right / (true + predicted) if true + predicted else math.nan
         rows.append((shorten(name, 60), count(true), percent(precision), percent(recall), figure(f1, 3)))
     return Table("Each class on held-out rows", ("class", "rows", "precision", "recall", "F1"), rows)
+
+
+def reliability_table(history: History) -> Table | None:
+    """The bins of the reliability curve in numbers."""
+    bins = reliability_bins(history)
+    if not len(bins):
+        return None
+    rows = [(percent(told, 1), percent(so, 1), count(size)) for told, so, size in bins.tolist()]
+    return Table("Held-out rows by probability", ("predicted", "was so", "rows"), rows, frozenset())
 
 
 def residuals_table(history: History) -> Table | None:
