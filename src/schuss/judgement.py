@@ -30,7 +30,7 @@ ROWS_IN_BIN = 20
 
 
 def judge(model: Model, rows: Chunk, constant: NDArray[np.float64]) -> dict[str, Any]:
-    """Score held-out rows: `holdout` (rows, losses, metrics), `confusion` or `residuals`, and `reliability` of probabilities.
+    """Score held-out rows: `holdout` (losses, metrics), `confusion` or `residuals`, and `reliability` of probabilities.
 
     constant : the scores `(outputs,)` of the constant prediction, whose loss is also given. Losses are plain means, in
     the units that `evaluate` gives.

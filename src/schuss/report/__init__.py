@@ -18,9 +18,9 @@ __all__ = [
     "largest_weights",
     "learning_rate_curves",
     "loss_by_learning_rate",
+    "reliability_curve",
     "render",
     "render_comparison",
-    "reliability_curve",
     "residuals",
     "write_report",
 ]
