@@ -174,8 +174,9 @@ def _results(history: History) -> Markup:
 
 
 def _drawn_results(history: History) -> list[Markup]:
-    """The pictures of how good the model is."""
-    return [*_drawn_predictions(history), *_drawn_probabilities(history)]
+    """The pictures of how good the model is, then the tables."""
+    picture, *rest = _drawn_predictions(history)
+    return [picture, *_drawn_probabilities(history), *rest]
 
 
 def _drawn_probabilities(history: History) -> list[Markup]:
@@ -185,7 +186,7 @@ def _drawn_probabilities(history: History) -> list[Markup]:
     classes = [str(name) for name in sequence(history.start, "classes")]
     whose = classes[1] if len(classes) == 2 else "the predicted class"
     caption = (
-        f"Held-out rows by the probability of {whose} that the model gave them, against how often it was right; on the "
+        f"Held-out rows by the probability of {whose} that the model gave them, against how often it was so; on the "
         "dashed line probabilities mean what they say. The bars are two standard errors."
     )
     off = float(np.average(abs(bins[:, 0] - bins[:, 1]), weights=bins[:, 2]))
