@@ -16,15 +16,10 @@ CHECKS = [
     for number, (_, check) in enumerate(estimator_checks_generator(estimator))
 ]
 
-UNFULFILLED = ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data")
-"""With hinge, the intercept is not determined where classes can be told apart."""
-
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(("estimator", "check"), CHECKS)
-def test_check(estimator: Any, check: Any, request: pytest.FixtureRequest) -> None:
-    if getattr(estimator, "loss", "") == "hinge" and check.func.__name__ in UNFULFILLED:
-        request.applymarker(pytest.mark.xfail(strict=False))
+def test_check(estimator: Any, check: Any) -> None:
     check(estimator)
 
 

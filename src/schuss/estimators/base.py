@@ -15,8 +15,10 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from ..descent.losses import Loss
+from ..descent.schedules import SCHEDULES
 from ..errors import TrainingError
 from ..fitting.fit import Fitted, Recipe, fit
 from ..fitting.online import Online
@@ -65,6 +67,7 @@ class LinearSGD(BaseEstimator):
         one_of(self, "penalty", ("l2", "l1", "elasticnet", None))
         one_of(self, "learning_rate", ("auto", *NAMES))
         one_of(self, "standardize", ("auto", True, False))
+        one_of(self, "schedule", tuple(SCHEDULES))
         if self.alpha != "auto":
             number(self, "alpha", least=0.0)
         number(self, "epsilon", least=0.0)
@@ -94,15 +97,15 @@ class LinearSGD(BaseEstimator):
 
         goals, task : what the encoder is fitted for, with `reset`.
         """
-        if is_mixed(X) or (not reset and getattr(self, "frames_", None) is not None):
+        if is_mixed(X) or (not reset and getattr(self, "_frames", None) is not None):
             validate_data(self, X, skip_check_array=True, reset=reset)
             if reset:
                 assert goals is not None
-                self.frames_ = Frames.fit(X, goals, task)
-            frames: Frames = self.frames_  # pyright: ignore[reportAssignmentType]
+                self._frames = Frames.fit(X, goals, task)
+            frames: Frames = self._frames  # pyright: ignore[reportAssignmentType]
             return frames.rows(X)
         if reset:
-            self.frames_ = None
+            self._frames = None
         rows = validate_data(
             self, X, reset=reset, accept_sparse="csr", dtype=(np.float64, np.float32), order="C",
             accept_large_sparse=True, ensure_min_samples=1,
@@ -122,7 +125,7 @@ class LinearSGD(BaseEstimator):
 
     def _penalties(self) -> tuple[float, float]:
         """Give λ₂ and λ₁."""
-        alpha = 0.0 if self.alpha == "auto" else float(self.alpha)
+        alpha = float(getattr(self, "alpha_", 0.0) if self.alpha == "auto" else self.alpha)
         share = {"l2": 0.0, None: 0.0, "l1": 1.0}.get(self.penalty, float(self.l1_ratio or 0.0))
         alpha = 0.0 if self.penalty is None else alpha
         return alpha * (1.0 - share), alpha * share
@@ -148,7 +151,7 @@ class LinearSGD(BaseEstimator):
             raise ValueError("Sample weights must contain at least one non-zero number.")
         if not there.all():
             X, targets, weights = X[there], targets[there], weights[there]
-        if self._standardized and not isinstance(getattr(self, "frames_", None), Frames):
+        if self._standardized and not isinstance(getattr(self, "_frames", None), Frames):
             scaling = scaling_of(X, weights, centred=bool(self.fit_intercept))
         else:
             scaling = unscaled(X.shape[1])
@@ -206,7 +209,7 @@ class LinearSGD(BaseEstimator):
         learners: list[Online] = getattr(self, "_learners", None) or [
             Online(
                 problem.loss, problem.outputs, problem.l2, problem.l1, problem.intercept,
-                self._standardized and not isinstance(self.frames_, Frames), int(self.runs), start,
+                self._standardized and not isinstance(self._frames, Frames), int(self.runs), start,
             )
             for problem, start in zip(problems, starts, strict=True)
         ]  # fmt: skip
@@ -280,9 +283,12 @@ class LinearSGD(BaseEstimator):
 
 
 def _fitted(*arguments: Any, **options: Any) -> Fitted:
-    """Fit; runs that diverge are no warning of NumPy's, and where none is left it is a ValueError."""
+    """Fit; runs that diverge are no warning of NumPy's, and where none is left it is a ValueError.
+
+    BLAS uses one thread: its results change with their number, and on digits several took sixteen times as long.
+    """
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), threadpool_limits(1, user_api="blas"):
             return fit(*arguments, **options)
     except TrainingError as error:
         raise ValueError(str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, SparseRows
-from ..descent.losses import Loss, Softmax
+from ..descent.losses import Loss, Softmax, curvature_products, values_and_gradients
 from ..objective import LinearObjective
 
 __all__ = ["Problem", "Scaling", "as_chunk", "scaling_of", "unscaled"]
@@ -32,9 +33,8 @@ class Scaling(NamedTuple):
 
     def raw(self, weights: Array) -> Array:
         """Give weights `(features + 1, outputs)` for the features as they come."""
-        slopes: Array = weights[:-1] * self.factor[:, None]
-        intercepts: Array = weights[-1:] - self.centre @ slopes
-        return np.concatenate([slopes, intercepts]).astype(np.float64, copy=False)
+        slopes = weights[:-1] * self.factor[:, None]
+        return np.vstack([slopes, weights[-1:] - np.dot(self.centre, slopes)])
 
     def scaled(self, weights: Array) -> Array:
         """Give weights `(features + 1, outputs)` for the scaled features."""
@@ -170,6 +170,26 @@ class Problem:
         product = self._freed(self.scaling.transposed(self._loss_alone.hessian_product(raw, along)))
         product[:-1] += self.l2 * direction[:-1]
         return product
+
+    def along(self, weights: Array, step: Array) -> Callable[[float], float]:
+        """Give the slope of F along a line, without λ₁, as a function of the length: dF(W̃ + t D)/dt."""
+        raw, moved = self.scaling.raw(weights), self.scaling.raw(step)
+        scores, changes = self.X @ raw[:-1] + raw[-1], self.X @ moved[:-1] + moved[-1]
+        shares = self.weights / self.weights.sum()
+        bent, straight = self.l2 * float((step[:-1] ** 2).sum()), self.l2 * float((weights[:-1] * step[:-1]).sum())
+
+        def slope(length: float) -> float:
+            derivatives = values_and_gradients(self.loss, scores + length * changes, self.targets)[1]
+            return float(shares @ (derivatives * changes).sum(axis=1)) + straight + length * bent
+
+        return slope
+
+    def curvatures(self, weights: Array) -> Array:
+        """Give what each row counts in the Hessian of one output: cᵢ ∂²ℓ/∂s² / Σc `(n,)`."""
+        raw = self.scaling.raw(weights)
+        scores = self.X @ raw[:-1] + raw[-1]
+        bent = curvature_products(self.loss, scores, self.targets, np.ones_like(scores))[:, 0]
+        return bent * self.weights / self.weights.sum()
 
     def _freed(self, gradient: Array) -> Array:
         """Let an intercept that there is not rest at zero, and the mean of softmax's, which no loss depends on."""
