@@ -6,5 +6,8 @@ import sklearn.linear_model
 
 from schuss.estimators import SGDClassifier, SGDRegressor
 
-sklearn.linear_model.SGDClassifier = SGDClassifier
-sklearn.linear_model.SGDRegressor = SGDRegressor
+
+def pytest_configure() -> None:
+    """Put them there before scikit-learn's tests are imported, where this is a plugin and not merely a module."""
+    sklearn.linear_model.SGDClassifier = SGDClassifier
+    sklearn.linear_model.SGDRegressor = SGDRegressor

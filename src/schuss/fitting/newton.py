@@ -109,7 +109,7 @@ def _formed_step(problem: Problem, weights: Array, gradient: Array) -> Array | N
     if not problem.intercept:
         hessian[-1], hessian[:, -1], hessian[-1, -1] = 0.0, 0.0, 1.0
     try:
-        return -np.linalg.solve(hessian, gradient)
+        return np.asarray(-np.linalg.solve(hessian, gradient), np.float64)
     except np.linalg.LinAlgError:
         return None
 

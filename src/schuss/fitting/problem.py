@@ -34,7 +34,8 @@ class Scaling(NamedTuple):
     def raw(self, weights: Array) -> Array:
         """Give weights `(features + 1, outputs)` for the features as they come."""
         slopes = weights[:-1] * self.factor[:, None]
-        return np.vstack([slopes, weights[-1:] - np.dot(self.centre, slopes)])
+        intercepts: Any = weights[-1:] - self.centre @ slopes
+        return np.vstack([slopes, intercepts])
 
     def scaled(self, weights: Array) -> Array:
         """Give weights `(features + 1, outputs)` for the scaled features."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..descent.losses import EpsilonInsensitive, Hinge, Loss
+from ..descent.ops import constant, maximum, where
 
 __all__ = ["rounded"]
 
@@ -28,8 +29,8 @@ class RoundedHinge(NamedTuple):
 
     def evaluate(self, s: Any, y: Any) -> tuple[Any, Any]:
         """Give value and derivative."""
-        sign = 2.0 * y - 1.0
-        value, slope = _ramp(self.margin - sign * s, self.width)
+        sign = y + y - constant(1.0, s)
+        value, slope = ramp(constant(self.margin, s) - sign * s, constant(self.width, s))
         return value, -sign * slope
 
     def curvature(self, s: Any, y: Any) -> Any:
@@ -49,8 +50,9 @@ class RoundedInsensitive(NamedTuple):
 
     def evaluate(self, s: Any, y: Any) -> tuple[Any, Any]:
         """Give value and derivative."""
-        above, rising = _ramp(s - y - self.epsilon, self.width)
-        below, falling = _ramp(y - s - self.epsilon, self.width)
+        epsilon, width = constant(self.epsilon, s), constant(self.width, s)
+        above, rising = ramp(s - y - epsilon, width)
+        below, falling = ramp(y - s - epsilon, width)
         return above + below, rising - falling
 
     def curvature(self, s: Any, y: Any) -> Any:
@@ -58,10 +60,11 @@ class RoundedInsensitive(NamedTuple):
         return _bend(s - y - self.epsilon, self.width) + _bend(y - s - self.epsilon, self.width)
 
 
-def _ramp(z: Any, width: float) -> tuple[Any, Any]:
+def ramp(z: Any, width: Any) -> tuple[Any, Any]:
     """Give max(0, z) with its kink rounded off, and the derivative."""
-    slope = np.clip(z / width + 0.5, 0.0, 1.0)
-    return np.where(slope < 1.0, 0.5 * width * slope**2, z), slope
+    zero, half, one = constant(0.0, z), constant(0.5, z), constant(1.0, z)
+    slope = maximum(z / width + half, zero)
+    return where(slope < one, half * width * slope * slope, z), where(slope < one, slope, one)
 
 
 def _bend(z: Any, width: float) -> Any:
