@@ -195,6 +195,13 @@ def test_an_intercept_that_is_not_wanted_is_zero() -> None:
     assert model.intercept_ == 0
 
 
+@pytest.mark.parametrize("options", [{"tol": None, "max_iter": 3}, {"learning_rate": "constant", "eta0": 1e-5}])
+def test_steps_leave_an_intercept_that_is_not_wanted_alone(options: dict[str, Any]) -> None:
+    for rows in (X, csr_array(X)):
+        assert SGDRegressor(fit_intercept=False, **options).fit(rows, Y).intercept_ == 0
+        assert SGDRegressor(fit_intercept=False, **options).partial_fit(rows, Y).intercept_ == 0
+
+
 def test_alpha_can_be_chosen() -> None:
     rows, targets, truth = make_regression(60, 40, n_informative=5, noise=60, coef=True, random_state=0)
     test = np.random.default_rng(1).normal(size=(500, 40))

@@ -99,6 +99,7 @@ def _contenders(problem: Problem, training: Training, counts: Counts, entry: Ent
         optimizers=names,
         learning_rate=entry.learning_rate,
         l2=training.l2,
+        l1=training.l1,
         schedule=entry.schedule,
         batch_size=batch,
         rows=problem.rows,
@@ -106,6 +107,7 @@ def _contenders(problem: Problem, training: Training, counts: Counts, entry: Ent
     )
     found = []
     for name in dict.fromkeys(names):
-        population = population_of(training, name, problem.outputs, batch, available_threads(None))
+        threads = available_threads(None)
+        population = population_of(training, name, problem.outputs, batch, threads, intercept=problem.intercept)
         found.append(Contender(population, population.start(tuple(run for run in runs if run.optimizer == name))))
     return found

@@ -80,7 +80,7 @@ def descend(
     Raises TrainingError when weights or losses are not finite any more.
     """
     training = in_training_units(problem)
-    population = population_of(training, "sgd", problem.outputs, 1)
+    population = population_of(training, "sgd", problem.outputs, 1, intercept=problem.intercept)
     state = placed(population.start((_run(training, schedule.rate(t)),)), training.trained(start), problem.outputs)
     average = _Average(pace.average, t, averaged) if pace.average else None
     best, weights, best_weights, waited, epoch = np.inf, start, start, 0, 0
@@ -108,7 +108,7 @@ def descend(
 
 
 def _run(training: Training, rate: float) -> Run:
-    return Run(0, "sgd", rate, training.l2, "constant", 1)
+    return Run(0, "sgd", rate, training.l2, "constant", 1, l1=training.l1)
 
 
 def _epoch(

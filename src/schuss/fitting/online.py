@@ -82,9 +82,11 @@ class Online:
         problem = Problem(X, targets, weights, self.loss, self.outputs, self.l2, self.l1, self.intercept, self._scaling)
         training = in_training_units(problem, mean=self._unit[0], scale=self._unit[1])
         rows = training.rows._replace(weights=weights.astype(np.float32))
-        population = population_of(training, "adagrad", self.outputs, 1)
+        population = population_of(training, "adagrad", self.outputs, 1, intercept=self.intercept)
         if self._state is None:
-            state = placed(population.start(self._grid(training.l2)), training.trained(self.weights), self.outputs)
+            state = placed(
+                population.start(self._grid(training.l2, training.l1)), training.trained(self.weights), self.outputs
+            )
             self._losses = np.zeros(self.runs)
         else:
             state = _rescaled(self._state, before, (training.scaling, self._unit), self.outputs)
@@ -96,11 +98,11 @@ class Online:
         best = population.take(self._state, int(np.argmin(self._losses)))
         self.weights = training.raw(best.weights)
 
-    def _grid(self, l2: float) -> tuple[Any, ...]:
+    def _grid(self, l2: float, l1: float) -> tuple[Any, ...]:
         """Give the runs."""
         return tuple(
             default_runs(
-                self.runs, optimizers=["adagrad"], learning_rate=None, l2=l2, schedule="constant", batch_size=1,
+                self.runs, optimizers=["adagrad"], learning_rate=None, l2=l2, l1=l1, schedule="constant", batch_size=1,
                 rows=1, squared_norm=1.0,
             )
         )  # fmt: skip

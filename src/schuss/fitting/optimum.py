@@ -36,8 +36,8 @@ WIDTHS = tuple(0.5**halvings for halvings in range(11))
 """Widths to which kinks are rounded off, one after the other, in units of a margin or of the targets' deviation.
 
 Newton's method follows from one to the next, to a tenth it loses its way; quasi-Newton passes need every third. The
-last one leaves the objective within 0.0001 of its optimum, as far as rows lie at kinks; on three sets it was from 0.04 %
-below to 0.006 % above that of LIBSVM.
+last one leaves the objective within 0.0001 of its optimum, as far as rows lie at kinks; on three sets it was at most
+0.006 % above LIBSVM's.
 """
 
 

@@ -33,9 +33,9 @@ class Scaling(NamedTuple):
 
     def raw(self, weights: Array) -> Array:
         """Give weights `(features + 1, outputs)` for the features as they come."""
-        slopes = weights[:-1] * self.factor[:, None]
+        slopes: Any = weights[:-1] * self.factor[:, None]
         intercepts: Any = weights[-1:] - self.centre @ slopes
-        return np.vstack([slopes, intercepts])
+        return np.vstack([slopes, intercepts])  # pyright: ignore[reportReturnType]
 
     def scaled(self, weights: Array) -> Array:
         """Give weights `(features + 1, outputs)` for the scaled features."""

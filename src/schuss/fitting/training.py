@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, SparseRows
 from ..descent.losses import EpsilonInsensitive, Huber, Loss, SquaredEpsilonInsensitive
-from ..descent.optimizers import OPTIMIZERS
+from ..descent.optimizers import rule_named
 from ..population.linear import Linear, LinearState
 from .problem import Problem, Scaling, as_chunk
 
@@ -74,11 +74,14 @@ def loss_in_units(loss: Loss, scale: float) -> Loss:
     return loss
 
 
-def population_of(training: Training, rule: str, outputs: int, batch: int, threads: int = 1) -> Linear:
+def population_of(
+    training: Training, rule: str, outputs: int, batch: int, threads: int = 1, *, intercept: bool = True
+) -> Linear:
     """Give the population that learns from these rows with a rule."""
     rows = training.rows.rows
     width = rows.width if isinstance(rows, SparseRows) else rows.shape[1]
-    return Linear(OPTIMIZERS[rule](), training.loss, width, outputs, batch, isinstance(rows, SparseRows), threads)
+    named, sparse, l1 = rule_named(rule), isinstance(rows, SparseRows), training.l1 > 0
+    return Linear(named, training.loss, width, outputs, batch, sparse, threads, l1=l1, intercept=intercept)
 
 
 def placed(state: LinearState, weights: Array, outputs: int) -> LinearState:

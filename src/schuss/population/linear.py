@@ -69,6 +69,7 @@ class Linear:
     threads: int = 1
     seed: int = 0
     l1: bool = False
+    intercept: bool = True
 
     @cached_property
     def way(self) -> str:
@@ -139,6 +140,8 @@ class Linear:
         penalised = single(exact)
         free = penalised.copy()
         free[:, self.stepper.free] = 0.0
+        if not self.intercept:  # at a rate of zero no rule moves a weight
+            free = single(scalar_table(self.stepper, start, 0.0 * (factors @ bases), *(0.0 * penalties))[1])
         fullest = exact[:1]
         if self.way == "coasting":
             fullest = scalar_table(self.stepper, start, bases.sum(axis=0)[None], *penalties)[1]
