@@ -35,7 +35,7 @@ class Scaling(NamedTuple):
         """Give weights `(features + 1, outputs)` for the features as they come."""
         slopes: Any = weights[:-1] * self.factor[:, None]
         intercepts: Any = weights[-1:] - self.centre @ slopes
-        return np.vstack([slopes, intercepts])  # pyright: ignore[reportReturnType]
+        return np.concatenate([slopes, intercepts])
 
     def scaled(self, weights: Array) -> Array:
         """Give weights `(features + 1, outputs)` for the scaled features."""
@@ -43,7 +43,7 @@ class Scaling(NamedTuple):
 
     def transposed(self, gradient: Array) -> Array:
         """Give the gradient along the scaled features' weights for one along those of the features as they come."""
-        slopes = (gradient[:-1] - np.outer(self.centre, gradient[-1])) * self.factor[:, None]
+        slopes: Any = (gradient[:-1] - np.outer(self.centre, gradient[-1])) * self.factor[:, None]
         return np.vstack([slopes, gradient[-1:]])
 
 
