@@ -11,9 +11,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import scipy.sparse as sp
 
 from schuss.cli import main
+from schuss.data.chunk import as_matrix
 from schuss.data.encoder import Encoder
+from schuss.data.memory import memory_source
 from schuss.data.schema import infer_schema
 from schuss.descent import losses
 from schuss.explaining import deviations
@@ -83,18 +86,12 @@ def test_deviations_are_those_of_the_rows(sparse: bool) -> None:
     prepared = model.encoder.prepare(table().combine_chunks().to_batches()[0], where="t", first_row=0, target=False)
     rows: Any = model.encoder.rows(prepared)
     if sparse:
-        from schuss.data.chunk import as_matrix
-
         rows = as_matrix(rows).toarray()
     np.testing.assert_allclose(deviations(model.encoder), rows.std(axis=0, dtype=np.float64), rtol=2e-3, atol=1e-6)
 
 
 def test_deviations_of_sparse_rows_and_words() -> None:
-    import scipy.sparse as sp
-
     matrix = sp.random_array((ROWS, 12), density=0.3, rng=np.random.default_rng(0), format="csr", dtype=np.float32)
-    from schuss.data.memory import memory_source
-
     batch = next(memory_source((matrix, np.arange(ROWS) % 2)).batches()).table
     whole = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
     encoder = Encoder.fit(whole, infer_schema(whole, name="t", target="y"), name="t", sparse=False)

@@ -54,10 +54,10 @@ def to_onnx(terms: Terms) -> onnx.ModelProto:
 
 
 class _Graph:
-    """A graph in the making; what is computed is called by numbers, which no column is likely to be."""
+    """A graph in the making; what is computed is called schuss/0, schuss/1 and so on."""
 
     def __init__(self, onnx: Any) -> None:
-        self._onnx = onnx
+        self.onnx = onnx
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._inputs: list[Any] = []
@@ -66,35 +66,35 @@ class _Graph:
     def add(self, operator: str, inputs: Sequence[str], output: str = "", domain: str = "", **attributes: Any) -> str:
         """Add an operator with one output, and give the output's name."""
         output = output or f"schuss/{len(self._nodes) + len(self._constants)}"
-        self._nodes.append(self._onnx.helper.make_node(operator, inputs, [output], domain=domain, **attributes))
+        self._nodes.append(self.onnx.helper.make_node(operator, inputs, [output], domain=domain, **attributes))
         return output
 
     def constant(self, values: NDArray[Any]) -> str:
         """Add a constant and give its name."""
         name = f"schuss/{len(self._nodes) + len(self._constants)}"
-        self._constants.append(self._onnx.numpy_helper.from_array(values, name))
+        self._constants.append(self.onnx.numpy_helper.from_array(values, name))
         return name
 
     def input(self, name: str, kind: int, width: int) -> str:
         """Add an input of so many values a row."""
         if name in OUTPUTS or name.startswith("schuss/"):
             raise OptionError(f"a column that is to be an input of an ONNX model cannot be called '{name}'")
-        self._inputs.append(self._onnx.helper.make_tensor_value_info(name, kind, ["rows", width]))
+        self._inputs.append(self.onnx.helper.make_tensor_value_info(name, kind, ["rows", width]))
         return name
 
     def output(self, name: str, of: str, kind: int, shape: tuple[int, ...]) -> None:
         """Give what is computed the name of an output; `shape` is that of a row."""
         self.add("Identity", [of], name)
-        self._outputs.append(self._onnx.helper.make_tensor_value_info(name, kind, ["rows", *shape]))
+        self._outputs.append(self.onnx.helper.make_tensor_value_info(name, kind, ["rows", *shape]))
 
     def model(self, terms: Terms) -> onnx.ModelProto:
         """Give the checked model."""
-        helper = self._onnx.helper
+        helper = self.onnx.helper
         graph = helper.make_graph(self._nodes, "schuss", self._inputs, self._outputs, self._constants)
         opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
         model = helper.make_model(graph, producer_name="schuss", opset_imports=opsets, ir_version=IR_VERSION)
         helper.set_model_props(model, {"task": terms.task, "target": terms.target, "loss": terms.loss})
-        self._onnx.checker.check_model(model, full_check=True)
+        self.onnx.checker.check_model(model, full_check=True)
         return model
 
 
@@ -116,7 +116,7 @@ def _number_scores(graph: _Graph, columns: list[Numbers]) -> str:
     )
     bounds = ([getattr(column, name) for column in columns] for name in ("centre", "low", "high"))
     centre, low, high = (graph.constant(np.concatenate(arrays)) for arrays in bounds)
-    double = graph._onnx.TensorProto.DOUBLE
+    double = graph.onnx.TensorProto.DOUBLE
     inputs = [graph.input(column.name, double, len(column.weights)) for column in columns]
     given = graph.add("Concat", inputs, axis=1)
     gone = graph.add("IsNaN", [given])
@@ -138,7 +138,7 @@ def _category_scores(graph: _Graph, column: Categories) -> str:
         )
     table = graph.constant(np.vstack([column.weights, column.missing, column.other]))
     words = [*column.known, *([""] if column.gap else [])]
-    given = graph.input(column.name, graph._onnx.TensorProto.STRING, 1)
+    given = graph.input(column.name, graph.onnx.TensorProto.STRING, 1)
     flat = graph.add("Squeeze", [given, graph.constant(np.array([1]))])
     codes = graph.add(
         "LabelEncoder",
@@ -161,7 +161,7 @@ def _class_indices(graph: _Graph, scores: str, outputs: int) -> str:
         return graph.add("ArgMax", [scores], axis=1, keepdims=0)
     flat = graph.add("Squeeze", [scores, graph.constant(np.array([1]))])
     positive = graph.add("Greater", [flat, graph.constant(np.array(0.0))])
-    return graph.add("Cast", [positive], to=graph._onnx.TensorProto.INT64)
+    return graph.add("Cast", [positive], to=graph.onnx.TensorProto.INT64)
 
 
 def _probabilities(graph: _Graph, scores: str, link: str, outputs: int) -> str:
