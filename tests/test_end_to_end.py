@@ -208,7 +208,7 @@ def test_an_edited_formula_never_meets_its_old_kernels(tmp_path: Path) -> None:
 @posix
 def test_reader_that_goes_away(place: Path, tmp_path: Path) -> None:
     header, *lines = (place / "iris.csv").read_text().splitlines()
-    (tmp_path / "long.csv").write_text("\n".join([header, *(lines * 200)]))
+    (tmp_path / "long.csv").write_text("\n".join([header, *(lines * 200), ""]))
     command = f"'{sys.executable}' -m schuss predict '{place / 'species'}' '{tmp_path / 'long.csv'}' | head -n 1"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "prediction\n", "")
