@@ -14,7 +14,13 @@ __all__ = ["Descended", "is_small", "newton"]
 Array = NDArray[np.float64]
 
 SMALL = 2e6
-"""Numbers of the rows times outputs up to which Newton's method is taken: a step over more takes too long."""
+"""Numbers of the rows up to which Newton's method is taken where Hessians are formed; a step over more takes too long."""
+
+SMALL_UNFORMED = 2e5
+"""The same, times outputs, where they are only multiplied with."""
+
+FEW = 1000
+"""Features up to which they are formed, for one output."""
 
 STEPS = 50
 
@@ -45,7 +51,8 @@ class Descended(NamedTuple):
 
 def is_small(problem: Problem) -> bool:
     """Say whether Newton's method is for a problem."""
-    return problem.numbers * problem.outputs <= SMALL and not problem.l1
+    formed = problem.outputs == 1 and problem.shape[0] <= FEW
+    return not problem.l1 and problem.numbers * problem.outputs <= (SMALL if formed else SMALL_UNFORMED)
 
 
 def newton(problem: Problem, weights: Array) -> Descended:
