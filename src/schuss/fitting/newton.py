@@ -14,7 +14,7 @@ __all__ = ["Descended", "is_small", "newton"]
 Array = NDArray[np.float64]
 
 SMALL = 2e6
-"""Numbers of the rows up to which Newton's method is taken where Hessians are formed; a step over more takes too long."""
+"""Numbers of the rows up to which Newton's method is taken where Hessians are formed: steps over more take long."""
 
 SMALL_UNFORMED = 2e5
 """The same, times outputs, where they are only multiplied with."""
