@@ -50,6 +50,9 @@ FEWEST_PASSES = 20
 
 FEWEST_FOLD_PASSES = FEWEST_PASSES * FOLDS * len(FOLD_PENALTIES)
 
+FOLD_ROWS = 100_000
+"""From so many rows on the held-out ones judge as well: five thousand of them choose."""
+
 MOST_PASSES = 500
 """Passes of one solve, where these are cheap."""
 
@@ -172,7 +175,8 @@ def finish(
     task = _Task(champion, loss, l2, constant_loss, record, unit, stop)
     products = max(whole.values * champion.state.weights.shape[1], 1)
     chosen = None
-    if holdout in ("share", "none") and isinstance(feed, MemoryFeed) and products * FEWEST_FOLD_PASSES < WORK:
+    few = whole.rows < FOLD_ROWS and products * FEWEST_FOLD_PASSES < WORK
+    if few and holdout in ("share", "none") and isinstance(feed, MemoryFeed):
         chosen = _by_folds(task, feed, seed, int(WORK / products))
     if chosen is None:
         passes = int(max(spent_rows / (2 * whole.rows), WORK / products))
