@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,19 @@ def _noise(rng: Generator, many: int, shape: tuple[int, ...], scales: tuple[floa
     return sizes.reshape(-1, *[1] * len(shape)) * rng.normal(size=(many, *shape))
 
 
+def _best_so_far(objective: Objective, start: Array, propose: Callable[[Array], Array]) -> Iterator[Step]:
+    """Score what is proposed from the best weights so far `(K, *shape)` in one pass, and keep the best seen."""
+    best, loss, rows = start, float(objective.values(start[None])[0]), objective.pass_rows
+    while True:
+        yield Step(best, loss, rows)
+        tried = propose(best)
+        losses = objective.values(tried)
+        rows += objective.pass_rows
+        place = int(np.argmin(losses))
+        if losses[place] < loss:
+            best, loss = tried[place], float(losses[place])
+
+
 def random_search(
     objective: Objective,
     start: Array,
@@ -38,15 +51,7 @@ def random_search(
 
     candidates : scored in a pass; scales : between which the standard deviation of a candidate's weights is drawn.
     """
-    best, loss, rows = start, float(objective.values(start[None])[0]), objective.pass_rows
-    while True:
-        yield Step(best, loss, rows)
-        drawn = _noise(rng, candidates, start.shape, scales)
-        losses = objective.values(drawn)
-        rows += objective.pass_rows
-        place = int(np.argmin(losses))
-        if losses[place] < loss:
-            best, loss = drawn[place], float(losses[place])
+    return _best_so_far(objective, start, lambda best: _noise(rng, candidates, start.shape, scales))
 
 
 def random_local_search(
@@ -61,15 +66,7 @@ def random_local_search(
 
     candidates : scored in a pass; scales : between which the standard deviation of a step is drawn.
     """
-    weights, loss, rows = start, float(objective.values(start[None])[0]), objective.pass_rows
-    while True:
-        yield Step(weights, loss, rows)
-        tried = weights + _noise(rng, candidates, start.shape, scales)
-        losses = objective.values(tried)
-        rows += objective.pass_rows
-        place = int(np.argmin(losses))
-        if losses[place] < loss:
-            weights, loss = tried[place], float(losses[place])
+    return _best_so_far(objective, start, lambda best: best + _noise(rng, candidates, start.shape, scales))
 
 
 def simulated_annealing(

@@ -19,7 +19,7 @@ from ..objective import LinearObjective
 from ..race.race import standing
 from ..race.record import Recorder
 from ..race.state import Champion
-from .choose import choose
+from .choose import choose, choose_by_folds
 from .folds import FOLDS, cross_validate, deal
 from .single import SingleObjective
 from .solve import DECREASE, FEWEST_CORRECTIONS, MEMORY, ROUGH, Solution, losses_of, minimise
@@ -205,9 +205,7 @@ def _by_folds(task: _Task, feed: MemoryFeed, seed: int, passes: int) -> _Chosen 
         return None
     now = standing(found.losses, found.weights)
     means = now.means
-    # What does not surely gain over the constant prediction has learned noise: on sets without signal, the best of
-    # eight penalties is ahead by chance.
-    place = 0 if now.behind[0] <= now.errors[0] else now.best
+    place = choose_by_folds(now)
     done = task.solve(whole, penalties[place], found.solutions[place].weights, last, exact=True)
     if not done.usable:
         return None

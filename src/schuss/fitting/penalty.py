@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..descent.losses import values_and_gradients
+from ..finish.choose import choose_by_folds
 from ..finish.finish import FOLD_PENALTIES
 from ..finish.folds import deal
 from ..race.race import standing
@@ -40,7 +41,7 @@ def chosen_l2(problem: Problem, seed: int) -> float:
         losses[dealt == fold] = _losses(problem, dealt != fold, dealt == fold, penalties)
     judges = dealt >= 0
     now = standing(losses[judges], problem.weights[judges].astype(np.float32))
-    return penalties[0 if now.behind[0] <= now.errors[0] else now.best]
+    return penalties[choose_by_folds(now)]
 
 
 def _losses(
