@@ -20,10 +20,22 @@ import numpy as np
 
 from schuss.descent.ops import absolute, constant, expm1, where
 
-__all__ = ["L2", "ElasticNet", "Shrink", "moved", "penalty_value"]
+__all__ = ["L2", "ElasticNet", "NoPenalty", "Shrink", "moved", "penalty_value"]
 
 SMALLEST_L2 = 1e-30
 """What stands for λ₂ = 0 beside λ₁ > 0: λ₁/λ₂ and λ₂ · rate are normal float32 numbers."""
+
+
+class NoPenalty(NamedTuple):
+    """No penalty: the step along the gradient alone."""
+
+    def scalars(self, l2: Any, l1: Any, rate: Any) -> tuple[Any, Any]:
+        """Give the two scalars."""
+        return 0.0, 0.0
+
+    def moved(self, p: Any, q: Any, w: Any, move: Any, rate: Any) -> Any:
+        """Give w − move."""
+        return w - move
 
 
 class L2(NamedTuple):
