@@ -1,7 +1,6 @@
 """Weights of whole networks, of which each run has its own line: a step of a rule in one pass over the memory.
 
-Eager arithmetic passes over the memory for every operation of a formula, twenty times for Adam. Numbers are measured
-in `benchmarks/copies.py`.
+Operations of PyTorch pass over the memory each, for Adam some fifteen times.
 """
 
 from __future__ import annotations

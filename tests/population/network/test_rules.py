@@ -1,4 +1,4 @@
-"""Steps of stacked parameters: every rule against torch.optim and its authors, compiled and as operations of PyTorch."""
+"""Steps of stacked parameters: every rule against torch.optim and its authors, compiled and not."""
 
 from __future__ import annotations
 

