@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 from sklearn.datasets import dump_svmlight_file
 
-from schuss import preparation
+from schuss import preparation, reading
 from schuss.data.open import open_source
 from schuss.errors import DataError, OptionError
+from schuss.race.record import read_record
 from schuss.training import train
 
 
@@ -128,6 +129,26 @@ def test_classes_that_come_after_the_sample(tmp_path: Path, form: str, monkeypat
     }  # fmt: skip
     result = train(places[form], target=None if form == "arrays" else "label", epochs=1, runs=2)
     assert result.model.classes == ["no", "rare", "yes"]
+
+
+@pytest.mark.parametrize("memory", [1 << 20, 1 << 10])
+def test_a_late_class_ends_in_the_model_of_classes_that_were_known(
+    tmp_path: Path, memory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "SAMPLE_ROWS", 500)
+    monkeypatch.setattr(reading, "ROWS_MEMORY", memory)  # the class comes up before the race, or during it
+    late().to_csv(tmp_path / "t.csv", index=False)
+    models = []
+    for may_wait in (preparation._may_wait, lambda *_: False):
+        monkeypatch.setattr(preparation, "_may_wait", may_wait)
+        run = tmp_path / f"run-{len(models)}"
+        result = train(tmp_path / "t.csv", target="label", epochs=2, runs=2, out=run)
+        models.append((run / "model.safetensors").read_bytes())
+        assert [event["event"] for event in read_record(run / "record.jsonl")].count("start") == 1
+        said = [sentence for sentence in result.record[0]["notices"] if "begins anew" in sentence]
+        assert len(said) == (len(models) == 1)
+        assert all("row 3,994, column 'label': 'rare' is none of the 2 classes" in one for one in said)
+    assert models[0] == models[1]
 
 
 def test_a_stream_cannot_know_classes_that_come_late(monkeypatch: pytest.MonkeyPatch) -> None:

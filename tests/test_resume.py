@@ -15,10 +15,10 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from schuss import reading, resume, train
+from schuss import preparation, reading, resume, train
 from schuss.basis import place_of
 from schuss.cli import main
-from schuss.data import shuffle
+from schuss.data import parted, shuffle
 from schuss.errors import OutputError, ResumeError
 from schuss.race.record import read_record
 from schuss.training import Result
@@ -114,6 +114,26 @@ def check(place: Any, tmp_path: Path, moments: tuple[int, ...], **options: Any) 
         assert (one["rows"], one["holdout_loss"], one["train_loss"]) == (
             other["rows"], other["holdout_loss"], other["train_loss"]
         )  # fmt: skip
+
+
+def test_a_class_that_comes_up_after_a_resume_begins_training_anew(
+    streamed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "SAMPLE_ROWS", 500)
+    monkeypatch.setattr(parted, "BATCH_ROWS", 500)
+    labels = table()["y"].to_pylist()
+    labels[-5] = "perhaps"
+    place = str(tmp_path / "late.csv")
+    pacsv.write_csv(table().set_column(4, "y", pa.array(labels)), place)
+    expected = undisturbed(place, tmp_path / "whole")
+    out = tmp_path / "run"
+    early = learn(place, out, interrupting(4))
+    assert early.summary["outcome"] == "interrupted"
+    assert early.model.classes == ["no", "yes"]
+    result = resume(out)
+    assert result.model.classes == ["no", "perhaps", "yes"]
+    assert (out / "model.safetensors").read_bytes() == expected
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILES)
 
 
 @pytest.mark.parametrize("place", ["t.parquet", "parts", "t.csv.gz", "t.svm", "frame"])

@@ -5,6 +5,7 @@ SchussError
 ├── InputError          the user's data, options or files are wrong: one sentence, exit code 2
 │   ├── DataError       a source cannot be read or holds a bad value (names file, row, column)
 │   │   └── BadRowError one row of it cannot be used, while the others can
+│   │       └── UnknownClassError  its class is none of those that are known
 │   ├── OptionError     an option has a value it cannot have (names the valid ones)
 │   ├── ModelFileError  a model or checkpoint is damaged, or is not one
 │   ├── OutputError     the place to write to is taken, full or read-only
@@ -27,6 +28,7 @@ __all__ = [
     "ResumeError",
     "SchussError",
     "TrainingError",
+    "UnknownClassError",
 ]
 
 
@@ -56,6 +58,10 @@ class BadRowError(DataError):
         at = "" if column is None else f", column {column!r}"
         super().__init__(f"{where}, row {row + 1:,}{at}: {complaint}")
         self.where, self.row, self.column, self.complaint = where, row, column, complaint
+
+
+class UnknownClassError(BadRowError):
+    """The class of a row is none of those that are known."""
 
 
 class OptionError(InputError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from .errors import TrainingError
+from .errors import TrainingError, UnknownClassError
 from .folder import MODEL, RECORD, REPORT, RunFolder
 from .race.record import Event, Recorder
 
@@ -33,16 +33,17 @@ def recording(
             record.close()
         if folder is not None:
             with suppress(Exception):
-                _leave(folder, record.events)
+                _leave(folder, record.events, error)
             if isinstance(error, TrainingError):  # it would come to the same end again
                 folder.checkpoints.clear()
         raise
     record.close()
 
 
-def _leave(folder: RunFolder, events: list[Event]) -> None:
-    """Show in the folder what went wrong, unless it holds a finished run or the race had not begun."""
-    if folder.finished or not any(event["event"] == "runs" for event in events):
+def _leave(folder: RunFolder, events: list[Event], error: BaseException) -> None:
+    """Show in the folder what went wrong, unless it holds a finished run, the race had not begun, or begins anew."""
+    begins_anew = isinstance(error, UnknownClassError)
+    if folder.finished or begins_anew or not any(event["event"] == "runs" for event in events):
         folder.discard()
         return
     folder.draft(MODEL).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from typing import Any
 from .basis import load_constant, load_prepared, require_same_versions
 from .data.feed import Feed
 from .data.saved import Saved, understood
-from .errors import ResumeError
+from .errors import ResumeError, UnknownClassError
 from .folder import RECORD, RunFolder
 from .lineup import population_of
 from .population.population import Population, Run
@@ -63,12 +63,24 @@ def resume(path: str | Path, source: Any = None, *, progress: Listener | None = 
     if is_finished(folder.path):
         raise ResumeError(f"'{path}' holds a finished run: nothing is left to do")
     notices: list[str] = []
+    try:
+        return _go_on(folder, source, progress, notices)
+    except UnknownClassError as error:  # the run would have begun anew here
+        saved = folder.checkpoints.newest(notices.append)
+        assert saved is not None
+        start = Recorder(before=_lines(saved)).events[0]
+        return _begin_anew(folder, start, source, progress, [f"{error}: training begins anew with all classes"])
+
+
+def _go_on(folder: RunFolder, source: Any, progress: Listener | None, notices: list[str]) -> Result:
+    """Go on from the newest checkpoint, or begin anew where there is none."""
     saved = folder.checkpoints.newest(notices.append)
     if saved is None:
-        return _begin_anew(folder, source, progress, notices)
+        notices.append(f"'{folder.path}' has no checkpoint to go on from: training begins anew")
+        return _begin_anew(folder, _start(folder), source, progress, notices)
     with interruptible() as interrupted, limited_threads(_threads(saved)):
         prepared = _prepared(saved, source, folder, progress)
-        with recording(folder, progress, saved.part("record").arrays["lines"].tobytes()) as record:
+        with recording(folder, progress, _lines(saved)) as record:
             record("resume", time=datetime.now(UTC).isoformat(timespec="seconds"))
             for notice in notices:
                 record("notice", message=notice)
@@ -78,6 +90,11 @@ def resume(path: str | Path, source: Any = None, *, progress: Listener | None = 
                 if isinstance(race, Race):
                     return end(task, go_on(race), race.started)
                 return end(task, *race)
+
+
+def _lines(saved: Saved) -> bytes:
+    """Give the record of a run up to its checkpoint."""
+    return saved.part("record").arrays["lines"].tobytes()
 
 
 def is_finished(path: str | Path) -> bool:
@@ -120,15 +137,16 @@ def _restored(
         return task, load_race(saved.part("race"), population, feed, task.plan, record, interrupted, saving)
 
 
-def _begin_anew(folder: RunFolder, source: Any, progress: Listener | None, notices: list[str]) -> Result:
-    """Do the training from its beginning that the record tells of."""
-    start = _start(folder)
+def _begin_anew(
+    folder: RunFolder, start: Event, source: Any, progress: Listener | None, notices: list[str]
+) -> Result:
+    """Do the training from its beginning that a record's first event tells of."""
     place, options = start.get("data"), {**start["options"], "target": start["target"], "out": str(folder.path)}
     if place == ["-"] or (place is None and source is None):
         what = "standard input, which is gone" if place else "data in memory: schuss.resume(run, data) in Python"
         raise ResumeError(f"'{folder.path}' has no checkpoint to go on from, and began with {what}")
     if progress is not None:
-        for notice in (*notices, f"'{folder.path}' has no checkpoint to go on from: training begins anew"):
+        for notice in notices:
             progress({"event": "notice", "message": notice})
     data = source if place is None else place[0] if len(place) == 1 else place
     return train(data, force=True, progress=progress, **options)

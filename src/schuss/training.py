@@ -19,7 +19,7 @@ from .data.feed import Feed, MemoryFeed
 from .data.reader import Counts
 from .data.saved import Saved, together
 from .descent.losses import Loss, loss_for, unit_of
-from .errors import DataError, OptionError
+from .errors import DataError, OptionError, UnknownClassError
 from .finish.finish import Finished, finish, run_rows
 from .folder import BAD_ROWS, MODEL, RECORD, REPORT, RunFolder
 from .judgement import judge
@@ -94,13 +94,25 @@ def train(source: Any, target: str | None = None, **options: Any) -> Result:
     settings = Settings(target=target, **_known(options))
     started = time.monotonic()
     with limited_threads(settings.threads), interruptible() as interrupted:
+        prepared = prepare(source, settings, all_classes=False)
+        try:
+            return _recorded(prepared, source, started, interrupted)
+        except UnknownClassError as error:
+            if prepared.all_classes:
+                raise
+            begun_anew = f"{error}: training begins anew with all classes"
         prepared = prepare(source, settings)
-        with recording(prepared.folder, settings.progress) as record:
-            if prepared.folder is not None:
-                prepared.folder.checkpoints.clear()
-            record("start", **_start_event(prepared, source))
-            with rows_of(prepared, record) as feed:
-                return _train(prepared, source, feed, record, started, interrupted)
+        return _recorded(prepared._replace(notices=(*prepared.notices, begun_anew)), source, started, interrupted)
+
+
+def _recorded(prepared: Prepared, source: Any, started: float, interrupted: Callable[[], bool]) -> Result:
+    """Train, and write down what happens."""
+    with recording(prepared.folder, prepared.settings.progress) as record:
+        if prepared.folder is not None:
+            prepared.folder.checkpoints.clear()
+        record("start", **_start_event(prepared, source))
+        with rows_of(prepared, record) as feed:
+            return _train(prepared, source, feed, record, started, interrupted)
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,7 @@ def csv_source(
         nbytes=nbytes,
         stamps=stamps,
         rereadable=rereadable,
+        parsed=True,
         bad=bad,
         notices=said,
     )

@@ -64,6 +64,7 @@ def jsonl_source(
         nbytes=nbytes,
         stamps=stamps,
         rereadable=rereadable,
+        parsed=True,
         bad=bad,
     )
 

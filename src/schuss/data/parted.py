@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,29 @@ Pieces = Iterator[tuple[int, pa.RecordBatch]]
 Reader = Callable[[int, int, "Sequence[str] | None"], Pieces]
 
 
+class _Begun:
+    """A reading of a part that has been begun: what it gave so far is given again, and then the rest."""
+
+    def __init__(self, reading: Pieces) -> None:
+        self._reading, self._seen = reading, deque[tuple[int, pa.RecordBatch]]()
+
+    def first(self, rows: int) -> Pieces:
+        """Yield pieces until they hold so many rows."""
+        for row, table in self._reading:
+            self._seen.append((row, table))
+            yield row, table
+            if row + table.num_rows >= rows:
+                return
+
+    def pieces(self, columns: Sequence[str] | None) -> Pieces:
+        """Yield all pieces from the first row on, which are not kept any longer."""
+        while self._seen:
+            row, table = self._seen.popleft()
+            yield row, table if columns is None else table.select(list(columns))
+        for row, table in self._reading:
+            yield row, table if columns is None else table.select(list(columns))
+
+
 @dataclass
 class PartedSource:
     """Rows of several parts, read by a function; see `schuss.data.source.Source` for what the attributes mean.
@@ -31,6 +55,7 @@ class PartedSource:
     some : as `read`, with the number of rows wanted as a last argument, which it may exceed; None where `read` does no
         more than its reader takes.
     steady : whether `read` cuts its record batches in the same places wherever it begins.
+    parsed : whether to read is to parse text: the first reading of all columns then goes on where a sample ended.
     spread_over : how many anchors a sample is spread over at most; 64 at the very most.
     anchors : positions where reading can begin at no cost (parts, row groups); `sample` spreads over them.
     weight : column that the format itself marks as the weight of the rows, or None.
@@ -50,17 +75,20 @@ class PartedSource:
     rereadable: bool = True
     some: Callable[[int, int, Sequence[str] | None, int | None], Pieces] | None = None
     steady: bool = False
+    parsed: bool = False
     spread_over: int = _SPREAD
     bad: BadRows | None = None
     files: Sequence[File] = ()
     notices: list[str] = field(default_factory=list)
+    _begun: _Begun | None = field(default=None, init=False, repr=False)
 
     def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield the rows from `cursor` on, in order, at most 65,536 at a time."""
         columns = _known(self, columns)
+        begun = self._take_begun(cursor, columns)
         for part in range(cursor.part, len(self.parts)):
             start = cursor.row if part == cursor.part else 0
-            for row, table in self.read(part, start, columns):
+            for row, table in begun or self.read(part, start, columns):
                 yield from cut(table, part, row, start)
             self._refuse_changed(part)
 
@@ -75,8 +103,27 @@ class PartedSource:
                         yield batch
             self._refuse_changed(part)
 
+    def _take_begun(self, cursor: Cursor, columns: Sequence[str] | None) -> Pieces | None:
+        """Give the reading that a sample began, once, if it is the one asked for: the very same pieces."""
+        if self._begun is None or cursor != Cursor() or set(columns or self.schema.names) != set(self.schema.names):
+            return None
+        begun, self._begun = self._begun, None
+        return begun.pieces(columns)
+
+    def _begin(self, limit: int) -> list[Batch]:
+        """Give at most `limit` first rows of the only part, and keep the reading to go on with."""
+        self._begun = _Begun(self.read(0, 0, None))
+        found: list[Batch] = []
+        for row, table in self._begun.first(limit):
+            found += cut(table.slice(0, limit - row), 0, row, 0)
+        self._refuse_changed(0)
+        return found
+
     def sample(self, limit: int) -> list[Batch]:
         """Give at most `limit` rows: all if there are no more, else the first after some anchors spread evenly."""
+        # Rows that are skipped must be met again by whoever counts them.
+        if self.parsed and self.rereadable and len(self.parts) == 1 and self.bad is None:
+            return self._begin(limit)
         if self.rows is not None and self.rows <= limit:
             return list(self.batches())
         chosen = spread(self.anchors, min(self.spread_over, _SPREAD, limit))

@@ -84,6 +84,7 @@ def svmlight_source(
         nbytes=nbytes,
         stamps=stamps,
         rereadable=rereadable,
+        parsed=True,
         bad=bad,
     )
 

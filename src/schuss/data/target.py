@@ -36,7 +36,7 @@ class TargetEncoder:
     def encode(self, values: pa.Array, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Give int32 class indices or float32 standardised numbers, and where there is no target, if anywhere.
 
-        Raises DataError at a class that the sample has not, and at what is not a finite number in regression.
+        Raises UnknownClassError at a class that the sample has not, DataError at what is not a finite number in regression.
         """
         return self._encode_numbers(values, place) if self.classes is None else self._encode_classes(values, place)
 
@@ -65,7 +65,7 @@ class TargetEncoder:
             known = ", ".join(f"'{label}'" for label in self.classes[:LISTED_CLASSES])
             listing = f" ({known})" if len(self.classes) <= LISTED_CLASSES else ""
             complaint = f"'{strings[row].as_py()}' is none of the {len(self.classes):,} classes of the sample{listing}"
-            raise place.error(row, complaint)
+            raise place.unknown_class(row, complaint)
         missing = indices < 0
         if not missing.any():
             return indices, None

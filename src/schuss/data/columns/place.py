@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ...errors import BadRowError, DataError
+from ...errors import BadRowError, DataError, UnknownClassError
 
 
 class Place(NamedTuple):
@@ -26,6 +26,10 @@ class Place(NamedTuple):
         BadRowError("flights.csv, row 8,123, column 'dep_time': 'ab:cd' is not a number")
         """
         return BadRowError(self.where, self.first_row + int(row), self.column, complaint)
+
+    def unknown_class(self, row: int | np.integer, complaint: str) -> UnknownClassError:
+        """Make the error for a class at `row` that nobody knows."""
+        return UnknownClassError(self.where, self.first_row + int(row), self.column, complaint)
 
     def refusal(self, complaint: str) -> DataError:
         """Make the error for the column as a whole."""
