@@ -188,8 +188,7 @@ def _may_lack_classes(source: Source, sample: pa.Table, schema: Schema, scanned:
 def _may_wait(source: Source) -> bool:
     """Whether classes that the sample lacks may be left to show up in training, which then begins anew.
 
-    To read the target alone, all of a text must be parsed. Among rows that may be skipped, one of an unknown class would
-    be skipped.
+    To read the target alone, all of a text must be parsed. Where rows may be skipped, one of an unknown class would be.
     """
     return getattr(source, "parsed", False) and source.bad is None
 

@@ -42,8 +42,8 @@ def recording(
 
 def _leave(folder: RunFolder, events: list[Event], error: BaseException) -> None:
     """Show in the folder what went wrong, unless it holds a finished run, the race had not begun, or begins anew."""
-    begins_anew = isinstance(error, UnknownClassError)
-    if folder.finished or begins_anew or not any(event["event"] == "runs" for event in events):
+    raced = any(event["event"] == "runs" for event in events)
+    if folder.finished or not raced or isinstance(error, UnknownClassError):
         folder.discard()
         return
     folder.draft(MODEL).unlink(missing_ok=True)

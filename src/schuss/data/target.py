@@ -36,7 +36,8 @@ class TargetEncoder:
     def encode(self, values: pa.Array, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Give int32 class indices or float32 standardised numbers, and where there is no target, if anywhere.
 
-        Raises UnknownClassError at a class that the sample has not, DataError at what is not a finite number in regression.
+        Raises UnknownClassError at a class that the sample has not, and DataError at what is not a finite number in
+        regression.
         """
         return self._encode_numbers(values, place) if self.classes is None else self._encode_classes(values, place)
 
