@@ -137,9 +137,7 @@ def _restored(
         return task, load_race(saved.part("race"), population, feed, task.plan, record, interrupted, saving)
 
 
-def _begin_anew(
-    folder: RunFolder, start: Event, source: Any, progress: Listener | None, notices: list[str]
-) -> Result:
+def _begin_anew(folder: RunFolder, start: Event, source: Any, progress: Listener | None, notices: list[str]) -> Result:
     """Do the training from its beginning that a record's first event tells of."""
     place, options = start.get("data"), {**start["options"], "target": start["target"], "out": str(folder.path)}
     if place == ["-"] or (place is None and source is None):
