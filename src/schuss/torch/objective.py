@@ -1,0 +1,265 @@
+"""The loss of a module as a function of its parameters alone, for whatever looks at the ground under a descent."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.func import functional_call
+
+import torch
+from schuss.errors import OptionError
+from torch import Tensor, nn
+
+__all__ = ["ModuleObjective"]
+
+Array = NDArray[np.float64]
+
+ROWS_AT_ONCE = 1024
+ROWS_OF_IMAGES = 256
+"""Rows that go through a module at once: what lies between its layers stays in the caches; rows of images are long."""
+
+GRAPH_BYTES = 2**30
+"""What `curvature_at` may keep of a first derivative; beyond, every product computes it anew."""
+
+
+class ModuleObjective:
+    """Mean loss of a module over rows, as a function of a flat vector of its parameters.
+
+        F(w) = Σᵢ cᵢ ℓ(f(xᵢ; w), yᵢ) / Σᵢ cᵢ + λ₂/2 Σ w²    the last sum over parameters of two dimensions and more
+
+    w is `(n,)` float64: the trainable parameters in the order of `module.named_parameters()`, each flattened (`start`
+    is the module's own place, `filters` the places of its filters, `module_at` gives a module at another). The module
+    is copied and set to evaluation, so that F is a function: dropout is off, batch normalisation uses its statistics.
+
+    module : what computes; loss : `loss(output, targets)`, the mean over the rows of a batch or one number a row;
+    inputs, targets : arrays or tensors with a row each; several inputs as a tuple or a dict; weights : c, one where not
+    given, which needs a loss of one number a row; l2 : λ₂; dtype : in which all is computed, float64 for differences
+    and products to be trusted, float32 for speed.
+
+    Raises OptionError where loss and module do not fit each other.
+
+    >>> line = nn.Linear(1, 1)
+    >>> objective = ModuleObjective(line, nn.functional.mse_loss, np.array([[1.0], [2.0]]), np.array([[1.0], [2.0]]))
+    >>> objective.value_and_gradient(np.array([0.0, 0.0]))
+    (2.5, array([-5., -3.]))
+    >>> objective.hessian_product(np.array([0.0, 0.0]), np.array([1.0, 0.0]))
+    array([5., 3.])
+    """
+
+    def __init__(
+        self, module: nn.Module, loss: Callable[..., Tensor], inputs: Any, targets: Any, *, weights: Any = None,
+        l2: float = 0.0, dtype: torch.dtype = torch.float64,
+    ) -> None:  # fmt: skip
+        """Copy the module, and bring the rows into its type."""
+        self.module = copy.deepcopy(module).to(dtype).eval()
+        self.loss, self.l2, self.dtype = loss, l2, dtype
+        device = next((one.device for one in self.module.parameters()), torch.device("cpu"))
+        self.inputs = _mapped(lambda one: _tensor(one, dtype, device), inputs)
+        self.targets = _tensor(targets, dtype, device)
+        self.weights = None if weights is None else _tensor(weights, dtype, device)
+        trainable = {name: one for name, one in self.module.named_parameters() if one.requires_grad}
+        self.shapes = {name: tuple(one.shape) for name, one in trainable.items()}
+        edges = np.cumsum([0, *(one.numel() for one in trainable.values())]).tolist()
+        self.places = {name: slice(a, z) for name, (a, z) in zip(trainable, pairwise(edges), strict=True)}
+        self.start: Array = np.concatenate([one.detach().double().cpu().numpy().ravel() for one in trainable.values()])
+        self._free = torch.cat([torch.full((one.numel(),), one.ndim < 2) for one in trainable.values()]).to(device)
+
+    @property
+    def pass_rows(self) -> int:
+        """The rows that one look reads."""
+        return len(self.targets)
+
+    @property
+    def filters(self) -> list[slice]:
+        """Where the filters lie: for each parameter of two dimensions and more, what each of its outputs has."""
+        return [
+            slice(begin, begin + (place.stop - place.start) // self.shapes[name][0])
+            for name, place in self.places.items()
+            if len(self.shapes[name]) > 1
+            for begin in range(place.start, place.stop, (place.stop - place.start) // self.shapes[name][0])
+        ]
+
+    def module_at(self, vector: Array) -> nn.Module:
+        """Give a copy of the module with these parameters, for evaluation."""
+        found = copy.deepcopy(self.module)
+        with torch.no_grad():
+            for name, part in self._named(self._vector(vector)).items():
+                found.get_parameter(name).copy_(part)
+        return found
+
+    def values(self, candidates: Array) -> Array:
+        """Give F at K vectors `(K, n)`, batch by batch: `(K,)`."""
+        return self._values([self._vector(one) for one in candidates])
+
+    def values_along(self, center: Array, directions: Array, points: Array) -> Array:
+        """Give F at W + Σ_d x_d V_d for directions `(D, n)` and points `(P, D)`: `(P,)`."""
+        return np.concatenate(
+            [self.values(center + part @ directions) for part in np.array_split(points, max(len(points) // 64, 1))]
+        )
+
+    def _values(self, vectors: Sequence[Tensor]) -> Array:
+        with torch.no_grad():
+            sums = np.array([float(self._penalty(vector)) for vector in vectors])
+            parameters = [self._named(vector) for vector in vectors]
+            for batch, share in self._batches():
+                sums += share * np.array([float(self._mean(one, *batch)) for one in parameters])
+        return sums
+
+    def value_and_gradient(self, weights: Array) -> tuple[float, Array]:
+        """Give F and ∂F/∂w."""
+        vector = self._vector(weights).requires_grad_()
+        value, gradient = self._penalty(vector).detach(), self.l2 * torch.where(self._free, 0.0, vector.detach())
+        for batch, share in self._batches():
+            loss = share * self._mean(self._named(vector), *batch)
+            gradient += torch.autograd.grad(loss, vector)[0]
+            value = value + loss.detach()
+        return float(value), _array(gradient)
+
+    def hessian_product(self, weights: Array, direction: Array) -> Array:
+        """Give (∂²F/∂w²) v; for several at one place `curvature_at` is quicker."""
+        vector, along = self._vector(weights).requires_grad_(), self._vector(direction)
+        found = self._curved(along)
+        for batch, share in self._batches():
+            found += _along(self._gradient(vector, batch, share), vector, along)
+        return _array(found)
+
+    def curvature_at(self, weights: Array) -> Callable[[Array], Array]:
+        """Give v ↦ (∂²F/∂w²) v: the first derivative is computed once, and its graph serves all products.
+
+        Where the graph would be large, every product computes it anew.
+        """
+        vector, kept, size = self._vector(weights).requires_grad_(), [], 0
+
+        def count(tensor: Tensor) -> Tensor:
+            nonlocal size
+            size += tensor.nbytes
+            return tensor
+
+        for batch, share in self._batches():
+            with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+                kept.append(self._gradient(vector, batch, share))
+            if size > GRAPH_BYTES:
+                return lambda direction: self.hessian_product(weights, direction)
+
+        def product(direction: Array) -> Array:
+            along = self._vector(direction)
+            found = self._curved(along)
+            for gradient in kept:
+                found += _along(gradient, vector, along)
+            return _array(found)
+
+        return product
+
+    def data_gradient(self, weights: Array) -> Any:
+        """Give ∂F/∂X, in the form of the inputs: how F changes when a row's numbers do.
+
+        Inputs that are no numbers with fractions have none: zeros.
+        """
+        parameters, pieces = self._named(self._vector(weights)), []
+        for (inputs, targets, shares), share in self._batches():
+            leaves = _mapped(lambda one: one.detach().clone().requires_grad_(one.is_floating_point()), inputs)
+            loss = share * self._mean(parameters, leaves, targets, shares)
+            wanted = [one for one in _each(leaves) if one.requires_grad]
+            found = iter(torch.autograd.grad(loss, wanted, materialize_grads=True))
+            pieces.append(_mapped(lambda one, it=found: next(it) if one.requires_grad else one * 0, leaves))
+        return _joined(pieces)
+
+    def part(self, places: NDArray[np.integer]) -> ModuleObjective:
+        """Give the mean loss of some of the rows, without the penalty: a mini-batch."""
+        chosen = torch.as_tensor(places)
+        found = copy.copy(self)
+        found.l2, found.targets = 0.0, self.targets[chosen]
+        found.inputs = _mapped(lambda one: one[chosen], self.inputs)
+        found.weights = None if self.weights is None else self.weights[chosen]
+        return found
+
+    def _batches(self) -> Iterator[tuple[tuple[Any, Tensor, Tensor | None], float]]:
+        """Yield inputs, targets and weights of some rows, and their share in the mean."""
+        size = ROWS_OF_IMAGES if next(iter(_each(self.inputs))).ndim > 2 else ROWS_AT_ONCE
+        total = len(self.targets) if self.weights is None else float(self.weights.sum())
+        for begin in range(0, len(self.targets), size):
+            rows = slice(begin, begin + size)
+            weights = None if self.weights is None else self.weights[rows]
+            count = len(self.targets[rows]) if weights is None else float(weights.sum())
+            inputs = _mapped(lambda one, rows=rows: one[rows], self.inputs)
+            yield (inputs, self.targets[rows], weights), count / total
+
+    def _mean(self, parameters: Mapping[str, Tensor], inputs: Any, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """Give the mean loss of some rows."""
+        positional, named = ((), inputs) if isinstance(inputs, dict) else (_as_tuple(inputs), {})
+        losses = self.loss(functional_call(self.module, dict(parameters), positional, named), targets)
+        if weights is None and losses.ndim == 0:
+            return losses
+        if losses.shape != targets.shape[:1]:
+            wanted = "one number a row" if weights is not None else "one number, or one a row"
+            raise OptionError(
+                f"the loss of {len(targets)} rows is a tensor of shape {tuple(losses.shape)}, not {wanted}"
+            )
+        return losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
+
+    def _gradient(self, vector: Tensor, batch: tuple[Any, Tensor, Tensor | None], share: float) -> Tensor:
+        """Give the share of some rows in ∂F/∂w, with the graph of its own derivative."""
+        loss = share * self._mean(self._named(vector), *batch)
+        return torch.autograd.grad(loss, vector, create_graph=True)[0]
+
+    def _penalty(self, vector: Tensor) -> Tensor:
+        return 0.5 * self.l2 * torch.where(self._free, 0.0, vector).square().sum()
+
+    def _curved(self, along: Tensor) -> Tensor:
+        return self.l2 * torch.where(self._free, 0.0, along)
+
+    def _vector(self, values: Array) -> Tensor:
+        if np.shape(values) != self.start.shape:
+            raise OptionError(f"the module has {len(self.start)} parameters; the vector is {np.shape(values)}")
+        return torch.tensor(values, dtype=self.dtype, device=self._free.device)
+
+    def _named(self, vector: Tensor) -> dict[str, Tensor]:
+        """Give a vector's parts by the names of the parameters."""
+        return {name: vector[place].view(self.shapes[name]) for name, place in self.places.items()}
+
+
+def _along(gradient: Tensor, vector: Tensor, direction: Tensor) -> Tensor:
+    """Give the derivative of a gradient along a direction; zero where it depends on no parameter."""
+    if not gradient.requires_grad:
+        return torch.zeros_like(direction)
+    return torch.autograd.grad(gradient, vector, direction, retain_graph=True, materialize_grads=True)[0]
+
+
+def _tensor(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Give values as a tensor; whole numbers stay what they are."""
+    found = torch.as_tensor(values, device=device)
+    return found.to(dtype) if found.is_floating_point() else found
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.detach().double().cpu().numpy()
+
+
+def _as_tuple(inputs: Any) -> tuple[Any, ...]:
+    return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+
+
+def _each(inputs: Any) -> list[Tensor]:
+    """Give the tensors of one input, a tuple or a dict of them."""
+    return list(inputs.values()) if isinstance(inputs, dict) else list(_as_tuple(inputs))
+
+
+def _mapped(function: Callable[[Any], Any], inputs: Any) -> Any:
+    """Apply a function to each tensor of one input, a tuple or a dict of them."""
+    if isinstance(inputs, dict):
+        return {name: function(one) for name, one in inputs.items()}
+    return tuple(map(function, inputs)) if isinstance(inputs, tuple | list) else function(inputs)
+
+
+def _joined(pieces: list[Any]) -> Any:
+    """Put the rows of several inputs one after the other, as arrays."""
+    if isinstance(pieces[0], dict):
+        return {name: _joined([piece[name] for piece in pieces]) for name in pieces[0]}
+    if isinstance(pieces[0], tuple):
+        return tuple(_joined([piece[i] for piece in pieces]) for i in range(len(pieces[0])))
+    return torch.cat(pieces).cpu().numpy()
