@@ -130,3 +130,27 @@ class Prodigy(Reference):
         self.s = root * self.s + (1 - root) * self.rate * d**2 * g
         self.d = max(d, self.r / float(self.s.abs().sum()))
         self.w -= self.rate * d * self.m / (self.v.sqrt() + d * 1e-8)
+
+
+class ProdigyPackage(Reference):
+    """The arithmetic of the authors' package prodigyopt 1.1.2 with its defaults; `d` on the way is the new one.
+
+    Its sums are in units of d₀ and lack the factor 1 − √β₂: both cancel in their ratio. In one thing it differs from
+    algorithm 4: ε in the denominator is multiplied by the d after the step, not the one before.
+    """
+
+    def __init__(self, parameters: list[torch.Tensor], rate: float, epsilon: float = 1e-8) -> None:
+        super().__init__(parameters, rate)
+        self.epsilon, self.d0, self.d, self.numerator = epsilon, 1e-6, 1e-6, 0.0
+        self.p0, self.s = self.w.data.clone(), self.zero.clone()
+        self.exp_avg, self.exp_avg_sq = self.zero.clone(), self.zero.clone()
+
+    def follow(self, g: torch.Tensor) -> None:
+        d, beta3 = self.d, 0.999**0.5
+        dlr = d * self.rate
+        self.numerator = beta3 * self.numerator + d / self.d0 * dlr * float(torch.sum(g * (self.p0 - self.w)))
+        self.exp_avg.mul_(0.9).add_(g, alpha=d * (1 - 0.9))
+        self.exp_avg_sq.mul_(0.999).addcmul_(g, g, value=d * d * (1 - 0.999))
+        self.s.mul_(beta3).add_(g, alpha=d / self.d0 * dlr)
+        self.d = max(d, self.numerator / float(self.s.abs().sum()))
+        self.w.addcdiv_(self.exp_avg, self.exp_avg_sq.sqrt().add_(self.d * self.epsilon), value=-dlr)
