@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
 from tests.cases import LOSSES_BY_NAME, chunk_of, problem
 
 from schuss.data.chunk import Chunk
@@ -287,6 +288,54 @@ def test_no_finish_where_it_was_not_asked_for(options: dict[str, Any]) -> None:
     result = train(load_breast_cancer(return_X_y=True), **options)
     assert events(result, "polish") == []
     assert "finish" not in result.summary["chosen"]
+
+
+def standardised(X: Any) -> np.ndarray:
+    return StandardScaler().fit_transform(X)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.01])
+def test_with_l1_a_default_training_ends_at_the_optimum_of_the_stated_objective(l2: float) -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    l1, rows = 0.02, len(y)
+    theirs = LogisticRegression(
+        C=1 / ((l1 + l2) * rows), l1_ratio=l1 / (l1 + l2), solver="saga", tol=1e-8, max_iter=100_000
+    ).fit(standardised(X), y)
+    result = train((X, y), l1=l1, l2=l2, holdout="none")
+    ours = result.model.weights[:, 0]
+    np.testing.assert_allclose(ours, [*theirs.coef_[0], *theirs.intercept_], atol=2e-3)
+    np.testing.assert_array_equal(ours[:-1] == 0, theirs.coef_[0] == 0)
+    assert 5 < (ours[:-1] == 0).sum() < 28
+    chosen = result.summary["chosen"]
+    assert (chosen["l1"], chosen["l2"], chosen["finish"]) == (l1, l2, "full-batch")
+
+
+def test_with_l1_regression_ends_where_coordinate_descent_does() -> None:
+    X, y = load_diabetes(return_X_y=True)
+    theirs = ElasticNet(alpha=0.11, l1_ratio=0.1 / 0.11, tol=1e-10).fit(standardised(X), (y - y.mean()) / y.std())
+    ours = train((X, y), l1=0.1, l2=0.01, holdout="none").model.weights[:, 0]
+    np.testing.assert_allclose(ours[:-1], theirs.coef_, atol=1e-4)
+    np.testing.assert_array_equal(ours[:-1] == 0, theirs.coef_ == 0)
+    assert 2 < (theirs.coef_ == 0).sum() < 8
+
+
+@pytest.mark.parametrize("holdout", ["share", "last"])
+def test_an_l2_beside_l1_is_chosen_while_l1_stays(holdout: str) -> None:
+    both = problem("log_loss", 600)
+    noise = np.random.default_rng(3).normal(size=(600, 30)).astype(np.float32)
+    rows = both._replace(rows=np.column_stack([both.rows, noise]))
+    parts = [chunk_of(*(array[part] for array in rows)) for part in (slice(0, 400), slice(400, 500), slice(500, 600))]
+    before = champion_of(np.zeros((36, 1)))
+    before = before._replace(run=before.run._replace(l1=0.02))
+    loss, record = LOSSES_BY_NAME["log_loss"].loss, Recorder()
+    after = finish(before, feed_of(*parts), loss, record=record, **(OTHERS | {"holdout": holdout})).final
+    assert after.run.l1 == 0.02
+    assert len(record.events[0]["penalties"]) > 1
+    _, slopes = LinearObjective(rows, loss, after.run.l2).value_and_gradient(after.state.weights.astype(float))
+    w = after.state.weights[:-1, 0]
+    assert (w == 0).sum() > 15
+    assert np.abs(slopes[:-1, 0][w == 0]).max() <= 0.02 + 1e-4
+    np.testing.assert_allclose(slopes[:-1, 0][w != 0], -0.02 * np.sign(w[w != 0]), atol=1e-3)
 
 
 def test_a_users_penalty_is_kept() -> None:

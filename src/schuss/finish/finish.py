@@ -20,7 +20,7 @@ from ..race.race import standing
 from ..race.record import Recorder
 from ..race.state import Champion
 from .choose import choose, choose_by_folds
-from .folds import FOLDS, cross_validate, deal
+from .folds import FOLDS, cross_validate, deal, of_rows
 from .single import SingleObjective
 from .solve import DECREASE, FEWEST_CORRECTIONS, MEMORY, ROUGH, Solution, losses_of, minimise
 
@@ -105,7 +105,8 @@ class _Task:
         objective = (LinearObjective if exact else SingleObjective)(whole.blocks, self.loss, penalty)
         decrease = DECREASE if exact else ROUGH
         begin = start.astype(np.float64)
-        return minimise(objective, begin, passes=passes, scale=self.scale, decrease=decrease, stop=self.stop)
+        l1 = self.champion.run.l1
+        return minimise(objective, begin, passes=passes, l1=l1, scale=self.scale, decrease=decrease, stop=self.stop)
 
     def replaced(self, penalty: float, weights: NDArray[np.float64], loss: float, passes: int) -> Champion:
         """Give the champion new weights; its optimizer's memory stays, for whoever goes on from there."""
@@ -156,9 +157,9 @@ def finish(
 ) -> Finished:
     """Solve for the optimum with several penalties, choose one, and solve once more with all rows.
 
-    Very large data, losses and penalties with kinks and very wide models leave the champion as it is. Otherwise each
-    penalty is solved for by L-BFGS, from the strongest to the weakest, each from where the one before ended and the
-    first from the champion. On few rows folds judge the penalties, on many the held-out rows, and then the champion
+    Very large data, losses with kinks and very wide models leave the champion as it is. Otherwise each penalty is
+    solved for, beside the λ₁ of the champion, from the strongest to the weakest, each from where the one before ended
+    and the first from the champion. On few rows folds judge the penalties, on many the held-out rows, and then the champion
     too may be best. Without either only the champion's own penalty is solved for.
 
     l2 : the penalty that the user has fixed, None to choose one; constant_loss : held-out loss of the
@@ -167,10 +168,10 @@ def finish(
     and only those of a file of their own are never learned from; unit : what losses are multiplied by for the record;
     stop : asked before every pass. Passes, not a clock, bound the work: the same data give the same model.
     """
-    too_wide = champion.state.weights.size * 16 * FEWEST_CORRECTIONS > MEMORY
+    numbers = champion.state.weights.size * (2 if champion.run.l1 else 1)
+    too_wide = numbers * 16 * FEWEST_CORRECTIONS > MEMORY
     whole = feed.whole()
-    smooth = loss.smooth and loss.convex and champion.run.l1 == 0
-    if whole is None or not smooth or too_wide or constant_loss <= 0:
+    if whole is None or not (loss.smooth and loss.convex) or too_wide or constant_loss <= 0:
         return Finished(champion, champion)
     task = _Task(champion, loss, l2, constant_loss, record, unit, stop)
     products = max(whole.values * champion.state.weights.shape[1], 1)
@@ -199,8 +200,10 @@ def _by_folds(task: _Task, feed: MemoryFeed, seed: int, passes: int) -> _Chosen 
     start = task.champion.state.weights.astype(np.float64)
     dealt = deal(rows.targets, seed)
     each, last = min(passes // (FOLDS * len(penalties)), MOST_PASSES), min(passes // 4, MOST_PASSES)
-    options = {"dealt": dealt, "passes": each, "scale": task.scale, "stop": task.stop}
-    found = None if dealt.max() < FOLDS - 1 else cross_validate(rows, task.loss, penalties, start, **options)
+    l1, scale = task.champion.run.l1, task.scale
+    solver = of_rows(rows, task.loss, dealt, l1=l1, passes=each, scale=scale, stop=task.stop)
+    missing = dealt.max() < FOLDS - 1
+    found = None if missing else cross_validate(penalties, start, dealt, rows.weights, solver, stop=task.stop)
     if found is None:
         return None
     now = standing(found.losses, found.weights)

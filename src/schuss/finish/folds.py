@@ -18,7 +18,7 @@ from ..race.race import standing
 from .single import SingleObjective
 from .solve import ROUGH, Solution, losses_of, minimise
 
-__all__ = ["FOLDS", "Validated", "cross_validate", "deal"]
+__all__ = ["FOLDS", "Fold", "Validated", "cross_validate", "deal", "of_rows"]
 
 FOLDS = 5
 
@@ -41,6 +41,17 @@ class Validated(NamedTuple):
     weights: NDArray[np.float32]
 
 
+class Fold(NamedTuple):
+    """A fold of the rows.
+
+    solve : from a penalty and weights to start from to the solution without it; score : from weights to the losses of
+    its rows.
+    """
+
+    solve: Callable[[float, NDArray[np.float64]], Solution]
+    score: Callable[[NDArray[np.float64]], NDArray[np.floating]]
+
+
 def deal(targets: NDArray[np.int32 | np.float32], seed: int, folds: int = FOLDS) -> NDArray[np.int8]:
     """Deal rows into folds of equal size, at random within each class; −1 for classes with fewer rows than folds.
 
@@ -61,44 +72,67 @@ def deal(targets: NDArray[np.int32 | np.float32], seed: int, folds: int = FOLDS)
 
 
 def cross_validate(
-    rows: Chunk,
-    loss: Loss,
     penalties: Iterable[float],
     start: NDArray[np.float64],
-    *,
     dealt: NDArray[np.int8],
-    passes: int,
-    scale: float,
+    weights: NDArray[np.floating],
+    solver: Callable[[int], Fold],
+    *,
     stop: Callable[[], bool] = lambda: False,
 ) -> Validated | None:
-    """Solve for each penalty, from the strongest to the weakest, once without each fold.
+    """Solve for each penalty, from the strongest to the weakest, once without each fold, whose rows judge.
 
     Each solve starts from where the same fold's last one ended, the first from `start`; penalties : λ₂ of the mean
-    loss; passes : of one solve, at most; dealt : `(rows,)` the fold of each row, −1 for rows that only teach. Gives
-    None if `stop` came before the first penalty was done.
+    loss; dealt : `(rows,)` the fold of each row, −1 for rows that only teach; weights : `(rows,)` of the rows; solver :
+    gives for a fold how to solve without it and how to score it. Gives None if a first solve was stopped or failed.
     """
-    count = int(dealt.max()) + 1
-    taught = [rows._replace(weights=np.where(dealt == fold, np.float32(0.0), rows.weights)) for fold in range(count)]
-    judging = [take(rows, dealt == fold) for fold in range(count)]
+    parts = [solver(fold) for fold in range(int(dealt.max()) + 1)]
+    begun = [start] * len(parts)
     judges = dealt >= 0
-    weights = [start] * count
-    found = Validated([], np.empty((int(judges.sum()), 0), np.float32), rows.weights[judges])
+    found = Validated([], np.empty((int(judges.sum()), 0), np.float32), weights[judges].astype(np.float32))
     for penalty in penalties:
         solved: list[Solution] = []
         losses = np.empty(len(dealt), np.float32)
-        for fold in range(count):
-            objective = SingleObjective(taught[fold], loss, penalty)
-            done = minimise(objective, weights[fold], passes=passes, scale=scale, decrease=ROUGH, stop=stop)
+        for fold, part in enumerate(parts):
+            done = part.solve(penalty, begun[fold])
             if stop() or not done.usable:
                 return found if found.solutions else None
-            losses[dealt == fold] = losses_of(loss, judging[fold], done.weights)
+            losses[dealt == fold] = part.score(done.weights)
             solved.append(done)
-        weights = [done.weights for done in solved]
+        begun = [done.weights for done in solved]
         together = np.column_stack([found.losses, losses[judges]])
         found = found._replace(solutions=[*found.solutions, _mean(solved)], losses=together)
         if _surely_past_the_best(found):
             break
     return found
+
+
+def of_rows(
+    rows: Chunk,
+    loss: Loss,
+    dealt: NDArray[np.int8],
+    *,
+    l1: float = 0.0,
+    passes: int,
+    scale: float,
+    stop: Callable[[], bool] = lambda: False,
+) -> Callable[[int], Fold]:
+    """Give the folds of encoded rows, solved for in single precision as far as it matters.
+
+    l1 : λ₁, the same for every penalty; passes : of one solve, at most; scale : see `minimise`.
+    """
+
+    def fold(number: int) -> Fold:
+        taught = rows._replace(weights=np.where(dealt == number, np.float32(0.0), rows.weights))
+        judging = take(rows, dealt == number)
+
+        def solve(penalty: float, start: NDArray[np.float64]) -> Solution:
+            objective = SingleObjective(taught, loss, penalty)
+            return minimise(objective, start, passes=passes, l1=l1, scale=scale, decrease=ROUGH, stop=stop)
+
+        return Fold(solve, lambda weights: losses_of(loss, judging, weights))
+
+    return fold
 
 
 def _mean(solved: list[Solution]) -> Solution:

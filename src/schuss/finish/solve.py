@@ -1,4 +1,4 @@
-"""The solver: full passes over the rows, by L-BFGS, to the optimum of an objective."""
+"""The solver: full passes over the rows, by L-BFGS or with λ₁ by L-BFGS-B, to the optimum of an objective."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ..descent.losses import Loss, values_and_gradients
 from ..descent.quasi_newton import minimise_smooth
 
 __all__ = ["DECREASE", "FEWEST_CORRECTIONS", "MEMORY", "ROUGH", "Solution", "losses_of", "minimise"]
+
+Array = NDArray[np.float64]
 
 CORRECTIONS = 20
 """Pairs of steps and changes of the gradient that L-BFGS remembers; each takes 16 bytes a weight."""
@@ -68,18 +70,21 @@ def minimise(
     start: NDArray[np.float64],
     *,
     passes: int,
+    l1: float = 0.0,
     scale: float = 1.0,
     decrease: float = DECREASE,
     stop: Callable[[], bool] = lambda: False,
 ) -> Solution:
-    """Minimise an objective from `start` by L-BFGS (Liu and Nocedal 1989) until it converges or its passes are used up.
+    """Minimise a smooth objective, with λ₁ Σ|slopes| added, from `start`, until converged or the passes are used up.
 
-    scale : the size of a loss, in which convergence is counted; decrease : what a step must gain to go on; stop : asked
-    before every pass, and ends the solve.
+    l1 : λ₁, of every row of weights but the last; scale : the size of a loss, in which convergence is counted; decrease :
+    what a step must gain to go on; stop : asked before every pass, and ends the solve. Without λ₁ the method is L-BFGS
+    (Liu and Nocedal 1989), with it L-BFGS-B over positive and negative parts.
     """
     best, taken = Solution(start, np.inf, 0, False), 0
 
-    def evaluate(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def evaluate(flat: Array) -> tuple[float, Array]:
+        """Give the smooth part and its gradient, and remember where the whole was lowest."""
         nonlocal best, taken
         if taken >= passes or stop():
             raise _Enough
@@ -88,17 +93,51 @@ def minimise(
         value, gradient = objective.value_and_gradient(weights)
         if not np.isfinite(value) or not np.isfinite(gradient).all():
             raise _Enough
-        if value < best.value:
-            best = best._replace(weights=weights.copy(), value=value)
+        whole = value + l1 * float(np.abs(weights[:-1]).sum())
+        if whole < best.value:
+            best = best._replace(weights=weights.copy(), value=whole)
         return value / scale, gradient.ravel() / scale
 
-    corrections = min(CORRECTIONS, MEMORY // (16 * start.size))
+    numbers = start.size if l1 == 0 else 2 * start.size
+    corrections = max(min(CORRECTIONS, MEMORY // (16 * numbers)), 1)
+    ends = {"corrections": corrections, "decrease": decrease, "slope": 100 * decrease}
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            minimise_smooth(evaluate, start.ravel(), corrections=corrections, decrease=decrease, slope=100 * decrease)
+            if l1 == 0:
+                minimise_smooth(evaluate, start.ravel(), **ends)
+            else:
+                _minimise_in_parts(evaluate, start, l1 / scale, **ends)
     except _Enough:
         return best._replace(passes=taken)
     return best._replace(passes=taken, converged=True)
+
+
+def _minimise_in_parts(
+    smooth: Callable[[Array], tuple[float, Array]], start: Array, l1: float, *, corrections: int, decrease: float,
+    slope: float,
+) -> None:  # fmt: skip
+    """Minimise f(w) + λ₁ Σ|slopes| by L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995): w = u − v with u and v at least zero.
+
+    Weights that vanish are exactly zero: both their parts lie at their bound. L-BFGS with orthants (Andrew and Gao 2007)
+    was tried: it takes 1.0 to 3.4 times the passes to 1e-6 on a9a, digits and cpu_act.
+    """
+    from scipy.optimize import minimize
+
+    slopes = start[:-1].size
+
+    def joined(parts: Array) -> Array:
+        return np.append(parts[:slopes] - parts[slopes : 2 * slopes], parts[2 * slopes :])
+
+    def evaluate(parts: Array) -> tuple[float, Array]:
+        value, gradient = smooth(joined(parts))
+        along = np.concatenate([gradient[:slopes] + l1, l1 - gradient[:slopes], gradient[slopes:]])
+        return value + l1 * float(parts[: 2 * slopes].sum()), along
+
+    flat = start.ravel()
+    begin = np.concatenate([np.maximum(flat[:slopes], 0.0), np.maximum(-flat[:slopes], 0.0), flat[slopes:]])
+    bounds = [(0.0, None)] * (2 * slopes) + [(None, None)] * start.shape[1]
+    ends = {"maxcor": corrections, "ftol": decrease, "gtol": slope, "maxiter": 10**9, "maxfun": 10**9, "maxls": 50}
+    minimize(evaluate, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=ends)
 
 
 def losses_of(loss: Loss, rows: Chunk, weights: NDArray[np.floating]) -> NDArray[np.float32]:

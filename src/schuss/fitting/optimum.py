@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ..finish.solve import minimise
+from ..finish.solve import Solution, minimise
 from .newton import is_small, newton
 from .problem import Problem
 from .smoothed import rounded
 
-__all__ = ["Optimum", "has_optimum", "optimum"]
+__all__ = ["has_optimum", "optimum"]
 
 Array = NDArray[np.float64]
 
@@ -21,15 +19,6 @@ ROUGH = 100.0
 
 FALLEN = 0.1
 """A value that has fallen so far is solved for again in its own unit: where classes can be told apart it nears zero."""
-
-
-class Optimum(NamedTuple):
-    """Weights of scaled features `(features + 1, outputs)`, the value there, the passes, and whether it converged."""
-
-    weights: Array
-    value: float
-    passes: int
-    converged: bool
 
 
 WIDTHS = tuple(0.5**halvings for halvings in range(11))
@@ -47,23 +36,22 @@ def has_optimum(problem: Problem) -> bool:
     return bool(loss.convex) and (bool(loss.smooth) or rounded(loss, 1.0) is not None)
 
 
-def optimum(problem: Problem, start: Array, *, passes: int, tol: float) -> Optimum:
+def optimum(problem: Problem, start: Array, *, passes: int, tol: float) -> Solution:
     """Minimise a convex problem from weights of scaled features `(features + 1, outputs)`.
 
     passes : over the rows that may be taken, but for the last digits; tol : a solve ends when a step gains less than a
     millionth of it, in units of the value at the start. Smooth problems are solved further: to a millionth of `tol` in
     units of the optimum's own value, and on small data by Newton steps until the gradient falls no more.
 
-    Losses with kinks are solved for with kinks rounded off less and less. With λ₁, weights are differences of two
-    numbers that are at least zero, so that those that vanish are zero.
+    Losses with kinks are solved for with kinks rounded off less and less. With λ₁, weights that vanish are zero.
     """
     scale, _ = problem.value_and_gradient(start)
     if not scale > 0:
-        return Optimum(start, scale, 1, True)
+        return Solution(start, scale, 1, True)
     if problem.loss.smooth:
         return _exactly(problem, start, passes, tol, scale)
     unit = float(problem.targets.std()) or 1.0 if problem.targets.dtype.kind == "f" else 1.0
-    found, taken = Optimum(start, scale, 0, False), 0
+    found, taken = Solution(start, scale, 0, False), 0
     for width in WIDTHS if is_small(problem) else WIDTHS[1::3]:
         nearer = problem.with_loss(rounded(problem.loss, width * unit))
         if taken and is_small(problem):
@@ -78,18 +66,16 @@ def optimum(problem: Problem, start: Array, *, passes: int, tol: float) -> Optim
     return found._replace(passes=min(taken, passes))
 
 
-def _solve(problem: Problem, start: Array, passes: int, tol: float, scale: float) -> Optimum:
+def _solve(problem: Problem, start: Array, passes: int, tol: float, scale: float) -> Solution:
     """Minimise a smooth problem until a step gains next to nothing, in units of `scale`."""
-    if problem.l1 > 0:
-        return _sparse_optimum(problem, start, passes, tol, scale)
-    found = minimise(problem, start, passes=passes, scale=scale, decrease=1e-6 * tol)
-    return Optimum(found.weights, found.value, found.passes, found.converged)
+    decrease = (1e-9 if problem.l1 else 1e-6) * tol
+    return minimise(problem, start, passes=passes, l1=problem.l1, scale=scale, decrease=decrease)
 
 
-def _exactly(problem: Problem, start: Array, passes: int, tol: float, scale: float) -> Optimum:
+def _exactly(problem: Problem, start: Array, passes: int, tol: float, scale: float) -> Solution:
     """Solve a smooth problem, a small one to the last digits; in units of the value itself where it has fallen far."""
     small = is_small(problem)
-    found, taken, unit = Optimum(start, scale, 0, True), 0, scale
+    found, taken, unit = Solution(start, scale, 0, True), 0, scale
     rough = ROUGH if small else 1.0
     while True:
         found = _solve(problem, found.weights, passes - taken, rough * tol, unit)
@@ -104,26 +90,3 @@ def _exactly(problem: Problem, start: Array, passes: int, tol: float, scale: flo
             break
         rough, unit = 1.0, found.value
     return found._replace(passes=min(taken, passes))
-
-
-def _sparse_optimum(problem: Problem, start: Array, passes: int, tol: float, scale: float) -> Optimum:
-    """Minimise with λ₁ by L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995): w̃ = u − v, u and v at least zero."""
-    from scipy.optimize import minimize
-
-    slopes = start[:-1].size
-
-    def joined(point: Array) -> Array:
-        return np.append(point[:slopes] - point[slopes : 2 * slopes], point[2 * slopes :]).reshape(start.shape)
-
-    def evaluate(point: Array) -> tuple[float, Array]:
-        value, gradient = problem.value_and_gradient(joined(point))
-        flat = gradient.ravel()
-        along = np.concatenate([flat[:slopes] + problem.l1, problem.l1 - flat[:slopes], flat[slopes:]])
-        return (value + problem.l1 * float(point[: 2 * slopes].sum())) / scale, along / scale
-
-    flat = start.ravel()
-    begin = np.concatenate([np.maximum(flat[:slopes], 0.0), np.maximum(-flat[:slopes], 0.0), flat[slopes:]])
-    bounds = [(0.0, None)] * (2 * slopes) + [(None, None)] * start.shape[1]
-    ends = {"maxiter": passes, "maxfun": passes, "ftol": 1e-9 * tol, "gtol": 1e-6 * tol, "maxls": 50}
-    found = minimize(evaluate, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=ends)
-    return Optimum(joined(found.x), float(found.fun) * scale, int(found.nfev), found.nfev < passes)

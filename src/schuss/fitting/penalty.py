@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from ..descent.losses import values_and_gradients
 from ..finish.choose import choose_by_folds
 from ..finish.finish import FOLD_PENALTIES
-from ..finish.folds import deal
+from ..finish.folds import Fold, cross_validate, deal
+from ..finish.solve import Solution
 from ..race.race import standing
 from .optimum import optimum
 from .problem import Problem
@@ -36,26 +38,26 @@ def chosen_l2(problem: Problem, seed: int) -> float:
     dealt = deal(problem.targets, seed)
     if dealt.max() < 1:
         return penalties[len(penalties) // 2]
-    losses = np.empty((problem.rows, len(penalties)), np.float32)
-    for fold in range(int(dealt.max()) + 1):
-        losses[dealt == fold] = _losses(problem, dealt != fold, dealt == fold, penalties)
-    judges = dealt >= 0
-    now = standing(losses[judges], problem.weights[judges].astype(np.float32))
-    return penalties[choose_by_folds(now)]
+    found = cross_validate(penalties, np.zeros(problem.shape), dealt, problem.weights, partial(_fold, problem, dealt))
+    if found is None:
+        return penalties[len(penalties) // 2]
+    return penalties[choose_by_folds(standing(found.losses, found.weights))]
 
 
-def _losses(
-    problem: Problem, taught: NDArray[np.bool_], judging: NDArray[np.bool_], penalties: list[float]
-) -> NDArray[np.float64]:
-    """Give the losses `(rows, penalties)` of the judging rows by models of the taught ones."""
+def _fold(problem: Problem, dealt: NDArray[np.int8], number: int) -> Fold:
+    """Give a fold of a problem's rows; its models are scored by the loss itself, kinks and all."""
     loss = problem.loss if problem.loss.smooth else rounded(problem.loss, WIDTH)
+    taught, judging = dealt != number, dealt == number
     part = replace(
         problem, X=problem.X[taught], targets=problem.targets[taught], weights=problem.weights[taught], loss=loss
     )
-    weights, found = np.zeros(problem.shape), []
-    for penalty in penalties:
-        weights = optimum(replace(part, l2=penalty), weights, passes=PASSES, tol=TOL).weights
+    rows, targets = problem.X[judging], problem.targets[judging]
+
+    def solve(penalty: float, start: NDArray[np.float64]) -> Solution:
+        return optimum(replace(part, l2=penalty), start, passes=PASSES, tol=TOL)
+
+    def score(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         raw = problem.scaling.raw(weights)
-        scores = problem.X[judging] @ raw[:-1] + raw[-1]
-        found.append(values_and_gradients(problem.loss, scores, problem.targets[judging])[0])
-    return np.stack(found, axis=1)
+        return values_and_gradients(problem.loss, rows @ raw[:-1] + raw[-1], targets)[0]
+
+    return Fold(solve, score)
