@@ -5,6 +5,7 @@ leaves it and as the finish leaves it, and the seconds of both parts are told ap
 
     SCHUSS_DATA=FOLDER python benchmarks/finish.py                     every set, a table on standard output
     SCHUSS_DATA=FOLDER python benchmarks/finish.py --only adult --write    also into RESULTS.md
+    SCHUSS_DATA=FOLDER python benchmarks/finish.py --l1 0.001          with λ₁, and the shares of weights that are zero
 
 benchmarks/fetch.py says where the data come from; sets of PMLB are split 70 to 30.
 """
@@ -33,6 +34,7 @@ from schuss.finish.finish import Finished
 from schuss.race.state import Champion
 
 TITLE = "finish.py: with and without the finish by full passes"
+TITLE_L1 = "finish.py --l1: the same beside λ₁"
 REAL = ("digits", "adult", "a9a", "fashion_mnist", "nycflights13", "kddcup99")
 PMLB = (
     "1028_SWD", "197_cpu_act", "225_puma8NH", "574_house_16H", "analcatdata_authorship", "churn", "cmc", "dna",
@@ -43,6 +45,8 @@ UNTOUCHED = (
     "solar_flare_2", "waveform_21", "wine_quality_red",
 )  # fmt: skip
 """Sets that had no part in the choice of the finish's thresholds and penalties."""
+
+ZEROS = "weights at zero without, %|with finish, %|"
 
 SEEDS = 3
 ONE_SEED = ("fashion_mnist", "nycflights13")
@@ -57,6 +61,8 @@ class Outcome(NamedTuple):
     finish_seconds: float
     passes: int
     constant: float
+    zeros_before: float
+    zeros_after: float
 
 
 @contextmanager
@@ -78,17 +84,18 @@ def watched() -> Iterator[dict[str, Any]]:
         training.finish = finish  # pyright: ignore
 
 
-def compare(train: Any, test: Any, target: str | None, seed: int) -> Outcome:
+def compare(train: Any, test: Any, target: str | None, seed: int, l1: float) -> Outcome:
     """Train once, and score the champion before and after its finish."""
     reading = {"format": "svmlight"} if target is None else {}
     with watched() as seen:
         begun = time.perf_counter()
-        result = training.train(train, target=target, seed=seed, **reading)
+        result = training.train(train, target=target, seed=seed, l1=l1, **reading)
         seconds = time.perf_counter() - begun
     without = replace(result.model, weights=seen["champion"].state.weights)
     losses = [model.evaluate(test, **reading)["loss"] for model in (without, result.model)]
     constant = result.summary["holdout"]["constant_loss"]
-    return Outcome(*losses, seconds - seen["seconds"], seen["seconds"], seen["passes"], constant)
+    zeros = [100 * float(np.mean(model.weights[:-1] == 0)) for model in (without, result.model)]
+    return Outcome(*losses, seconds - seen["seconds"], seen["seconds"], seen["passes"], constant, *zeros)
 
 
 def splits(name: str, data: Path, folder: Path, seed: int) -> Iterator[tuple[Any, Any, str | None]]:
@@ -104,16 +111,18 @@ def splits(name: str, data: Path, folder: Path, seed: int) -> Iterator[tuple[Any
     yield (*(table.iloc[part].reset_index(drop=True) for part in (train, test)), "target")
 
 
-def row(name: str, outcomes: list[Outcome]) -> str:
+def row(name: str, outcomes: list[Outcome], l1: float) -> str:
     """Write the row of a set: means over its seeds."""
-    before, after, race, finish, passes, constant = (float(np.mean(column)) for column in zip(*outcomes, strict=True))
+    before, after, race, finish, passes, constant, *zeros = (
+        float(np.mean(column)) for column in zip(*outcomes, strict=True)
+    )
     better = sum(outcome.after < outcome.before for outcome in outcomes)
     gain = 100 * (before - after) / (constant - min(before, after))
     figures = f"{before:.5g}|{after:.5g}|{gain:+.2f}|{better} of {len(outcomes)}|{race:.1f}|{finish:.1f}|{passes:.0f}"
-    return f"|{name}|{figures}|"
+    return f"|{name}|{figures}|" + (f"{zeros[0]:.0f}|{zeros[1]:.0f}|" if l1 else "")
 
 
-def page(rows: list[str], command: str) -> str:
+def page(rows: list[str], command: str, l1: float) -> str:
     """Write the section of RESULTS.md."""
     versions = ", ".join(f"{package} {number}" for package, number in results.versions().items())
     lines = "\n".join(rows)
@@ -122,8 +131,8 @@ def page(rows: list[str], command: str) -> str:
 
 {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}; {results.machine()}; {versions}.
 
-|data|test loss without|with finish|gain, %|better|s of the rest|s of the finish|passes|
-|-|-|-|-|-|-|-|-|
+|data|test loss without|with finish|gain, %|better|s of the rest|s of the finish|passes|{ZEROS if l1 else ""}
+|-|-|-|-|-|-|-|-|{"-|-|" if l1 else ""}
 {lines}
 
 Means over seeds 0 to {SEEDS - 1}, which also split the sets of PMLB 70 to 30; {", ".join(ONE_SEED)} with seed 0 alone.
@@ -139,21 +148,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", metavar="NAME", choices=(*REAL, *PMLB, *UNTOUCHED))
     parser.add_argument("--write", action="store_true", help="write the table into RESULTS.md")
+    parser.add_argument("--l1", type=float, default=0.0, metavar="X", help="λ₁ of all trainings")
     arguments = parser.parse_args()
+    l1 = arguments.l1
     if "SCHUSS_DATA" not in os.environ:
         parser.error("SCHUSS_DATA must name the folder of the data sets; benchmarks/fetch.py says where to get them")
     data, rows = Path(os.environ["SCHUSS_DATA"]), []
     for name in arguments.only or (*REAL, *PMLB, *UNTOUCHED):
         seeds = range(1 if name in ONE_SEED else SEEDS)
         with tempfile.TemporaryDirectory(prefix="schuss-finish-") as folder:
-            outcomes = [compare(*split, seed) for seed in seeds for split in splits(name, data, Path(folder), seed)]
-        rows.append(row(name, outcomes))
+            outcomes = [compare(*split, seed, l1) for seed in seeds for split in splits(name, data, Path(folder), seed)]
+        rows.append(row(name, outcomes, l1))
         print(rows[-1], file=sys.stderr, flush=True)
     only = "".join(f" --only {name}" for name in arguments.only or ())
-    text = page(rows, f"python benchmarks/finish.py{only}")
+    stated = f" --l1 {l1:g}" if l1 else ""
+    text = page(rows, f"python benchmarks/finish.py{only}{stated}", l1)
     print(text)
     if arguments.write:
-        results.write_section(TITLE, text)
+        results.write_section(TITLE_L1 if l1 else TITLE, text)
 
 
 if __name__ == "__main__":

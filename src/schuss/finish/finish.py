@@ -159,8 +159,8 @@ def finish(
 
     Very large data, losses with kinks and very wide models leave the champion as it is. Otherwise each penalty is
     solved for, beside the λ₁ of the champion, from the strongest to the weakest, each from where the one before ended
-    and the first from the champion. On few rows folds judge the penalties, on many the held-out rows, and then the champion
-    too may be best. Without either only the champion's own penalty is solved for.
+    and the first from the champion. On few rows folds judge the penalties, on many the held-out rows, and then the
+    champion too may be best. Without either only the champion's own penalty is solved for.
 
     l2 : the penalty that the user has fixed, None to choose one; constant_loss : held-out loss of the
     constant prediction; spent_rows : rows that all runs of the race have learned from, half of which the finish may

@@ -8,10 +8,12 @@ import numpy as np
 
 from schuss.descent.ops import absolute, maximum, sqrt
 from schuss.descent.optimizers.rule import Array, Columns, powers
+from schuss.descent.specs import AT_LEAST_ZERO, BELOW_ONE, POSITIVE
 
 __all__ = ["AMSGrad", "Adam", "AdamW", "Lion"]
 
 _NAMES = ("rate", "beta1", "one_minus_beta1", "beta2", "one_minus_beta2", "unbias1", "unbias2", "epsilon")
+_TAKES = (("beta1", BELOW_ONE), ("beta2", BELOW_ONE), ("epsilon", POSITIVE))
 
 
 def _moments(carry: Array, rate: Array, beta1: Any, beta2: Any, epsilon: Any) -> tuple[Array, Columns]:
@@ -38,6 +40,7 @@ class Adam(NamedTuple):
     scalar_names = _NAMES
     slot_names = ("mean", "mean_of_squares")
     carry_start = (1.0, 1.0)
+    takes = _TAKES
     rate_range = (3e-4, 3.0)
 
     def scalars(self, carry: Array, rate: Array) -> tuple[Array, Columns]:
@@ -65,6 +68,7 @@ class AMSGrad(NamedTuple):
     scalar_names = _NAMES
     slot_names = ("mean", "mean_of_squares", "largest")
     carry_start = (1.0, 1.0)
+    takes = _TAKES
     rate_range = (3e-4, 3.0)
 
     def scalars(self, carry: Array, rate: Array) -> tuple[Array, Columns]:
@@ -96,6 +100,7 @@ class AdamW(NamedTuple):
     scalar_names = (*_NAMES, "decay")
     slot_names = ("mean", "mean_of_squares")
     carry_start = (1.0, 1.0)
+    takes = (*_TAKES, ("weight_decay", AT_LEAST_ZERO))
     decays = ("decay",)
     rate_range = (3e-4, 3.0)
 
@@ -129,6 +134,7 @@ class Lion(NamedTuple):
         "rate", "beta1", "one_minus_beta1", "beta2", "one_minus_beta2", "decay", "smallest",
     )  # fmt: skip
     slot_names = ("mean",)
+    takes = (("beta1", BELOW_ONE), ("beta2", BELOW_ONE), ("weight_decay", AT_LEAST_ZERO))
     decays = ("decay",)
     rate_range = (1e-5, 0.1)
 

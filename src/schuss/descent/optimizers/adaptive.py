@@ -8,6 +8,7 @@ import numpy as np
 
 from schuss.descent.ops import constant, inverse_root, maximum, sqrt
 from schuss.descent.optimizers.rule import Array, Columns
+from schuss.descent.specs import BELOW_ONE, POSITIVE
 
 __all__ = ["Adadelta", "Adagrad", "CentredRMSprop", "RMSprop"]
 
@@ -22,6 +23,7 @@ class Adagrad(NamedTuple):
 
     scalar_names = ("rate", "epsilon_squared")
     slot_names = ("sum_of_squares",)
+    takes = (("epsilon", POSITIVE),)
     sparse = "resting"
     rate_range = (3e-3, 10.0)
 
@@ -51,6 +53,7 @@ class RMSprop(NamedTuple):
 
     scalar_names = ("rate", "alpha", "one_minus_alpha", "epsilon")
     slot_names = ("mean_of_squares",)
+    takes = (("alpha", BELOW_ONE), ("epsilon", POSITIVE))
     rate_range = (3e-5, 0.3)
 
     def scalars(self, carry: Array, rate: Array) -> tuple[Array, Columns]:
@@ -76,6 +79,7 @@ class CentredRMSprop(NamedTuple):
 
     scalar_names = ("rate", "alpha", "one_minus_alpha", "epsilon")
     slot_names = ("mean_of_squares", "mean")
+    takes = (("alpha", BELOW_ONE), ("epsilon", POSITIVE))
     rate_range = (3e-5, 0.3)
 
     def scalars(self, carry: Array, rate: Array) -> tuple[Array, Columns]:
@@ -104,6 +108,7 @@ class Adadelta(NamedTuple):
 
     scalar_names = ("rate", "rho", "one_minus_rho", "epsilon")
     slot_names = ("mean_of_squares", "mean_of_squared_moves")
+    takes = (("rho", BELOW_ONE), ("epsilon", POSITIVE))
     rate_range = (0.03, 100.0)
 
     def scalars(self, carry: Array, rate: Array) -> tuple[Array, Columns]:

@@ -13,6 +13,7 @@ from schuss.descent.optimizers.adam import AdamW
 from schuss.descent.optimizers.plain import SGD
 from schuss.descent.optimizers.rule import Array, Columns, measure, move, penalised, settle, trait, update
 from schuss.descent.penalties import L2, moved
+from schuss.descent.specs import AT_LEAST_ZERO, Number
 
 __all__ = ["Averaged", "ScheduleFree"]
 
@@ -34,6 +35,8 @@ class Averaged(NamedTuple):
     rule: Any = SGD()
     power: Any = 8.0
 
+    takes = (("power", AT_LEAST_ZERO),)
+
     @property
     def scalar_names(self) -> tuple[str, ...]:
         """Names of the scalars: the share of the new weights in the average, and the rule's own."""
@@ -45,7 +48,7 @@ class Averaged(NamedTuple):
         return ("average", *self.rule.slot_names)
 
     @property
-    def carry_start(self) -> tuple[float, ...]:
+    def carry_start(self) -> tuple[Any, ...]:
         """The number of the next step, and what the rule's own carry starts with."""
         return (1.0, *trait(self.rule, "carry_start"))
 
@@ -114,6 +117,8 @@ class ScheduleFree(NamedTuple):
     beta: Any = 0.9
     penalty: Any = L2()
 
+    takes = (("beta", Number(0.0, 1.0, least_allowed=False)),)
+
     @property
     def scalar_names(self) -> tuple[str, ...]:
         """Names of the scalars: the penalty's, c and β as they are needed, and the rule's own."""
@@ -125,7 +130,7 @@ class ScheduleFree(NamedTuple):
         return ("ahead", *self.rule.slot_names)
 
     @property
-    def carry_start(self) -> tuple[float, ...]:
+    def carry_start(self) -> tuple[Any, ...]:
         """Σ η², a 1 that stays, as scalars change with every step, and what the rule's own carry starts with."""
         return (0.0, 1.0, *trait(self.rule, "carry_start"))
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from schuss.descent.ops import absolute, constant, maximum, sqrt, where
 from schuss.descent.optimizers.rule import Array, Columns
+from schuss.descent.specs import POSITIVE
 
 __all__ = ["FTRL"]
 
@@ -31,6 +32,7 @@ class FTRL(NamedTuple):
     scalar_names = ("rate", "beta", "l1_before", "l2_before", "l1", "l2")
     slot_names = ("z", "sum_of_squares")
     carry_start = (1.0, 0.0)
+    takes = (("beta", POSITIVE),)
     sparse = "resting"
     rate_range = (3e-3, 10.0)
     free = (2, 3, 4, 5)

@@ -11,6 +11,7 @@ from schuss.descent.optimizers.adam import Adam, AdamW, AMSGrad, Lion
 from schuss.descent.optimizers.adaptive import Adadelta, Adagrad, CentredRMSprop, RMSprop
 from schuss.descent.optimizers.averaging import Averaged, ScheduleFree, schedule_free_adamw
 from schuss.descent.optimizers.ftrl import FTRL
+from schuss.descent.optimizers.hyperparameters import bare, settings_of, with_settings
 from schuss.descent.optimizers.plain import SGD, Momentum, Nesterov
 from schuss.descent.optimizers.prodigy import Prodigy
 from schuss.descent.optimizers.rule import trait
@@ -43,18 +44,27 @@ WAYS = ("scaled", "coasting", "resting", "every")
 
 
 @cache
-def rule_named(name: str) -> Any:
-    """Give a rule with its usual hyperparameters: by its name here, as `module:Name`, or `averaged_` before either.
+def rule_named(spec: str) -> Any:
+    """Give a rule: by its name here, as `module:Name`, or `averaged_` before either, and hyperparameters behind it.
 
-    Raises OptionError for a name that is none of these, and for a class that is no rule.
+    Raises OptionError for a name that is none of these, a class that is no rule, and a number that cannot be.
 
-    >>> rule_named("averaged_sgd")
-    Averaged(rule=SGD(), power=8.0)
+    >>> rule_named("averaged_sgd"), rule_named("momentum:0.8"), rule_named("adam:epsilon=1e-4").epsilon
+    (Averaged(rule=SGD(), power=8.0), Momentum(momentum=0.8, dampening=0.0), 0.0001)
     """
+    rule = _rule(bare(spec))
+    try:
+        return with_settings(rule, settings_of(rule, spec))
+    except ValueError as error:
+        raise OptionError(f"option '--optimizer': {error}") from None
+
+
+def _rule(name: str) -> Any:
+    """Give a rule with its usual hyperparameters."""
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]()
     if name.startswith(AVERAGED):
-        return Averaged(rule_named(name.removeprefix(AVERAGED)))
+        return Averaged(_rule(name.removeprefix(AVERAGED)))
     if ":" in name:
         return _checked(load(name, "option '--optimizer'"), name)
     close = difflib.get_close_matches(name, OPTIMIZERS, n=1)

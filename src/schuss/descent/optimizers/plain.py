@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from schuss.descent.optimizers.rule import Array, Columns
+from schuss.descent.specs import BELOW_ONE
 
 __all__ = ["SGD", "Momentum", "Nesterov"]
 
@@ -51,6 +52,7 @@ class Momentum(NamedTuple):
 
     scalar_names = ("rate", "momentum", "undampened", "long_run")
     slot_names = ("velocity",)
+    takes = (("momentum", BELOW_ONE), ("dampening", BELOW_ONE))
     sparse = "coasting"
     uniform = True
     rate_range = (2.0**-12, 2.0**2)
@@ -78,6 +80,7 @@ class Nesterov(NamedTuple):
 
     scalar_names = ("rate", "momentum", "long_run")
     slot_names = ("velocity",)
+    takes = (("momentum", BELOW_ONE),)
     sparse = "coasting"
     uniform = True
     rate_range = (2.0**-12, 2.0**2)

@@ -8,6 +8,7 @@ import numpy as np
 
 from schuss.descent.ops import absolute, constant, maximum, sqrt
 from schuss.descent.optimizers.rule import Array, Columns
+from schuss.descent.specs import BELOW_ONE, POSITIVE
 
 __all__ = ["Prodigy"]
 
@@ -23,7 +24,7 @@ class Prodigy(NamedTuple):
     multiplies ε by the d after the step: while d grows by factors of ten the first steps differ a little, and weights
     by 1e-5 to 1e-3 after 200 steps.
 
-    β₁, β₂, ε: one number each or one a run; `distance`: the d to begin with.
+    β₁, β₂, ε, and `distance`, the d to begin with: one number each or one a run.
     """
 
     beta1: Any = 0.9
@@ -36,12 +37,13 @@ class Prodigy(NamedTuple):
     )  # fmt: skip
     number_names = ("distance", "numerator")
     slot_names = ("mean", "mean_of_squares", "sum")
+    takes = (("beta1", BELOW_ONE), ("beta2", BELOW_ONE), ("epsilon", POSITIVE), ("distance", POSITIVE))
     rate_range = (0.1, 3.0)
 
     @property
-    def carry_start(self) -> tuple[float, ...]:
+    def carry_start(self) -> tuple[Any, ...]:
         """The first d, and r = 0."""
-        return (float(self.distance), 0.0)
+        return (self.distance, 0.0)
 
     def scalars(self, carry: Array, rate: Array) -> tuple[Array, Columns]:
         """Give η, the betas, √β₂ and ε."""

@@ -73,6 +73,7 @@ TRAITS: dict[str, Any] = {
     "uniform": False,  # whether all weights of a run have the same rate
     "rate_range": (1e-4, 1.0),  # learning rates worth trying
     "rates_by_norm": False,  # whether these are multiples of 1/E‖x‖²
+    "takes": (),  # hyperparameters that a user can set, with their `Number`s; by default all fields, to any number
 }
 
 
@@ -117,8 +118,8 @@ class Stepper(Protocol):
         ...
 
     @property
-    def carry_start(self) -> tuple[float, ...]:
-        """What the carry starts with."""
+    def carry_start(self) -> tuple[Any, ...]:
+        """What the carry starts with: numbers, or one a run."""
         ...
 
     @property
@@ -187,7 +188,7 @@ class Penalised(NamedTuple):
         return self.rule.slot_names
 
     @property
-    def carry_start(self) -> tuple[float, ...]:
+    def carry_start(self) -> tuple[Any, ...]:
         """What the carry starts with."""
         return trait(self.rule, "carry_start")
 
