@@ -87,6 +87,23 @@ def test_every_optimizer_races(table: Path, file: str, penalty: list[str]) -> No
     assert ("l1" in summary["chosen"]) == bool(penalty)
 
 
+def test_hyperparameters_race_and_are_told(table: Path) -> None:
+    own(table, "1.0")
+    specs = ["momentum:momentum=0.5,dampening=0.1", "momentum:0.8", "momentum", "own:SignSGD"]
+    options = ["--optimizer", ",".join(specs), "--runs", "16", "--epochs", "1", "--init", "normal:0.1,normal:1"]
+    summary = command(table, "train", "table.csv", "--target", "y", *options, "--json", "--quiet", compiled=False)
+    folder = Path(summary["model"]).parent
+    events = [json.loads(line) for line in (table / folder / "record.jsonl").read_text(encoding="utf-8").splitlines()]
+    runs = next(event["runs"] for event in events if event["event"] == "runs")
+    assert [run["optimizer"] for run in runs] == [spec for spec in specs for _ in range(4)]
+    assert [run["init"] for run in runs] == ["normal:0.1", "normal:0.1", "normal:1", "normal:1"] * 4
+    assert summary["chosen"]["optimizer"] in specs
+    assert summary["chosen"]["init"] in ("normal:0.1", "normal:1")
+    report = (table / folder / "report.html").read_text(encoding="utf-8")
+    assert "momentum:momentum=0.5,dampening=0.1" in report
+    assert "normal:0.1" in report
+
+
 def test_an_own_optimizer_in_the_command_line_and_its_edits(table: Path) -> None:
     def train() -> dict[str, Any]:
         options = ["--optimizer", "own:SignSGD", "--runs", "1", "--epochs", "2", "--learning-rate", "0.02", "--l2", "0"]

@@ -147,7 +147,13 @@ def test_a_run_in_memory_goes_on(data: dict[str, Any], place: str, tmp_path: Pat
     check(data[place], tmp_path, (4, 3, 8, 5), epochs="auto", runs=6)
 
 
-@pytest.mark.parametrize("options", [{"optimizer": "sgd,adagrad", "order": "keep"}, {"holdout": "none"}])
+OTHERS = [
+    {"optimizer": "sgd,adagrad", "order": "keep"}, {"holdout": "none"},
+    {"optimizer": "adam:beta1=0.5,beta2=0.9,adam", "init": "zero,normal:0.3", "schedule": "step:0.5,0.25"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", OTHERS)
 @pytest.mark.usefixtures("streamed")
 def test_other_options(data: dict[str, Any], options: dict[str, Any], tmp_path: Path) -> None:
     check(data["t.parquet"], tmp_path, (5, 4), **options)

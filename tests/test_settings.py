@@ -21,6 +21,14 @@ from schuss.settings import Settings, machine_memory, parse_bytes, parse_seconds
         ("optimizer", "adm", ["auto", "sgd", "momentum", "adagrad", "adam", "did you mean 'adam'"]),
         ("optimizer", "sgd,adm", ["not 'adm'"]), ("optimizer", ["sgd", "x"], ["not 'x'"]),
         ("optimizer", "", ["not ''"]),
+        ("optimizer", "adam:beta3=0.9", ["adam has no 'beta3'", "beta1, beta2, epsilon"]),
+        ("optimizer", "adam:beta1=1", ["of at least 0 and below 1 as its beta1", "not '1'"]),
+        ("optimizer", "sgd,adam:beta1=0.9,beta1=0.8", ["its beta1 twice"]),
+        ("optimizer", "sgd:momentum=0.9", ["the optimizer sgd takes no number"]),
+        ("optimizer", "momentum:0.9,0.1,0.2", ["at most 2 numbers, not '0.9,0.1,0.2'"]),
+        ("optimizer", "adam:epsilon=small", ["above 0 as its epsilon, not 'small'"]),
+        ("schedule", "linear,cosin", ["did you mean 'cosine'"]), ("schedule", "cosine:start=0.1", ["no 'start'"]),
+        ("init", "zero,normal:-1", ["above 0 as its scale, not '-1'"]),
         ("schedule", "cosinus", ["constant", "linear", "inverse_time"]),
         ("order", "random", ["shuffle", "once", "replace", "keep"]),
         ("class_weight", "equal", ["class-weight", "balanced"]),
@@ -50,6 +58,8 @@ def test_a_wrong_value_is_refused_in_one_sentence(option: str, value: Any, words
 def test_fewer_runs_than_optimizers() -> None:
     with pytest.raises(OptionError, match="at least 3, one for each optimizer"):
         Settings(optimizer="sgd,adam,adagrad", runs=2)
+    with pytest.raises(OptionError, match="at least 8, one for each pairing of optimizer, schedule and init"):
+        Settings(optimizer="sgd,adam", schedule="linear,step:0.5,every=0.1", init="zero,he:0.5", runs=7)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from .data.encoder import Encoder
 from .data.feed import Feed, MemoryFeed
 from .descent.losses import Loss, constant_classes, constant_number, judge_of, values_and_gradients
-from .descent.optimizers import rule_named, trait
+from .descent.optimizers import bare, rule_named, trait
 from .model import outputs_of
 from .population.block import state_bytes
 from .population.linear import Linear
@@ -53,31 +54,31 @@ def _mean_loss(loss: Loss, scores: NDArray[np.float64], targets: NDArray[np.gene
 
 
 def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> list[Contender]:
-    """Give the runs that race, one population for each optimizer."""
+    """Give the runs that race, one population for each optimizer, whatever its hyperparameters."""
     names = _optimizers(settings, encoder)
     runs = default_runs(
         settings.runs,
         optimizers=names,
         learning_rate=None if settings.learning_rate == "auto" else float(settings.learning_rate),
         l2=None if settings.l2 == "auto" else float(settings.l2),
-        schedule=settings.schedule,
+        schedules=settings.schedules,
+        inits=settings.inits,
         batch_size=1,
         rows=feed.training_rows,
         squared_norm=feed.counts.squared_norm / max(feed.counts.summed, 1),
         l1=settings.l1,
     )
     contenders = []
-    for name in names:
+    for name in dict.fromkeys(map(bare, names)):
         population = population_of(name, settings, encoder, feed, loss)
-        settled = {"batch_size": population.batch_size, "init": settings.init}
-        own = tuple(run._replace(**settled) for run in runs if run.optimizer == name)
+        own = tuple(run._replace(batch_size=population.batch_size) for run in runs if bare(run.optimizer) == name)
         contenders.append(Contender(population, population.start(own)))
     return contenders
 
 
 def population_of(name: str, settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> Linear:
-    """Give the population of the runs of an optimizer."""
-    rule = rule_named(name)
+    """Give the population of the runs of an optimizer, which have their own hyperparameters."""
+    rule = rule_named(bare(name))
     batch = _batch_size(settings, encoder, rule)
     threads, outputs, l1 = _threads(settings, feed), outputs_of(encoder.classes), settings.l1 > 0
     return Linear(rule, loss, encoder.width, outputs, batch, encoder.sparse, threads, settings.seed, l1)
@@ -110,11 +111,11 @@ def _optimizers(settings: Settings, encoder: Encoder) -> list[str]:
 def weights_bytes(settings: Settings, encoder: Encoder) -> int:
     """Give the bytes that the weights of all runs take, with what their optimizers remember."""
     names, sparse, l1 = _optimizers(settings, encoder), encoder.sparse, settings.l1 > 0
-    share = -(-settings.runs // len(names))
     threads = available_threads(settings.threads)
     size = 0
-    schedules = share if "optimal" in settings.schedule else 1  # each run has its own then
-    for name in names:
+    for name, settings_of_it in Counter(map(bare, names)).items():
+        share = -(-settings.runs * settings_of_it // len(names))
+        schedules = share if "optimal" in settings.schedule else len(settings.schedules)  # each run has its own then
         rule, outputs = rule_named(name), outputs_of(encoder.classes)
         batch = _batch_size(settings, encoder, rule)
         size += state_bytes(

@@ -166,10 +166,11 @@ descent = group(
         "--optimizer",
         type=Names(),
         default=("auto",),
-        metavar="auto|NAME,…|MODULE:NAME",
+        metavar="auto|NAME[:HYPER=X,…],…|MODULE:NAME",
         help="Optimizers that race: sgd, momentum, nesterov, adagrad, adadelta, rmsprop, centred_rmsprop, adam, "
         "amsgrad, adamw, lion, ftrl, prodigy, schedule_free_sgd, schedule_free_adamw; averaged_NAME for the average of "
-        "any one's weights, MODULE:NAME for your own.",
+        "any one's weights, MODULE:NAME for your own. Hyperparameters stand behind the name: adam:beta1=0.8,beta2=0.95; "
+        "a list such as momentum:0.5,momentum:0.9 lets several race.",
     ),
     option(
         "--learning-rate",
@@ -181,16 +182,17 @@ descent = group(
     option(
         "--schedule",
         default="linear",
-        metavar="NAME[:NUMBERS]",
+        metavar="NAME[:NUMBERS],…",
         help="How the learning rate changes: constant, linear, exponential, step, polynomial, cosine, inverse_time, "
         "inverse_sqrt, invscaling, optimal, one_cycle, stable_decay, wsd or plateau; with numbers such as cosine:0.01, "
-        "and warmup:0.1+cosine to rise first.",
+        "and warmup:0.1+cosine to rise first; a list lets several race.",
     ),
     option(
         "--init",
         default="zero",
-        metavar="NAME[:SCALE]",
-        help="Where the weights begin: zero, normal, uniform, glorot or he; with a scale such as normal:0.1.",
+        metavar="NAME[:SCALE],…",
+        help="Where the weights begin: zero, normal, uniform, glorot or he; with a scale such as normal:0.1. A list lets "
+        "several race.",
     ),
     option(
         "--l2",

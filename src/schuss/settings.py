@@ -20,6 +20,7 @@ from .descent.initializers import INITIALIZERS, parse_initializer
 from .descent.losses import LOSSES, family_of
 from .descent.optimizers import rule_named
 from .descent.schedules import SCHEDULES, parse_schedule
+from .descent.specs import split_specs
 from .errors import OptionError
 
 __all__ = ["OUT", "Settings", "parse_bytes", "parse_seconds"]
@@ -100,8 +101,8 @@ class Settings:
     loss: str | None = None
     optimizer: str | type | Sequence[str | type] = "auto"
     learning_rate: float | str = "auto"
-    schedule: str = "linear"
-    init: str = "zero"
+    schedule: str | Sequence[str] = "linear"
+    init: str | Sequence[str] = "zero"
     epochs: int | str = "auto"
     time_limit: float | str | None = None
     runs: int = 16
@@ -136,9 +137,9 @@ class Settings:
             value = getattr(self, name)
             if name in _COLUMNS:
                 object.__setattr__(self, name, _names(value))
-            elif name == "optimizer":
+            elif name in ("optimizer", "schedule", "init"):
                 given = value if isinstance(value, (list, tuple)) else [value]
-                object.__setattr__(self, name, ",".join(map(_name, given)))
+                object.__setattr__(self, name, ",".join(str(_name(one)) for one in given))
             elif isinstance(value, np.generic):
                 object.__setattr__(self, name, value.item())
         one_of("task", self.task, TASKS)
@@ -148,10 +149,12 @@ class Settings:
         for name in self.optimizers:
             if name != "auto":
                 rule_named(name)
-        one_of("schedule", str(self.schedule).rpartition("+")[2].partition(":")[0], tuple(SCHEDULES))
-        refused("schedule", parse_schedule, self.schedule)
-        one_of("init", str(self.init).partition(":")[0], tuple(INITIALIZERS))
-        refused("init", parse_initializer, self.init)
+        for spec in self.schedules:
+            one_of("schedule", spec.rpartition("+")[2].partition(":")[0], tuple(SCHEDULES))
+            refused("schedule", parse_schedule, spec)
+        for spec in self.inits:
+            one_of("init", spec.partition(":")[0], tuple(INITIALIZERS))
+            refused("init", parse_initializer, spec)
         one_of("order", self.order, ORDERS)
         one_of("on-bad-row", self.on_bad_row, ON_BAD_ROW)
         if isinstance(self.max_bad_rows, str | bool) or not 0 <= self.max_bad_rows <= 1:
@@ -169,8 +172,10 @@ class Settings:
         above("seed", self.seed, 0, exclusive=False, whole=True)
         if self.threads is not None:
             above("threads", self.threads, 1, exclusive=False, whole=True)
-        if self.runs < len(self.optimizers):
-            raise OptionError(f"option '--runs' must be at least {len(self.optimizers)}, one for each optimizer")
+        pairings = len(self.optimizers) * len(self.schedules) * len(self.inits)
+        if self.runs < pairings:
+            each = "optimizer" if pairings == len(self.optimizers) else "pairing of optimizer, schedule and init"
+            raise OptionError(f"option '--runs' must be at least {pairings}, one for each {each}")
         if self.cache not in ("auto", "off") and not Path(self.cache).is_dir():
             raise OptionError(f"option '--cache' takes auto, off or a folder that exists, not '{self.cache}'")
         self._check_columns()
@@ -191,8 +196,18 @@ class Settings:
 
     @property
     def optimizers(self) -> tuple[str, ...]:
-        """The names of the optimizers."""
-        return _names(str(self.optimizer))
+        """The names of the optimizers, with their hyperparameters."""
+        return split_specs(str(self.optimizer))
+
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        """The schedules with their numbers."""
+        return split_specs(str(self.schedule))
+
+    @property
+    def inits(self) -> tuple[str, ...]:
+        """The initializers with their scales."""
+        return split_specs(str(self.init))
 
     @property
     def seconds_between_checkpoints(self) -> float:

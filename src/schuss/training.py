@@ -318,6 +318,7 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
         "optimizer": run.optimizer,
         "learning_rate": run.learning_rate,
         "schedule": run.schedule,
+        **({"init": run.init} if run.init != "zero" else {}),
         "l2": run.l2,
         **({"l1": run.l1} if run.l1 else {}),
         "batch_size": run.batch_size,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from schuss.race.grid import PENALTIES, default_runs
 
 def runs_for(count: int = 16, **changes) -> list:
     options = {
-        "optimizers": ["adam"], "learning_rate": None, "l2": None, "schedule": "linear", "batch_size": 32,
+        "optimizers": ["adam"], "learning_rate": None, "l2": None, "schedules": ["linear"], "batch_size": 32,
         "rows": 1000, "squared_norm": 4.0,
     }  # fmt: skip
     return default_runs(count, **(options | changes))
@@ -41,6 +43,17 @@ def test_optimizers_share_the_runs() -> None:
     runs = runs_for(7, optimizers=["adam", "sgd", "adagrad"])
     assert [run.optimizer for run in runs] == ["adam"] * 3 + ["sgd"] * 2 + ["adagrad"] * 2
     assert [run.number for run in runs] == list(range(7))
+
+
+def test_every_pairing_of_optimizer_schedule_and_init_has_its_own_row_of_rates() -> None:
+    given = {"optimizers": ["adam:beta1=0.5", "adam"], "schedules": ["linear", "cosine"], "inits": ["zero", "he"]}
+    runs = runs_for(32, **given)
+    pairings = [(run.optimizer, run.schedule, run.init) for run in runs]
+    assert list(dict.fromkeys(pairings)) == list(product(*given.values()))
+    assert all(pairings.count(one) == 4 for one in set(pairings))
+    rates = [run.learning_rate for run in runs]
+    assert rates == rates[:4] * 8
+    assert len(runs_for(learning_rate=0.1, l2=0.0, **given)) == 8
 
 
 def test_what_is_fixed_is_not_tried_twice() -> None:

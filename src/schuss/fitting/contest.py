@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..data.feed import MemoryFeed
 from ..data.reader import Counts
 from ..descent.losses import values_and_gradients
+from ..descent.optimizers import bare
 from ..lineup import DENSE_BATCH, available_threads
 from ..race.grid import default_runs
 from ..race.loop import Contender, Plan, run_race
@@ -100,14 +101,14 @@ def _contenders(problem: Problem, training: Training, counts: Counts, entry: Ent
         learning_rate=entry.learning_rate,
         l2=training.l2,
         l1=training.l1,
-        schedule=entry.schedule,
+        schedules=(entry.schedule,),
         batch_size=batch,
         rows=problem.rows,
         squared_norm=counts.squared_norm / max(counts.summed, 1),
     )
     found = []
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(map(bare, names)):
         threads = available_threads(None)
         population = population_of(training, name, problem.outputs, batch, threads, intercept=problem.intercept)
-        found.append(Contender(population, population.start(tuple(run for run in runs if run.optimizer == name))))
+        found.append(Contender(population, population.start(tuple(run for run in runs if bare(run.optimizer) == name))))
     return found

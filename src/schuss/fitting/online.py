@@ -102,8 +102,8 @@ class Online:
         """Give the runs."""
         return tuple(
             default_runs(
-                self.runs, optimizers=["adagrad"], learning_rate=None, l2=l2, l1=l1, schedule="constant", batch_size=1,
-                rows=1, squared_norm=1.0,
+                self.runs, optimizers=["adagrad"], learning_rate=None, l2=l2, l1=l1, schedules=["constant"],
+                batch_size=1, rows=1, squared_norm=1.0,
             )
         )  # fmt: skip
 

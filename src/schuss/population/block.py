@@ -118,7 +118,9 @@ def fresh_block(
 ) -> Block:
     """Give a block whose weights are zero."""
     shape = (features + 1, outputs * lanes if sparse or way == "whole" else dense.columns(outputs, lanes))
-    slots, start = len(stepper.slot_names), np.array(stepper.carry_start, np.float64)
+    slots, start = len(stepper.slot_names), np.zeros((len(stepper.carry_start), lanes))
+    for line, value in zip(start, stepper.carry_start, strict=True):
+        line[:] = value
     spare: NDArray[Any] = np.zeros((0, 0), np.float32)
     if way == "resting":  # the line of each feature in a list of those of a mini-batch
         spare = np.full((features if batch > 1 else 0, 1), -1, np.int32)
@@ -127,7 +129,7 @@ def fresh_block(
     return Block(
         weights=aligned(shape),
         slots=aligned((slots, *shape)),
-        carry=np.repeat(start.reshape(-1, 1), lanes, axis=1),
+        carry=start,
         scale=np.ones(lanes),
         now=np.zeros(schedules),
         since=np.zeros((features if way == "resting" else 0, schedules)),

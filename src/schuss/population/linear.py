@@ -17,7 +17,7 @@ from schuss.data.chunk import Chunk, SparseRows
 from schuss.data.saved import Saved
 from schuss.descent.initializers import initial_weights
 from schuss.descent.losses import Loss, judge_of
-from schuss.descent.optimizers import penalised, scalar_table, trait
+from schuss.descent.optimizers import bare, penalised, per_run, scalar_table, trait
 from schuss.descent.penalties import L2, ElasticNet, Shrink
 from schuss.population import dense, rates, sparse, whole
 from schuss.population.block import Block, LinearState, Table, catching_up, fresh_block, lanes_for, plain, single
@@ -51,11 +51,18 @@ def _penalties(runs: tuple[Run, ...], block: int, lanes: int) -> NDArray[np.floa
     return penalties
 
 
+@lru_cache(maxsize=64)
+def _specs(runs: tuple[Run, ...], block: int, lanes: int) -> tuple[str, ...]:
+    """Give the optimizer's name and hyperparameters in each lane of a block; empty if no run has any of its own."""
+    specs = tuple(run.optimizer for run in runs[block * lanes : (block + 1) * lanes])
+    return specs + ("",) * (lanes - len(specs)) if any(bare(spec) != spec for spec in specs) else ()
+
+
 @dataclass(frozen=True)
 class Linear:
     """A population of linear models that share optimizer, loss and batch size.
 
-    rule : the optimizer with its hyperparameters; loss : of `outputs` scores; threads : blocks that learn at a time,
+    rule : the optimizer with the hyperparameters that stand behind no run's own name of it; loss : of `outputs` scores; threads : blocks that learn at a time,
     which changes no bits: no block knows of another, and no run of its neighbours; seed : of the first weights; l1 :
     whether runs may have λ₁ > 0.
     """
@@ -79,8 +86,16 @@ class Linear:
     @cached_property
     def stepper(self) -> Any:
         """The rule with its penalty."""
-        shared = trait(self.rule, "uniform") and self.way != "resting"
-        return penalised(self.rule, ElasticNet() if self.l1 else Shrink() if shared else L2())
+        return self._penalised(self.rule)
+
+    def _penalised(self, rule: Any) -> Any:
+        shared = trait(rule, "uniform") and self.way != "resting"
+        return penalised(rule, ElasticNet() if self.l1 else Shrink() if shared else L2())
+
+    def _stepper_of(self, runs: tuple[Run, ...], b: int, lanes: int) -> Any:
+        """Give the rule of a block with its penalty: with one number a run where runs differ in hyperparameters."""
+        specs = _specs(runs, b, lanes)
+        return self._penalised(per_run(self.rule, specs)) if specs else self.stepper
 
     def start(self, runs: tuple[Run, ...]) -> LinearState:
         """Give the state of runs that have not learned anything yet."""
@@ -95,8 +110,9 @@ class Linear:
     def _fresh(self, runs: tuple[Run, ...], lanes: int) -> LinearState:
         """Give the state of runs that start at zero in blocks of this width."""
         size = self.features, self.outputs, lanes, len(rates.schedules(runs))
-        fresh = partial(fresh_block, self.stepper, *size, sparse=self.is_sparse, way=self.way, batch=self.batch_size)
-        return LinearState(runs, tuple(fresh() for _ in range(0, len(runs), lanes)), lanes)
+        options = {"sparse": self.is_sparse, "way": self.way, "batch": self.batch_size}
+        steppers = (self._stepper_of(runs, b, lanes) for b in range(-(-len(runs) // lanes)))
+        return LinearState(runs, tuple(fresh_block(stepper, *size, **options) for stepper in steppers), lanes)
 
     def begin_leg(self, state: LinearState, planned_rows: int) -> LinearState:
         """Begin the schedules anew, to reach their end after so many rows."""
@@ -135,16 +151,16 @@ class Linear:
         phase, shift, progress = self._spans(state, b, rows)
         factors = rates.factors(state.runs, progress, state.planned_rows / self.batch_size)
         bases, penalties = self._bases(state, b), _penalties(state.runs, b, state.lanes)
-        start = state.blocks[b].carry
-        carry, exact = scalar_table(self.stepper, start, factors @ bases, *penalties)
+        start, stepper = state.blocks[b].carry, self._stepper_of(state.runs, b, state.lanes)
+        carry, exact = scalar_table(stepper, start, factors @ bases, *penalties)
         penalised = single(exact)
         free = penalised.copy()
         free[:, self.stepper.free] = 0.0
         if not self.intercept:  # at a rate of zero no rule moves a weight
-            free = single(scalar_table(self.stepper, start, 0.0 * (factors @ bases), *(0.0 * penalties))[1])
+            free = single(scalar_table(stepper, start, 0.0 * (factors @ bases), *(0.0 * penalties))[1])
         fullest = exact[:1]
         if self.way == "coasting":
-            fullest = scalar_table(self.stepper, start, bases.sum(axis=0)[None], *penalties)[1]
+            fullest = scalar_table(stepper, start, bases.sum(axis=0)[None], *penalties)[1]
         penalty = bool(penalties.any())
         return Table(phase, shift, factors, bases, penalty, carry, exact, penalised, free, fullest)
 
@@ -183,7 +199,8 @@ class Linear:
     def _bring_up_to_date(self, state: LinearState, b: int) -> None:
         """Bring every weight of a block up to date."""
         block, penalties = state.blocks[b], _penalties(state.runs, b, state.lanes)
-        scalars = scalar_table(self.stepper, block.carry, np.zeros((1, state.lanes)), *penalties)[1]
+        stepper = self._stepper_of(state.runs, b, state.lanes)
+        scalars = scalar_table(stepper, block.carry, np.zeros((1, state.lanes)), *penalties)[1]
         sparse.bring_up_to_date(self.way, self.stepper, self._plain, scalars, self._bases(state, b), block)
 
     def up_to_date(self, state: LinearState) -> LinearState:
@@ -198,17 +215,20 @@ class Linear:
 
     def _losses_of_block(self, state: LinearState, b: int, chunk: Chunk) -> NDArray[np.float32]:
         """Give the loss of every row for every lane of a block `(rows, lanes)`."""
-        weights, lanes = self._evaluated(state.blocks[b]), state.lanes
+        weights, lanes = self._evaluated(state, b), state.lanes
         if isinstance(chunk.rows, SparseRows):
             return sparse.losses(judge_of(self.loss), chunk, weights, lanes)
         return dense.losses(judge_of(self.loss), self.outputs, lanes, chunk, weights)
 
-    def _evaluated(self, block: Block) -> NDArray[np.float32]:
+    def _evaluated(self, state: LinearState, b: int) -> NDArray[np.float32]:
         """Give the weights that count: those on the way, or what the rule makes of them, such as their average."""
-        if not hasattr(self.stepper, "evaluated"):
+        block, stepper = state.blocks[b], self._stepper_of(state.runs, b, state.lanes)
+        if not hasattr(stepper, "evaluated"):
             return block.weights
-        carry = np.resize(block.carry, (len(block.carry), block.weights.shape[1]))  # for every output
-        return self.stepper.evaluated(carry, block.weights, block.slots).astype(np.float32)
+        rows, columns = block.weights.shape
+        weights = block.weights.reshape(rows, -1, state.lanes)
+        slots = block.slots.reshape(len(block.slots), rows, -1, state.lanes)
+        return stepper.evaluated(block.carry, weights, slots).reshape(rows, columns).astype(np.float32)
 
     def keep(self, state: LinearState, numbers: list[int]) -> LinearState:
         """Go on with these runs alone, closed up into as few blocks as they need; `state` must be up to date."""
@@ -234,7 +254,7 @@ class Linear:
         block, lane = state.blocks[place // state.lanes], place % state.lanes
         columns = self._columns_of(lane, state.lanes)
         slots = {name: block.slots[i][:, columns].copy() for i, name in enumerate(self.stepper.slot_names)}
-        weights = self._evaluated(block)
+        weights = self._evaluated(state, place // state.lanes)
         if weights is not block.weights:
             slots["on_the_way"] = block.weights[:, columns].copy()
         return WinnerState(weights[:, columns].copy(), slots, block.carry[:, lane].copy())

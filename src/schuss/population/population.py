@@ -14,7 +14,7 @@ __all__ = ["Population", "Run", "Tallies", "WinnerState"]
 
 
 class Run(NamedTuple):
-    """One setting of the hyperparameters; `number` names it in the record."""
+    """One setting of the hyperparameters, as a user would write them; `number` names it in the record."""
 
     number: int
     optimizer: str

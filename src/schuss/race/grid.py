@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
 
 from ..descent.optimizers import rule_named, trait
@@ -29,34 +32,36 @@ def _rate_range(optimizer: str, squared_norm: float) -> tuple[float, float]:
 def default_runs(
     count: int,
     *,
-    optimizers: list[str],
+    optimizers: Sequence[str],
     learning_rate: float | None,
     l2: float | None,
-    schedule: str,
+    schedules: Sequence[str],
+    inits: Sequence[str] = ("zero",),
     batch_size: int,
     rows: int,
     squared_norm: float,
     l1: float = 0.0,
 ) -> list[Run]:
-    """Give the runs that race, shared evenly between the optimizers.
+    """Give the runs that race, shared evenly between all pairings of optimizers, schedules and first weights.
 
-    The rates of an optimizer are spaced evenly in their logarithm, and neighbours have different penalties: the best
+    The rates of a pairing are spaced evenly in their logarithm, and neighbours have different penalties: the best
     rate is broad (a factor of three costs little), so that a row of rates tries every penalty near each rate.
 
     count : how many runs; learning_rate, l2 : None to try a range; rows : training rows of an epoch;
     squared_norm : E‖x‖² over the training rows; l1 : λ₁ of all runs.
     """
+    pairings = list(product(optimizers, schedules, inits))
     if learning_rate is not None and l2 is not None:
-        count = len(optimizers)
+        count = len(pairings)
     elif learning_rate is not None:
-        count = min(count, len(PENALTIES) * len(optimizers))
+        count = min(count, len(PENALTIES) * len(pairings))
     runs: list[Run] = []
-    for place, optimizer in enumerate(optimizers):
-        share = count // len(optimizers) + (place < count % len(optimizers))
+    for place, (optimizer, schedule, init) in enumerate(pairings):
+        share = count // len(pairings) + (place < count % len(pairings))
         low, high = _rate_range(optimizer, squared_norm)
         rates = np.geomspace(low, high, share) if share > 1 else np.array([np.sqrt(low * high)])
         for i in range(share):
             rate = float(rates[i]) if learning_rate is None else learning_rate
             penalty = PENALTIES[i % len(PENALTIES)] / rows if l2 is None else l2
-            runs.append(Run(len(runs), optimizer, rate, penalty, schedule, batch_size, l1=l1))
+            runs.append(Run(len(runs), optimizer, rate, penalty, schedule, batch_size, init, l1))
     return runs
