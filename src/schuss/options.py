@@ -169,8 +169,8 @@ descent = group(
         metavar="auto|NAME[:HYPER=X,…],…|MODULE:NAME",
         help="Optimizers that race: sgd, momentum, nesterov, adagrad, adadelta, rmsprop, centred_rmsprop, adam, "
         "amsgrad, adamw, lion, ftrl, prodigy, schedule_free_sgd, schedule_free_adamw; averaged_NAME for the average of "
-        "any one's weights, MODULE:NAME for your own. Hyperparameters stand behind the name: adam:beta1=0.8,beta2=0.95; "
-        "a list such as momentum:0.5,momentum:0.9 lets several race.",
+        "any one's weights, MODULE:NAME for your own. Hyperparameters stand behind the name: "
+        "adam:beta1=0.8,beta2=0.95; a list such as momentum:0.5,momentum:0.9 lets several race.",
     ),
     option(
         "--learning-rate",
@@ -191,8 +191,8 @@ descent = group(
         "--init",
         default="zero",
         metavar="NAME[:SCALE],…",
-        help="Where the weights begin: zero, normal, uniform, glorot or he; with a scale such as normal:0.1. A list lets "
-        "several race.",
+        help="Where the weights begin: zero, normal, uniform, glorot or he; with a scale such as normal:0.1. A list "
+        "lets several race.",
     ),
     option(
         "--l2",

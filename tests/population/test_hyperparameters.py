@@ -42,7 +42,9 @@ SPECS = {
         "schedule_free_adamw:0.5", "schedule_free_adamw:weight_decay=0.3", "schedule_free_adamw:beta2=0.9,beta1=0.2"
     ],
     "averaged_momentum": ["averaged_momentum:power=0", "averaged_momentum:momentum=0.5", "averaged_momentum:3,0.2"],
-    "averaged_prodigy": ["averaged_prodigy:distance=0.1", "averaged_prodigy:0,distance=0.01", "averaged_prodigy:beta1=0"],
+    "averaged_prodigy": [
+        "averaged_prodigy:distance=0.1", "averaged_prodigy:0,distance=0.01", "averaged_prodigy:beta1=0"
+    ],
 }  # fmt: skip
 
 

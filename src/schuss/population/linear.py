@@ -62,9 +62,9 @@ def _specs(runs: tuple[Run, ...], block: int, lanes: int) -> tuple[str, ...]:
 class Linear:
     """A population of linear models that share optimizer, loss and batch size.
 
-    rule : the optimizer with the hyperparameters that stand behind no run's own name of it; loss : of `outputs` scores; threads : blocks that learn at a time,
-    which changes no bits: no block knows of another, and no run of its neighbours; seed : of the first weights; l1 :
-    whether runs may have λ₁ > 0.
+    rule : the optimizer, with the hyperparameters of runs that have none of their own; loss : of `outputs` scores;
+    threads : blocks that learn at a time, which changes no bits: no block knows of another, and no run of its
+    neighbours; seed : of the first weights; l1 : whether runs may have λ₁ > 0.
     """
 
     rule: Any
