@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.cases import LOSSES_BY_NAME, problem
-
 import torch
+from tests.cases import LOSSES_BY_NAME, problem
+from torch import nn
+
 from schuss.descent.losses import Softmax
 from schuss.errors import OptionError
 from schuss.objective import LinearObjective, in_float64
 from schuss.torch import ModuleObjective, objective
-from torch import nn
 
 functional = nn.functional
 

@@ -8,12 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.func import functional_call
 
-import torch
 from schuss.errors import OptionError
-from torch import Tensor, nn
 
 __all__ = ["ModuleObjective"]
 
