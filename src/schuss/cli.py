@@ -338,6 +338,30 @@ def gradcheck(objective: str, tolerance: float, coordinates: int, seed: int, as_
 
 
 @commands.command()
+@click.argument("run")
+@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
+@click.option("--figures", metavar="DIR", help="Also write each figure into this folder, as SVG and PNG.")
+def report(run: str, show: bool, figures: str | None) -> None:
+    """Draw the report of RUN anew: one HTML file that needs nothing else.
+
+    RUN is the folder of a run, also of one that failed, was interrupted or still trains.
+    """
+    from .report import redraw, save_figures
+
+    path = redraw(run)
+    click.echo(str(path))
+    if figures is not None:
+        try:
+            files = save_figures(run, figures)
+        except OptionError as error:
+            _notice(f"the SVG files are written, but {error}")
+        else:
+            click.echo(f"{len(files)} files in {figures}")
+    if show and click.launch(path.resolve().as_uri()) != 0:
+        _notice(f"no browser was found: open {path.resolve().as_uri()} in one")
+
+
+@commands.command()
 def warmup() -> None:
     """Compile the kernels now, so that the first training need not."""
     from .warmup import warmup

@@ -8,7 +8,7 @@ import subprocess
 from html import unescape
 
 import pytest
-from tests.report import records
+from tests.report import ground, records
 
 from schuss.report import render, write_report
 
@@ -20,7 +20,26 @@ addEventListener("load", () => {
   const drawn = [...document.querySelectorAll("svg")].filter((svg) => svg.getBoundingClientRect().width > 0);
   const first = document.querySelector("tr[data-run]");
   if (first) first.focus();
+  const canvas = document.querySelector("canvas"), live = document.querySelector("[data-surface] [aria-live]");
+  const press = (key) => {
+    canvas.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+    return live.textContent;
+  };
+  const copy = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const data = () => {
+    [copy.canvas.width, copy.canvas.height] = [canvas.width, canvas.height];
+    copy.drawImage(canvas, 0, 0);
+    return copy.getImageData(0, 0, canvas.width, canvas.height).data;
+  };
+  const painted = () => data().reduce((sum, part) => (sum * 31 + part) % 1000003, 0);
+  const colours = () => new Set(data().filter((_, at) => at % 4 === 1)).size;
+  const ask = canvas ? (then) => requestAnimationFrame(() => requestAnimationFrame(then)) : (then) => then();
+  const turned = canvas ? { before: painted(), said: [press("Home"), press("ArrowLeft"), press("ArrowUp")] } : {};
+  ask(() => {
   const seen = {
+    turned: canvas && { ...turned, after: painted(), greens: colours(), name: canvas.getAttribute("aria-label") },
+    unnamed: [...document.querySelectorAll("a, button, summary, [tabindex='0'], svg[role=img]")]
+      .filter((one) => !(one.getAttribute("aria-label") || one.textContent).trim()).map((one) => one.outerHTML),
     figures: drawn.map((svg) => svg.closest("figure").id),
     heights: drawn.map((svg) => Math.round(svg.getBoundingClientRect().height)),
     width: document.documentElement.scrollWidth, window: innerWidth,
@@ -29,9 +48,18 @@ addEventListener("load", () => {
     shown: document.querySelectorAll("svg .run.shown").length,
     requests: performance.getEntriesByType("resource").length,
   };
-  document.body.insertAdjacentHTML("beforeend", `<pre id="seen">${JSON.stringify(seen)}</pre>`);
+  const said = JSON.stringify(seen);
+  if (parent !== window) parent.postMessage(said, "*");
+  else document.body.insertAdjacentText("beforeend", `SEEN${said}SEEN`);
+  });
 });
 </script>
+"""
+
+
+FRAME = """<!doctype html><meta charset="utf-8"><body>
+<script>onmessage = (event) => document.body.insertAdjacentText("beforeend", `SEEN${event.data}SEEN`);</script>
+<iframe src="probed.html" style="width:WIDTHpx;height:800px;border:0"></iframe>
 """
 
 
@@ -59,15 +87,23 @@ def opened(browser, page, *options):
 def look(browser, tmp_path, record, *options):
     """Open a report and give what the probe saw and what the console said."""
     html = render(record)
+    return probed(browser, tmp_path, html, *options)
+
+
+def probed(browser, tmp_path, html, *options, width=None):
+    """Open a page with the probe in it, in a frame of a width if one is given."""
     policy = re.search(r"script-src '[^']*'", html)[0]
     # The probe is let in beside the page's own script: only this copy allows it, as a page may say 'unsafe-inline'
     # or the hash of a script, not both.
     html = html.replace(policy, "script-src 'unsafe-inline'").replace("</body>", PROBE + "</body>")
     page = tmp_path / "probed.html"
     page.write_text(html, encoding="utf-8")
-    document, console = opened(browser, page, *options)
-    seen = re.findall(r'<pre id="seen">(.*?)</pre>', document, flags=re.DOTALL)[-1]
-    return json.loads(unescape(seen)), console
+    if width is not None:  # a headless window is never narrower than 500
+        page = tmp_path / "frame.html"
+        page.write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")
+    document, console = opened(browser, page, "--virtual-time-budget=3000", *options)
+    seen = re.findall(r"SEEN(\{.*?\})SEEN", unescape(document), flags=re.DOTALL)[-1]
+    return json.loads(seen), console
 
 
 FIGURES = {
@@ -85,6 +121,27 @@ def test_every_figure_is_drawn_once_and_fits(browser, tmp_path, name, width):
     assert min(seen["heights"]) > 100
     assert seen["width"] <= seen["window"] == width
     assert seen["requests"] == 0
+
+
+GROUND = ["surface", "map", "map-2", "steps", "slices", "few-rows", "spectrum", "precision", "boundary"]
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_the_ground_is_drawn_and_turns(browser, tmp_path, width):
+    html = render([*records.binary(), *ground.events()])
+    seen, console = probed(browser, tmp_path, html, "--window-size=1200,900", width=width if width < 500 else None)
+    assert console == []
+    assert seen["window"] == seen["width"] == width
+    shown = [f"figure-{name}" for name in GROUND if name != "surface"]  # the surface is a canvas
+    assert [name for name in seen["figures"] if name in shown] == shown
+    turned = seen["turned"]
+    assert turned["said"][0].startswith("Turned to 324 degrees")
+    assert turned["said"][1].startswith("Turned to 332 degrees")
+    assert turned["said"][2].endswith("seen from 40 degrees above.")
+    assert turned["before"] != turned["after"]
+    assert turned["greens"] > 100, "shaded from violet to yellow"
+    assert "Turn it with the arrow keys" in turned["name"]
+    assert seen["unnamed"] == []
 
 
 def test_a_run_chosen_in_the_table_is_shown_in_the_figures(browser, tmp_path):

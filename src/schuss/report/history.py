@@ -16,7 +16,39 @@ from schuss.errors import DataError
 
 from .words import clean
 
-__all__ = ["Drop", "History", "Leg", "RecordLike", "Run", "as_history", "evenly", "number", "quantile", "read_history"]
+__all__ = [
+    "MEASURED",
+    "Drop",
+    "History",
+    "Leg",
+    "RecordLike",
+    "Run",
+    "as_history",
+    "evenly",
+    "mapping",
+    "number",
+    "quantile",
+    "read_history",
+    "sequence",
+]
+
+
+MEASURED = (
+    "surface",
+    "slice",
+    "step_sizes",
+    "curvature",
+    "spectrum",
+    "sharpness",
+    "noise",
+    "touched",
+    "boundary",
+    "advice",
+)
+"""Kinds of events of the ground around the model: a few in the record, more in `landscape.jsonl` beside it, which then
+take the place of the record's."""
+
+_BESIDE = "landscape.jsonl"
 
 
 @dataclass(frozen=True)
@@ -75,7 +107,10 @@ class Run:
 
 @dataclass(frozen=True)
 class History:
-    """What happened in a training: the record's events, those of one kind together."""
+    """What happened in a training: the record's events, those of one kind together.
+
+    measured : what was measured of the ground around the model, by the kind of the measurement.
+    """
 
     start: Mapping[str, Any]
     data: Mapping[str, Any]
@@ -86,6 +121,7 @@ class History:
     error: str
     damaged: int
     seconds: float
+    measured: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -138,6 +174,7 @@ class History:
 
 
 RecordLike = History | Sequence[Mapping[str, Any]] | Path | str
+"""The events of a record, the path of a `record.jsonl`, the folder of a run, or a history already read."""
 
 
 def number(value: object) -> float:
@@ -164,13 +201,31 @@ def sequence(holder: Mapping[str, Any] | None, key: str) -> Sequence[Any]:
 
 
 def as_history(record: RecordLike) -> History:
-    """Take a record in any of its forms: its events, the path of a `record.jsonl`, or a history already read."""
+    """Take a record in any of its forms, see `RecordLike`."""
     if isinstance(record, History):
         return record
-    if isinstance(record, (str, Path)):
-        events, damaged = _read_lines(Path(record))
+    if not isinstance(record, (str, Path)):
+        return read_history(record)
+    path = Path(record)
+    if not path.is_dir():
+        events, damaged = _read_events(path)
         return read_history(events, damaged=damaged)
-    return read_history(record)
+    # A run that was killed, or still trains, has not published its record yet.
+    names = [name for name in ("record.jsonl", "record.jsonl.part") if (path / name).exists()]
+    events, damaged = _read_events(path / (names or ["record.jsonl"])[0])
+    if (path / _BESIDE).exists():
+        more, lost = _read_lines(path / _BESIDE)
+        kept = [event for event in events if not more or event.get("event") not in MEASURED]
+        events, damaged = kept + [event for event in more if event.get("event") in MEASURED], damaged + lost
+    return read_history(events, damaged=damaged)
+
+
+def _read_events(path: Path) -> tuple[list[Mapping[str, Any]], int]:
+    """The events of a record, of which there is at least one."""
+    events, damaged = _read_lines(path)
+    if not events:
+        raise DataError(f"{path}: a record of a run was expected, but it holds no events.")
+    return events, damaged
 
 
 def _read_lines(path: Path) -> tuple[list[Mapping[str, Any]], int]:
@@ -190,8 +245,6 @@ def _read_lines(path: Path) -> tuple[list[Mapping[str, Any]], int]:
             events.append(event)
         else:
             damaged += 1
-    if not events:
-        raise DataError(f"{path}: a record of a run was expected, but it holds no events.")
     return events, damaged
 
 
@@ -215,6 +268,7 @@ def read_history(events: Iterable[Mapping[str, Any]], *, damaged: int = 0) -> Hi
         error=next(filter(None, reversed(errors)), ""),
         damaged=damaged,
         seconds=max((value for value in seconds if math.isfinite(value)), default=math.nan),
+        measured={kind: kinds[kind] for kind in MEASURED if kind in kinds},
     )
     unit = number(data.get("constant_loss")) if history.relative else 1.0
     return replace(history, runs=_runs(kinds, evaluations, unit))

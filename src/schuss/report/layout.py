@@ -13,12 +13,14 @@ from .palette import DARK, LIGHT, css_variables
 from .svg import Figure
 from .tables import Table
 
-__all__ = ["Picture", "details", "document", "facts", "figure", "paragraph", "section", "table"]
+__all__ = ["Picture", "details", "document", "facts", "figure", "pair", "paragraph", "section", "table", "turning"]
 
 _SECTIONS = {
     "race": "Race",
     "results": "Held-out results",
     "learned": "Weights",
+    "ground": "Ground",
+    "advice": "Advice",
     "data": "Data",
     "repeat": "Repeat",
 }
@@ -54,15 +56,63 @@ def facts(pairs: Iterable[tuple[str, str]], style: str = "facts") -> Markup:
 
 def figure(picture: Picture, label: str = "") -> Markup:
     """Write a figure: its drawings, its caption, and the numbers behind it."""
+    return element("figure", {"id": f"figure-{picture.name}"}, *_drawings(picture, label), *_below(picture))
+
+
+def turning(picture: Picture, data: str) -> Markup:
+    """Write a figure that the script `surface.js` turns; without it the drawings stay as they are.
+
+    data : what the script draws, as JSON.
+    """
+    hint = "Turn it with the arrow keys, plus and minus come closer and go farther, Home turns it back."
+    canvas = {"tabindex": "0", "role": "application", "aria-roledescription": "surface that turns", "hidden": ""}
+    buttons = [element("button", {"type": "button", **given}, words) for words, given in _BUTTONS]
+    box = element(
+        "div",
+        {"data-surface": data},
+        *_drawings(picture),
+        element("canvas", {**canvas, "aria-label": f"{picture.summary} {hint}"}),
+        element(
+            "div", {"class": "controls", "role": "group", "aria-label": "Turn the surface", "hidden": ""}, *buttons
+        ),
+        element("span", {"class": "unseen", "aria-live": "polite"}),
+    )
+    return element("figure", {"id": f"figure-{picture.name}"}, box, *_below(picture))
+
+
+_BUTTONS: tuple[tuple[str, dict[str, str | float | None]], ...] = (
+    ("←", {"data-act": "left", "aria-label": "Turn left"}),
+    ("→", {"data-act": "right", "aria-label": "Turn right"}),
+    ("↑", {"data-act": "up", "aria-label": "See it from higher up"}),
+    ("↓", {"data-act": "down", "aria-label": "See it from lower down"}),
+    ("Turn on its own", {"data-act": "spin", "aria-pressed": "false"}),
+    ("Turn back", {"data-act": "reset"}),
+    ("Save as PNG", {"data-act": "save"}),
+)
+
+
+def _drawings(picture: Picture, label: str = "") -> list[Markup]:
+    """Write the drawings of a figure."""
     said = label or picture.summary or picture.caption
     style = "drawing wide" if picture.narrow else "drawing"
     drawings = [element("div", {"class": style}, picture.wide.svg(said))]
     if picture.narrow:
         drawings.append(element("div", {"class": "drawing narrow"}, picture.narrow.svg(said)))
+    return drawings
+
+
+def _below(picture: Picture) -> list[Markup]:
+    """Write the caption of a figure and the numbers behind it."""
     summary = element("span", {"class": "summary"}, picture.summary) if picture.summary else ""
     caption = element("figcaption", {}, picture.caption, " ", summary)
-    numbers = details("The numbers behind this figure", table(picture.table)) if picture.table else ""
-    return element("figure", {"id": f"figure-{picture.name}"}, *drawings, caption, numbers)
+    numbers = [details("The numbers behind this figure", table(picture.table))] if picture.table else []
+    return [caption, *numbers]
+
+
+def pair(*figures: Markup) -> Markup:
+    """Put figures beside each other where there is room."""
+    shown = [one for one in figures if one]
+    return element("div", {"class": "pair"}, *shown) if shown else Markup()
 
 
 def table(content: Table) -> Markup:
@@ -111,14 +161,18 @@ def document(
     time : the `<time>` of the training, empty where it is not known; links : to sections, by their names; source :
     what it was written from.
     """
+    written = list(sections)
     script = _asset("report.js")
-    shown = (element("a", {"href": f"#{name}"}, words) for name, words in links.items())
+    if any('data-surface="' in section for section in written):
+        script += _asset("surface.js")
+    there = [name for name in links if any(part.startswith(f'<section id="{name}"') for part in written)]
+    shown = (element("a", {"href": f"#{name}"}, links[name]) for name in there)
     brand = element("p", {"class": "brand"}, element("span", {}, "schuss"), " ", time)
     ending = f"Written by schuss {version}{source}. This file needs nothing else: no network, no server."
     body = [
         element("a", {"class": "skip", "href": "#main"}, "Skip to the report"),
         element("header", {}, brand, element("nav", {"aria-label": "Sections"}, Markup(" ".join(shown)))),
-        element("main", {"id": "main"}, Markup("\n\n".join(sections))),
+        element("main", {"id": "main"}, Markup("\n\n".join(filter(None, written)))),
         element("footer", {}, paragraph(ending)),
         element("script", {}, Markup(script)),
     ]

@@ -8,6 +8,7 @@ them can stand on one page.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from schuss.errors import OptionError
 from schuss.files import replacing
 
 from .markup import Markup, element, joined, short
@@ -44,7 +46,11 @@ Point = tuple[float, float]
 Anchor = Literal["start", "middle", "end"]
 
 TEXT = 13.0  # size of text, in pixels
-_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
+# Without quotes, and with names: what draws PNG files does not know which font a system calls its own.
+_FONT = (
+    "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Noto Sans, Liberation Sans, Arial, DejaVu Sans, sans-serif"
+)
+_VARIABLE = re.compile(r"var\(--([a-z0-9-]+)\)")
 
 # Outlines within a circle of radius 1, those of a stroke without area last.
 MARKERS = {
@@ -61,12 +67,16 @@ MARKERS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing: its size in CSS pixels, what is drawn from the back to the front, and the plots it holds."""
+    """A drawing: its size in CSS pixels, what is drawn from the back to the front, and the plots it holds.
+
+    empty : whether it only says why there is nothing to draw.
+    """
 
     width: float
     height: float
     parts: tuple[Markup, ...]
     plots: tuple[Plot, ...] = ()
+    empty: bool = False
 
     def svg(self, label: str) -> Markup:
         """Write the figure as an `<svg>` element for a page that defines the palette's colours.
@@ -79,6 +89,19 @@ class Figure:
         """Write the figure as an SVG file of its own, for light and dark paper."""
         with replacing(path) as file:
             file.write(self._repr_svg_(label).encode("utf-8"))
+
+    def save_png(self, path: Path | str, scale: float = 2.0) -> None:
+        """Write the figure as a PNG file on light paper, `scale` times its size in CSS pixels.
+
+        Raises OptionError where the package resvg_py is not installed.
+        """
+        try:
+            from resvg_py import svg_to_bytes
+        except ImportError:
+            raise OptionError("PNG files need the package resvg_py: pip install 'schuss[png]'") from None
+        drawing = _VARIABLE.sub(lambda found: LIGHT[found[1]], self._repr_svg_())  # it knows no custom properties
+        with replacing(path) as file:
+            file.write(bytes(svg_to_bytes(svg_string=drawing, zoom=scale)))
 
     def _repr_svg_(self, label: str = "") -> Markup:
         """Show the figure in a notebook."""
@@ -100,7 +123,7 @@ class Figure:
 
 def blank(sentence: str) -> Figure:
     """A figure that says why there is nothing to draw."""
-    return Figure(600, 120, (words(sentence, (300, 60), anchor="middle"),))
+    return Figure(600, 120, (words(sentence, (300, 60), anchor="middle"),), empty=True)
 
 
 def path(points: ArrayLike) -> str:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from .lines import curvature_spectrum, loss_slices, losses_of_few_rows, precision_needed, step_sizes
+from .plane import decision_boundary, loss_map
 from .race import learning_rate_curves
 from .reliability import reliability_curve
 from .results import confusion_matrix, residuals
+from .surface import loss_surface
 from .valley import loss_by_learning_rate
 from .weights import largest_weights
 
 __all__ = [
     "confusion_matrix",
+    "curvature_spectrum",
+    "decision_boundary",
     "largest_weights",
     "learning_rate_curves",
     "loss_by_learning_rate",
+    "loss_map",
+    "loss_slices",
+    "loss_surface",
+    "losses_of_few_rows",
+    "precision_needed",
     "reliability_curve",
     "residuals",
+    "step_sizes",
 ]
