@@ -14,6 +14,7 @@ import numpy as np
 __all__ = [
     "absolute",
     "constant",
+    "erf",
     "exp",
     "expm1",
     "inverse_root",
@@ -23,6 +24,7 @@ __all__ = [
     "maximum",
     "sigmoid",
     "sqrt",
+    "tanh",
     "where",
 ]
 
@@ -71,6 +73,20 @@ def sqrt(x: Any) -> Any:
 def inverse_root(x: Any) -> Any:
     """Give 1/√x."""
     return x.rsqrt() if _is_tensor(x) else 1.0 / np.sqrt(x)
+
+
+def tanh(x: Any) -> Any:
+    """Give the hyperbolic tangent."""
+    return x.tanh() if _is_tensor(x) else np.tanh(x)
+
+
+def erf(x: Any) -> Any:
+    """Give the error function, in NumPy's place from SciPy."""
+    if _is_tensor(x):
+        return x.erf()
+    from scipy.special import erf as of_scipy
+
+    return of_scipy(x)
 
 
 def absolute(x: Any) -> Any:
