@@ -60,7 +60,7 @@ def save_basis(prepared: Prepared, data: Any, constant: Constant) -> Saved:
         "place": place,
         "fingerprint": _fingerprint(source, place),
         "held_out": None if reader.held_out is None else _fingerprint(reader.held_out, []),
-        "versions": versions(),
+        "versions": versions(settings.network is not None),
         "threads": {"arrow": pa.cpu_count(), "training": available_threads(settings.threads)},
         "settings": {**settings.as_given(), "target": settings.target},
         "loss": prepared.loss,
@@ -80,18 +80,20 @@ def save_basis(prepared: Prepared, data: Any, constant: Constant) -> Saved:
 
 
 @cache
-def versions() -> dict[str, str]:
+def versions(network: bool = False) -> dict[str, str]:
     """Give all that the bits of a model depend on besides the data and the options: versions, and the processor."""
     import llvmlite.binding as llvm
 
-    libraries = {name: version_of(name) for name in ("numpy", "numba", "scipy", "pyarrow")}
+    names = ("numpy", "numba", "scipy", "pyarrow", *(["torch"] if network else []))
+    libraries = {name: version_of(name) for name in names}
     processor = f"{platform.machine()} {llvm.get_host_cpu_name()}"
     return {"schuss": __version__, "python": platform.python_version(), **libraries, "machine": processor}
 
 
 def require_same_versions(basis: Saved) -> None:
     """Raise ResumeError where another version, or another kind of processor, would give other bits."""
-    then, now = basis.values["versions"], versions()
+    then = basis.values["versions"]
+    now = versions(basis.values["settings"]["network"] is not None)
     other = [
         f"{name} {then.get(name)} (now {now.get(name)})" for name in {**then, **now} if then.get(name) != now.get(name)
     ]

@@ -108,6 +108,7 @@ def commands(context: click.Context) -> None:
 @options.data
 @options.columns
 @options.descent
+@options.network
 @options.reading
 @options.machine
 @options.output

@@ -97,7 +97,7 @@ def compare(source: Any, target: str | None = None, *, seconds: float | str = 2.
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:
     """Refuse options that there are not."""
-    refused = ("epochs", "time_limit", "schedule", "cache")
+    refused = ("epochs", "time_limit", "schedule", "cache", "network", "activation", "dropout", "device")
     for name in options:
         if name not in Settings.__dataclass_fields__ or name in refused:
             valid = ", ".join(name for name in Settings.__dataclass_fields__ if name not in refused)

@@ -1,23 +1,19 @@
-"""What a linear model's scores consist of: how much each feature matters, and what each column adds for each row."""
+"""In which units a model is explained: how far features spread, and what a score is in the units of the target."""
 
 from __future__ import annotations
-
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.chunk import Rows, SparseRows, as_matrix
 from .data.columns.categories import CategoryColumn
 from .data.columns.dates import DateColumn
-from .data.columns.kind import ColumnEncoder, width_edges
+from .data.columns.kind import ColumnEncoder
 from .data.columns.numbers import NumberColumn
 from .data.columns.sparse import SparseColumn
 from .data.columns.text import TextColumn
 from .data.encoder import Encoder
 
-__all__ = ["contributions", "deviations", "in_target_units"]
+__all__ = ["deviations", "in_target_units"]
 
 
 def deviations(encoder: Encoder) -> NDArray[np.float64]:
@@ -36,15 +32,6 @@ def in_target_units(encoder: Encoder) -> tuple[float, float]:
     if encoder.target.positive:
         return 1.0, float(np.log(encoder.target.scale))
     return encoder.target_scale, encoder.target_mean
-
-
-def contributions(encoder: Encoder, weights: NDArray[Any], rows: Rows) -> NDArray[np.float64]:
-    """Give what each column adds to the scores of encoded rows, `(n, columns, outputs)`: without the intercept."""
-    edges = width_edges(encoder.features)
-    matrix: Any = as_matrix(rows).tocsc() if isinstance(rows, SparseRows) else rows
-    slopes = weights[:-1].astype(np.float64)
-    added = [matrix[:, start:stop] @ slopes[start:stop] for start, stop in pairwise(edges)]
-    return np.stack(added, axis=1)
 
 
 def _deviation(column: ColumnEncoder | NumberColumn | CategoryColumn) -> NDArray[np.float64]:

@@ -14,8 +14,10 @@ from .data.feed import Feed, MemoryFeed
 from .descent.losses import Loss, constant_classes, constant_number, judge_of, values_and_gradients
 from .descent.optimizers import bare, rule_named, trait
 from .model import outputs_of
+from .networks import NETWORK_BATCH, inits_of, network_bytes, network_of
 from .population.block import state_bytes
 from .population.linear import Linear
+from .population.population import Population
 from .race.grid import default_runs
 from .race.loop import Contender
 from .settings import Settings
@@ -62,30 +64,35 @@ def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> lis
         learning_rate=None if settings.learning_rate == "auto" else float(settings.learning_rate),
         l2=None if settings.l2 == "auto" else float(settings.l2),
         schedules=settings.schedules,
-        inits=settings.inits,
+        inits=inits_of(settings),
         batch_size=1,
         rows=feed.training_rows,
         squared_norm=feed.counts.squared_norm / max(feed.counts.summed, 1),
         l1=settings.l1,
+        network=settings.network is not None,
     )
     contenders = []
     for name in dict.fromkeys(map(bare, names)):
-        population = population_of(name, settings, encoder, feed, loss)
-        own = tuple(run._replace(batch_size=population.batch_size) for run in runs if bare(run.optimizer) == name)
+        batch = _batch_size(settings, encoder, rule_named(name))
+        population = population_of(name, settings, encoder, feed, loss, batch)
+        own = tuple(run._replace(batch_size=batch) for run in runs if bare(run.optimizer) == name)
         contenders.append(Contender(population, population.start(own)))
     return contenders
 
 
-def population_of(name: str, settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> Linear:
+def population_of(name: str, settings: Settings, encoder: Encoder, feed: Feed, loss: Loss, batch: int) -> Population:
     """Give the population of the runs of an optimizer, which have their own hyperparameters."""
     rule = rule_named(bare(name))
-    batch = _batch_size(settings, encoder, rule)
+    if settings.network is not None:
+        return network_of(settings, encoder, rule, loss, batch, _threads(settings, feed))
     threads, outputs, l1 = _threads(settings, feed), outputs_of(encoder.classes), settings.l1 > 0
     return Linear(rule, loss, encoder.width, outputs, batch, encoder.sparse, threads, settings.seed, l1)
 
 
 def _batch_size(settings: Settings, encoder: Encoder, rule: Any) -> int:
     """Give the size of a mini-batch; where untouched weights rest, one row at a time is natural."""
+    if settings.network is not None:
+        return NETWORK_BATCH if settings.batch_size == "auto" else int(settings.batch_size)
     natural = 1 if trait(rule, "sparse") == "resting" and encoder.sparse else DENSE_BATCH
     return natural if settings.batch_size == "auto" else int(settings.batch_size)
 
@@ -104,7 +111,8 @@ def available_threads(wanted: int | None) -> int:
 
 def _optimizers(settings: Settings, encoder: Encoder) -> list[str]:
     """Choose the optimizers: adaptive ones need no scale; on sparse rows those whose untouched weights can rest."""
-    names = [("adagrad" if encoder.sparse else "adam") if name == "auto" else name for name in settings.optimizers]
+    sparse = encoder.sparse and settings.network is None
+    names = [("adagrad" if sparse else "adam") if name == "auto" else name for name in settings.optimizers]
     return list(dict.fromkeys(names))
 
 
@@ -117,6 +125,9 @@ def weights_bytes(settings: Settings, encoder: Encoder) -> int:
         share = -(-settings.runs * settings_of_it // len(names))
         schedules = share if "optimal" in settings.schedule else len(settings.schedules)  # each run has its own then
         rule, outputs = rule_named(name), outputs_of(encoder.classes)
+        if settings.network is not None:
+            size += network_bytes(settings, encoder, rule, share)
+            continue
         batch = _batch_size(settings, encoder, rule)
         size += state_bytes(
             rule, encoder.width, outputs, share, threads, sparse=sparse, l1=l1, batch=batch, schedules=schedules

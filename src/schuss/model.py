@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .data.bad_rows import Skipping
-from .data.chunk import Rows, SparseRows, as_matrix
+from .data.chunk import Rows
+from .data.columns.kind import width_edges
 from .data.encoder import Encoder, Prepared
 from .data.open import open_source
 from .data.parted import with_gaps
 from .data.schema import Role, listed
 from .data.source import Batch
-from .data.state import array_names
 from .data.unusable import checks_of_encoder, usable_rows
 from .descent.losses import (
     PROBABILISTIC,
@@ -33,11 +34,13 @@ from .descent.losses import (
     values_and_gradients,
 )
 from .errors import DataError, OptionError
-from .explaining import contributions, deviations, in_target_units
+from .explaining import deviations, in_target_units
 from .files import replacing
 from .metrics import ClassificationTally, RegressionTally, predicted_classes
-from .population.dense import scores as dense_scores
-from .sealed import Sealed, open_sealed, write_sealed
+from .model_file import arrays_of, require_arrays, under
+from .population.architecture import Architecture
+from .scorers import LinearScorer, NetworkScorer, Scorer
+from .sealed import open_sealed, write_sealed
 
 if TYPE_CHECKING:
     import onnx
@@ -58,16 +61,19 @@ _CACHED_NUMBERS = 1 << 17
 
 @dataclass(frozen=True)
 class Model:
-    """A linear model with the encoder of its rows.
+    """A linear model, or networks, with the encoder of its rows.
 
     encoder : what turns data into rows, fitted on the training data.
     loss : the name of the loss it was trained for.
     weights : float32 `(features + 1, outputs)`, the intercept last; scores are `rows @ weights[:-1] + weights[-1]`. Two
-        classes have one output, the score of the second; numbers are predicted in units of the encoder's target.
+        classes have one output, the score of the second; numbers are predicted in units of the encoder's target. Those
+        of networks are `(networks, parameters)`, and their scores are averaged.
     settings : the options and hyperparameters it was trained with, as plain values.
     state : what the optimizer needs to go on, by name.
     versions : of the libraries it was trained with.
     svmlight_base : index of the first feature in svmlight files, where it was trained on such.
+    network : the architecture of networks; slopes, reach : how their scores change with the features, on average
+        `(features + 1, outputs)` and up or down `(features, outputs)`, see `Scorer`.
     """
 
     encoder: Encoder
@@ -77,6 +83,9 @@ class Model:
     state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     svmlight_base: int | None = None
+    network: Architecture | None = None
+    slopes: NDArray[np.float32] | None = None
+    reach: NDArray[np.float32] | None = None
 
     @property
     def task(self) -> str:
@@ -98,6 +107,15 @@ class Model:
         """The loss, as it counts in the units of training."""
         return loss_for(self.loss, outputs_of(self.classes), self.encoder.target_scale)
 
+    @cached_property
+    def scorer(self) -> Scorer:
+        """What turns rows into scores."""
+        if self.network is None:
+            return LinearScorer(self.weights)
+        assert self.slopes is not None
+        assert self.reach is not None
+        return NetworkScorer(self.network, self.weights, self.slopes, self.reach)
+
     def save(self, path: str | Path) -> None:
         """Write the model to one file, which replaces what stood there only when it is complete.
 
@@ -111,8 +129,9 @@ class Model:
             "settings": dict(self.settings),
             "versions": dict(self.versions),
             "svmlight_base": self.svmlight_base,
+            "network": None if self.network is None else asdict(self.network),
         }
-        tensors = {"weights": np.asarray(self.weights, np.float32)}
+        tensors = {name: np.asarray(getattr(self, name), np.float32) for name in arrays_of(self.network is not None)}
         tensors |= {f"encoder.{name}": array for name, array in arrays.items()}
         tensors |= {f"state.{name}": array for name, array in self.state.items()}
         with replacing(path) as file:
@@ -130,22 +149,32 @@ class Model:
             if values.get("format") != FILE_FORMAT:
                 found = str(values.get("format"))[:40]
                 raise ValueError(f"it has format {found}, where this version of schuss reads {FILE_FORMAT}")
-            _require_arrays(file)
+            require_arrays(file)
             return cls(
-                Encoder.from_state(values["encoder"], _under("encoder.", file)),
+                Encoder.from_state(values["encoder"], under("encoder.", file)),
                 values["loss"],
                 file.load("weights"),
                 values["settings"],
-                _under("state.", file),
+                under("state.", file),
                 values["versions"],
                 values["svmlight_base"],
+                None if values["network"] is None else Architecture.from_values(values["network"]),
+                *(file.load(name) for name in arrays_of(values["network"] is not None)[1:]),
             )._checked()
 
     def _checked(self) -> Model:
         """Give the model itself if its parts fit together, else raise ValueError."""
-        wanted = (self.encoder.width + 1, outputs_of(self.classes))
-        if self.weights.shape != wanted or not np.isfinite(self.weights).all():
-            raise ValueError(f"its weights are not {wanted[0]:,} times {wanted[1]:,} finite numbers")
+        sizes = self.encoder.width + 1, outputs_of(self.classes)
+        wanted = {"weights": sizes}
+        if self.network is not None:
+            if (self.network.features + 1, self.network.outputs) != sizes:
+                raise ValueError("its network is not one of its features and outputs")
+            reach = sizes[0] - 1, sizes[1]
+            wanted = {"weights": (len(self.weights), self.network.size), "slopes": sizes, "reach": reach}
+        for name, shape in wanted.items():
+            array = getattr(self, name)
+            if array.shape != shape or not len(array) or not np.isfinite(array).all():
+                raise ValueError(f"its {name} are not {shape[0]:,} times {shape[1]:,} finite numbers")
         if not isinstance(self.loss, str) or not is_loss(self.loss, self.task):
             raise ValueError(f"the loss '{str(self.loss)[:40]}' is unknown in {self.task}")
         if not (isinstance(self.settings, dict) and isinstance(self.versions, dict)):
@@ -192,7 +221,7 @@ class Model:
             nothing = False
             yield with_gaps(self._predictions(scores, proba), skipped)
         if nothing:
-            yield self._predictions(np.empty((0, self.weights.shape[1])), proba)
+            yield self._predictions(np.empty((0, self.scorer.outputs)), proba)
 
     def _predictions(self, scores: NDArray[np.float64], proba: bool) -> pa.RecordBatch:
         """Make the columns of the predictions."""
@@ -207,10 +236,7 @@ class Model:
 
     def scores(self, rows: Rows) -> NDArray[np.float64]:
         """Compute the scores `(n, outputs)` of encoded rows."""
-        if not isinstance(rows, SparseRows):
-            return dense_scores(rows, self.weights).astype(np.float64)
-        slopes, intercept = self.weights[:-1], self.weights[-1].astype(np.float64)
-        return as_matrix(rows) @ slopes + intercept
+        return self.scorer.scores(rows)
 
     def evaluate(self, source: Any, **reading: Any) -> dict[str, Any]:
         """Compare the predictions for every row of `source` that has a target with the target.
@@ -240,13 +266,16 @@ class Model:
     def explain(self, top: int = 20) -> list[dict[str, Any]]:
         """Give the `top` weights of largest magnitude, and every intercept after them.
 
-        Each is a dict of `feature`, `output` (the class or target whose score it adds to), `weight` (as it was trained,
-        of the standardised feature), `importance` (by how much a standard deviation of the feature in the training data
-        moves the score; None for an intercept), `in_data_units` (what it adds to the score), and `unit` (per what).
+        Those of networks, whose scores have no weights, are slopes: how a score changes with a feature, on average over
+        held-out rows, those first that change it most, up or down. The intercept is the score of the average row (of
+        sparse rows, the empty one). Each is a dict of `feature`, `output` (the class or target whose score it adds to),
+        `weight` (as it was trained, of the standardised feature), `importance` (by how much a standard deviation of the
+        feature in the training data moves the score; None for an intercept), `in_data_units` (what it adds to the
+        score), and `unit` (per what).
         """
-        folded = self.encoder.in_data_units(self.weights.astype(np.float64))
-        features, outputs = self.encoder.width, self.weights.shape[1]
-        largest = np.argsort(-np.abs(self.weights[:-1]), axis=None, kind="stable")[:top]
+        folded = self.encoder.in_data_units(self.scorer.slopes.astype(np.float64))
+        features, outputs = self.encoder.width, self.scorer.outputs
+        largest = np.argsort(-self.scorer.reach, axis=None, kind="stable")[:top]
         intercepts = features * outputs + np.arange(outputs)
         places = [divmod(at, outputs) for at in [*largest.tolist(), *intercepts.tolist()]]
         moves = deviations(self.encoder) * in_target_units(self.encoder)[0]
@@ -267,17 +296,18 @@ class Model:
     def contribution_batches(self, source: Any, **reading: Any) -> Iterator[pa.RecordBatch]:
         """Give what `contributions` does, batch after batch: at least one, however few the rows."""
         opened, skipping = self._open(source, reading)
-        shape = len(self.encoder.features), self.weights.shape[1]
+        shape = len(self.encoder.features), self.scorer.outputs
+        edges = width_edges(self.encoder.features)
         wide = max(self._entries if self.encoder.sparse else self.encoder.width, math.prod(shape))
         yield self._contributions(np.empty((0, *shape)))
         for prepared, skipped in self._prepared(opened, skipping, target=False, step=self._step(wide)):
-            added = contributions(self.encoder, self.weights, self.encoder.rows(prepared))
+            added = self.scorer.contributions(self.encoder.rows(prepared), edges)
             yield with_gaps(self._contributions(added), skipped)
 
     def _contributions(self, added: NDArray[np.float64]) -> pa.RecordBatch:
         """Make the columns of contributions `(n, columns, outputs)`."""
         unit, offset = in_target_units(self.encoder)
-        intercept, added = self.weights[-1].astype(np.float64) * unit + offset, added * unit
+        intercept, added = self.scorer.slopes[-1].astype(np.float64) * unit + offset, added * unit
         scores = np.cumsum(np.concatenate([np.broadcast_to(intercept, (len(added), 1, len(intercept))), added], 1), 1)
         rows, which = np.arange(len(added)), predicted_classes(scores[:, -1]) if len(intercept) > 1 else 0
         labels = [self.target] if self.classes is None else [str(label) for label in self.classes]
@@ -316,6 +346,8 @@ class Model:
     def _terms(self) -> Terms:
         from .export.terms import terms_of
 
+        if self.network is not None:
+            raise OptionError("only linear models can be exported, and this one is a network")
         return terms_of(self.encoder, self.weights, self.loss)
 
     def _entry(
@@ -323,10 +355,11 @@ class Model:
     ) -> dict[str, Any]:
         """Describe the weight of a feature, or after the last of them an intercept, for an output."""
         feature, unit = self.encoder.feature(index) if index < self.encoder.width else ("(intercept)", "")
-        label = output if self.weights.shape[1] > 1 else 1  # the one score of two classes is that of the second
+        label = output if self.scorer.outputs > 1 else 1  # the one score of two classes is that of the second
         name = self.target if self.classes is None else str(self.classes[label])
-        weight, value = self.weights[index, output].item(), folded[index, output].item()
-        importance = abs(weight) * moves[index].item() if index < self.encoder.width else None
+        weight, value, importance = self.scorer.slopes[index, output].item(), folded[index, output].item(), None
+        if index < self.encoder.width:
+            importance = self.scorer.reach[index, output].item() * moves[index].item()
         found = {"feature": feature, "output": name, "weight": weight, "importance": importance}
         return found | {"in_data_units": value, "unit": unit}
 
@@ -385,7 +418,7 @@ class Model:
             return self.scores(self.encoder.rows(prepared))
         step = max(_CACHED_NUMBERS // self.encoder.width, 256)
         room, places = np.empty((min(step, prepared.length), self.encoder.width), np.float32), np.arange(step)
-        scores = np.empty((prepared.length, self.weights.shape[1]))
+        scores = np.empty((prepared.length, self.scorer.outputs))
         for start in range(0, prepared.length, step):
             stop = min(start + step, prepared.length)
             rows = room[: stop - start]
@@ -405,21 +438,3 @@ def _require(names: list[str], source: Source) -> None:
     if lacking:
         plural = "s" if len(lacking) > 1 else ""
         raise DataError(f"{source.name} lacks the column{plural} {listed(lacking)} that the model needs")
-
-
-def _require_arrays(file: Sealed) -> None:
-    """Raise ValueError unless a file holds the arrays that its values name, and can be the ones they name."""
-    encoder = {f"encoder.{name}" for name in array_names(file.values["encoder"])}
-    given = {name for name in file.arrays if not name.startswith("state.")}
-    if given != encoder | {"weights"}:
-        raise ValueError(f"it lacks, or should not have, the array '{min(given ^ (encoder | {'weights'}))[:80]}'")
-    weights = file.arrays["weights"]
-    if weights.dtype != np.float32 or len(weights.shape) != 2:
-        raise ValueError(f"its weights are {weights.dtype} of {len(weights.shape)} dimensions, not float32 of 2")
-    for name in encoder:
-        if len(file.arrays[name].shape) != 1:
-            raise ValueError(f"its array '{name}' has not one dimension")
-
-
-def _under(prefix: str, file: Sealed) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): file.load(name) for name in file.arrays if name.startswith(prefix)}

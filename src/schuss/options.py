@@ -189,10 +189,10 @@ descent = group(
     ),
     option(
         "--init",
-        default="zero",
-        metavar="NAME[:SCALE],…",
-        help="Where the weights begin: zero, normal, uniform, glorot or he; with a scale such as normal:0.1. A list "
-        "lets several race.",
+        default="auto",
+        metavar="auto|NAME[:SCALE],…",
+        help="Where the weights begin: zero, normal, uniform, glorot or he; with a scale such as normal:0.1; auto is "
+        "zero for a linear model, and for a network glorot or he, as its activation asks. A list lets several race.",
     ),
     option(
         "--l2",
@@ -237,6 +237,28 @@ descent = group(
         metavar="N",
         help="Seed of everything random; the same seed gives the same model, bit for bit.",
     ),
+)
+
+network = group(
+    option(
+        "--network",
+        metavar="N,N,…",
+        help="Units of the hidden layers of a network, such as 256,128; without it the model is linear. Needs PyTorch.",
+    ),
+    option(
+        "--activation",
+        default="relu",
+        metavar="NAME",
+        help="What hidden units make of their sums: relu, leaky_relu, elu, gelu, silu, tanh, sigmoid or identity.",
+    ),
+    option(
+        "--dropout",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="Share of the hidden units that each mini-batch does without.",
+    ),
+    option("--device", default="auto", metavar="auto|cpu|cuda", help="Where networks learn."),
 )
 
 seed = option("--seed", type=click.IntRange(min=0), default=0, metavar="N", help="Seed of everything random.")

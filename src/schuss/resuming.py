@@ -131,7 +131,7 @@ def _restored(
             return task, (load_finish(ended), time.monotonic() - ended.values["seconds"])
 
         def population(run: Run) -> Population:
-            return population_of(run.optimizer, prepared.settings, prepared.encoder, feed, task.loss)
+            return population_of(run.optimizer, prepared.settings, prepared.encoder, feed, task.loss, run.batch_size)
 
         saving = task.saving
         return task, load_race(saved.part("race"), population, feed, task.plan, record, interrupted, saving)

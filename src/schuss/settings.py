@@ -16,6 +16,7 @@ import numpy as np
 from .data.chunk import CHUNK_ROWS
 from .data.feed import ORDERS
 from .data.open import ON_BAD_ROW
+from .descent.activations import ACTIVATIONS
 from .descent.initializers import INITIALIZERS, parse_initializer
 from .descent.losses import LOSSES, family_of
 from .descent.optimizers import rule_named
@@ -26,6 +27,7 @@ from .errors import OptionError
 __all__ = ["OUT", "Settings", "parse_bytes", "parse_seconds"]
 
 TASKS = ("auto", "classification", "regression")
+DEVICES = ("auto", "cpu", "cuda")
 
 OUT = "runs/{name}-{target}"
 """Where the command line writes a run unless told otherwise."""
@@ -92,6 +94,17 @@ def _name(optimizer: Any) -> Any:
     return f"{optimizer.__module__}:{optimizer.__qualname__}" if isinstance(optimizer, type) else optimizer
 
 
+def _network(value: Any) -> str | None:
+    """Give the hidden layers of a network as the command line takes them; raises OptionError at anything else."""
+    if value is None:
+        return None
+    units = value.split(",") if isinstance(value, str) else [value] if np.ndim(value) == 0 else [*value]
+    sizes = [str(one).strip() for one in units]
+    if not sizes or not all(one.isdecimal() and int(one) for one in sizes):
+        raise OptionError(f"option '--network' takes the units of hidden layers such as 256,128, not '{value}'")
+    return ",".join(sizes)
+
+
 @dataclass(frozen=True)
 class Settings:
     """The options of `schuss.train`, in the words of the command line; raises OptionError at an impossible value."""
@@ -102,7 +115,11 @@ class Settings:
     optimizer: str | type | Sequence[str | type] = "auto"
     learning_rate: float | str = "auto"
     schedule: str | Sequence[str] = "linear"
-    init: str | Sequence[str] = "zero"
+    init: str | Sequence[str] = "auto"
+    network: str | int | Sequence[int] | None = None
+    activation: str = "relu"
+    dropout: float = 0.0
+    device: str = "auto"
     epochs: int | str = "auto"
     time_limit: float | str | None = None
     runs: int = 16
@@ -140,6 +157,8 @@ class Settings:
             elif name in ("optimizer", "schedule", "init"):
                 given = value if isinstance(value, (list, tuple)) else [value]
                 object.__setattr__(self, name, ",".join(str(_name(one)) for one in given))
+            elif name == "network":
+                object.__setattr__(self, name, _network(value))
             elif isinstance(value, np.generic):
                 object.__setattr__(self, name, value.item())
         one_of("task", self.task, TASKS)
@@ -153,8 +172,10 @@ class Settings:
             one_of("schedule", spec.rpartition("+")[2].partition(":")[0], tuple(SCHEDULES))
             refused("schedule", parse_schedule, spec)
         for spec in self.inits:
-            one_of("init", spec.partition(":")[0], tuple(INITIALIZERS))
-            refused("init", parse_initializer, spec)
+            if spec != "auto":
+                one_of("init", spec.partition(":")[0], ("auto", *INITIALIZERS))
+                refused("init", parse_initializer, spec)
+        self._check_network()
         one_of("order", self.order, ORDERS)
         one_of("on-bad-row", self.on_bad_row, ON_BAD_ROW)
         if isinstance(self.max_bad_rows, str | bool) or not 0 <= self.max_bad_rows <= 1:
@@ -184,6 +205,19 @@ class Settings:
             raise OptionError("option '--checkpoint-every' takes a time such as 60s, 10m or 2h")
         parse_bytes(self.memory)
 
+    def _check_network(self) -> None:
+        """Refuse what no network can be, and options of networks without one."""
+        one_of("activation", self.activation, tuple(ACTIVATIONS))
+        one_of("device", self.device, DEVICES)
+        if isinstance(self.dropout, str | bool) or not 0 <= self.dropout < 1:
+            raise OptionError(f"option '--dropout' takes a share from 0 to below 1, not '{self.dropout}'")
+        if self.network is None:
+            for name in ("activation", "dropout", "device"):
+                if getattr(self, name) != self.__dataclass_fields__[name].default:
+                    raise OptionError(f"option '--{name}' needs a network, such as --network 256,128")
+        elif "zero" in self.inits:
+            raise OptionError("option '--init zero' keeps all units of a layer alike: a network would learn nothing")
+
     def _check_columns(self) -> None:
         """Refuse a column that is asked to be two things."""
         asked = [("target", [self.target]), ("weight", [self.weight])]
@@ -208,6 +242,11 @@ class Settings:
     def inits(self) -> tuple[str, ...]:
         """The initializers with their scales."""
         return split_specs(str(self.init))
+
+    @property
+    def hidden(self) -> tuple[int, ...] | None:
+        """The units of the hidden layers; None for a linear model."""
+        return None if self.network is None else tuple(map(int, str(self.network).split(",")))
 
     @property
     def seconds_between_checkpoints(self) -> float:

@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import __version__
 from .basis import place_of, save_basis, versions
 from .checkpoints import Checkpointer
+from .data.chunk import Rows, row_count, take_rows
 from .data.feed import Feed, MemoryFeed
 from .data.reader import Counts
 from .data.saved import Saved, together
@@ -25,6 +28,7 @@ from .folder import BAD_ROWS, MODEL, RECORD, REPORT, RunFolder
 from .judgement import judge
 from .lineup import Constant, constant_prediction, line_up
 from .model import Model, outputs_of
+from .networks import architecture_of
 from .population.population import Run
 from .preparation import Prepared, prepare, svmlight_base
 from .process import interruptible, limited_threads, peak_memory
@@ -34,11 +38,14 @@ from .race.record import Event, Recorder
 from .race.state import Saving
 from .reading import rows_of
 from .recording import recording, write_out
+from .scorers import slopes_of
 from .settings import Settings, parse_seconds
 
 __all__ = ["Result", "Task", "end", "task_of", "train"]
 
 WEIGHTS_SHOWN = 40
+
+EXPLAINED_ROWS = 2000
 
 SHARE = 0.1
 """Of the time between two checkpoints: after so much of it, one is written when a race is over, since what follows may
@@ -219,7 +226,7 @@ def end(task: Task, ended: Finish, started: float) -> Result:
         cut_short = cut_short or task.interrupted()
         return cut_short or time.monotonic() - started >= (plan.seconds or math.inf)
 
-    if plan.epochs is None:  # whoever asks for epochs gets these and no more
+    if plan.epochs is None and settings.network is None:  # whoever asks for epochs gets these and no more
         events = len(task.record.events)
         if task.checkpointer is not None and task.checkpointer.due(SHARE):
             _write_end(task, ended, started, events)
@@ -279,7 +286,7 @@ def _start_event(prepared: Prepared, data: Any) -> dict[str, Any]:
         "columns": encoder.describe(),
         "options": settings.as_given(),
         "seed": settings.seed,
-        "versions": versions(),
+        "versions": versions(settings.network is not None),
         "notices": prepared.notices,
     }
 
@@ -324,12 +331,15 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
         "batch_size": run.batch_size,
         "epochs": round(champion.rows / max(feed.training_rows, 1), 2),
     }
+    settings = prepared.settings
+    if settings.network is not None:
+        chosen |= {"network": settings.network, "activation": settings.activation, "dropout": settings.dropout}
     if champion.passes:
         chosen |= {"finish": "full-batch", "passes": champion.passes}
-    model = _model(prepared, champion, chosen)
+    model = _model(task, champion, chosen)
     judged: dict[str, Any] = {"holdout": None}
     if feed.score is not None:
-        judged = judge(_model(prepared, finished.scored, chosen), feed.score, task.constant.scores)
+        judged = judge(_model(task, finished.scored, chosen), feed.score, task.constant.scores)
         judged["holdout"]["select_loss"] = unit * champion.loss
     if finished.validation is not None:
         judged["cross_validation"] = finished.validation._asdict()
@@ -357,18 +367,31 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
     return Result(model, record.events, report, _summary(prepared, feed, record.events))
 
 
-def _model(prepared: Prepared, champion: Champion, chosen: dict[str, Any]) -> Model:
+def _model(task: Task, champion: Champion, chosen: dict[str, Any]) -> Model:
     """Make the model of a champion."""
-    settings, state = prepared.settings, champion.state
+    prepared, state = task.prepared, champion.state
+    settings, weights, own = prepared.settings, state.weights, {}
+    if settings.network is not None:
+        network = architecture_of(settings, prepared.encoder)
+        weights = weights.reshape(-1, network.size)
+        slopes, reach = slopes_of(network, weights, _some_rows(task.feed))
+        own = {"network": network, "slopes": slopes, "reach": reach}
     return Model(
         prepared.encoder,
         prepared.loss,
-        state.weights,
+        weights,
         settings={**settings.of_model(), "chosen": chosen},
         state={**state.slots, "carry": state.carry},
-        versions=versions(),
+        versions=versions(settings.network is not None),
         svmlight_base=svmlight_base(prepared.source),
+        **own,
     )
+
+
+def _some_rows(feed: Feed) -> Rows:
+    """Give the rows at which slopes are looked at: those held out, or else the first that are learned from."""
+    rows = (feed.select or feed.score or next(feed.chunks(0))).rows
+    return take_rows(rows, np.arange(min(row_count(rows), EXPLAINED_ROWS)))
 
 
 def _publish(folder: RunFolder, model: Model, record: Recorder) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from schuss.descent.ops import constant, erf, exp, expm1, maximum, sigmoid, tanh, where
+from schuss.descent.ops import constant, erf, exp, expm1, maximum, positive, sigmoid, tanh, where
 from schuss.descent.specs import parse_spec
 
 __all__ = ["ACTIVATIONS", "Activation", "parse_activation"]
@@ -26,11 +26,11 @@ class ReLU(NamedTuple):
 
     def value(self, z: Any) -> Any:
         """Give the output."""
-        return maximum(z, constant(0.0, z))
+        return positive(z)
 
     def slope(self, z: Any, a: Any) -> Any:
-        """Give the derivative."""
-        return where(a > constant(0.0, a), constant(1.0, a), constant(0.0, a))
+        """Give the derivative, as truth values: what they multiply has a precision of its own."""
+        return a > 0
 
 
 class LeakyReLU(NamedTuple):

@@ -22,6 +22,7 @@ __all__ = [
     "log1p",
     "log1p_unit",
     "maximum",
+    "positive",
     "sigmoid",
     "sqrt",
     "tanh",
@@ -97,6 +98,11 @@ def absolute(x: Any) -> Any:
 def maximum(x: Any, y: Any) -> Any:
     """Give the larger of two values, NaN where either is NaN."""
     return x.maximum(y) if _is_tensor(x) else np.maximum(x, y)
+
+
+def positive(x: Any) -> Any:
+    """Give max(0, x)."""
+    return x.relu() if _is_tensor(x) else np.maximum(x, constant(0.0, x))
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
@@ -46,6 +47,25 @@ class Architecture:
     dropout: float = 0.0
     embeddings: tuple[Embedding, ...] = ()
 
+    @classmethod
+    def from_values(cls, told: Mapping[str, Any]) -> Architecture:
+        """Give the architecture whose fields a file tells; raises TypeError or ValueError where there can be none."""
+        lists = {"hidden": tuple(told["hidden"]), "embeddings": tuple(Embedding(*one) for one in told["embeddings"])}
+        return cls(**{**told, **lists})._checked()
+
+    def _checked(self) -> Architecture:
+        """Give the architecture itself if it can be, else raise ValueError."""
+        sizes = [self.features, self.outputs, *self.hidden, *(number for one in self.embeddings for number in one)]
+        if not all(type(size) is int and 0 <= size < 1 << 31 for size in sizes) or not self.hidden or 0 in self.hidden:
+            raise ValueError("its network has no sizes")
+        if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
+            raise ValueError("its network drops no share of its units")
+        edges = [0, *(number for one in self.embeddings for number in one[:2]), self.features]
+        if any(one.size < 1 for one in self.embeddings) or sorted(edges) != edges:
+            raise ValueError("its network embeds features that there are not")
+        parse_activation(str(self.activation))
+        return self
+
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of the parameters by name, in their order in a vector of all: `(inputs, units)`, `(units,)`."""
@@ -53,7 +73,7 @@ class Architecture:
         inputs = self.features + sum(one.size - (one.stop - one.start) for one in self.embeddings)
         sizes = [inputs, *self.hidden, self.outputs]
         found: dict[str, tuple[int, ...]] = dict(embedded)
-        for layer, (inputs, units) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for layer, (inputs, units) in enumerate(pairwise(sizes)):
             found |= {f"w{layer}": (inputs, units), f"b{layer}": (units,)}
         return found
 
@@ -125,6 +145,19 @@ class Architecture:
         for own, constant in hidden:
             a = activation.value(a @ own + constant)
         return a @ weights + bias
+
+    def row_slopes(self, layers: list[tuple[NDArray[Any], NDArray[Any]]], rows: NDArray[Any]) -> NDArray[Any]:
+        """Give the slopes of the scores along the features of dense rows, `(n, features, outputs)`."""
+        activation = parse_activation(self.activation)
+        a, slopes = rows, []
+        for own, constant in layers[:-1]:
+            z = a @ own + constant
+            a = activation.value(z)
+            slopes.append(activation.slope(z, a))
+        found = np.broadcast_to(layers[-1][0], (len(rows), *layers[-1][0].shape))
+        for (own, _), slope in zip(layers[-2::-1], slopes[::-1], strict=True):
+            found = own @ (slope[:, :, None] * found)
+        return found
 
 
 EMBEDDED = 0.05

@@ -16,6 +16,10 @@ PENALTIES = (0.0, 10.0, 1.0, 100.0)
 """λ₂ · N of neighbouring rates: what is right falls as the rows N grow in number, as with any prior."""
 
 
+OF_NETWORKS = 0.01
+"""The highest rate worth trying of a network, in that of a linear model."""
+
+
 def _rate_range(optimizer: str, squared_norm: float) -> tuple[float, float]:
     """Give the lowest and highest rate worth trying.
 
@@ -41,6 +45,7 @@ def default_runs(
     rows: int,
     squared_norm: float,
     l1: float = 0.0,
+    network: bool = False,
 ) -> list[Run]:
     """Give the runs that race, shared evenly between all pairings of optimizers, schedules and first weights.
 
@@ -48,7 +53,7 @@ def default_runs(
     rate is broad (a factor of three costs little), so that a row of rates tries every penalty near each rate.
 
     count : how many runs; learning_rate, l2 : None to try a range; rows : training rows of an epoch;
-    squared_norm : E‖x‖² over the training rows; l1 : λ₁ of all runs.
+    squared_norm : E‖x‖² over the training rows; l1 : λ₁ of all runs; network : whether they are networks.
     """
     pairings = list(product(optimizers, schedules, inits))
     if learning_rate is not None and l2 is not None:
@@ -59,6 +64,7 @@ def default_runs(
     for place, (optimizer, schedule, init) in enumerate(pairings):
         share = count // len(pairings) + (place < count % len(pairings))
         low, high = _rate_range(optimizer, squared_norm)
+        high *= OF_NETWORKS if network else 1.0
         rates = np.geomspace(low, high, share) if share > 1 else np.array([np.sqrt(low * high)])
         for i in range(share):
             rate = float(rates[i]) if learning_rate is None else learning_rate

@@ -48,9 +48,7 @@ class Layers:
         self.depth = len(architecture.hidden)
         self.activation = parse_activation(architecture.activation)
 
-    def scores(
-        self, parameters: Parameters, rows: Rows, noise: torch.Generator | None = None
-    ) -> tuple[Tensor, Trace]:
+    def scores(self, parameters: Parameters, rows: Rows, noise: torch.Generator | None = None) -> tuple[Tensor, Trace]:
         """Give the scores `[run, outputs, row]`; with `noise` units are dropped."""
         trace = Trace([None], [], [], [])
         z = rows.times(parameters)
@@ -90,13 +88,13 @@ class Layers:
 def evaluate(loss: Loss, scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Give losses `[run, row]` and derivatives along the scores `[run, outputs, row]`; targets `[row]`.
 
-    On a CPU NumPy computes them: it costs a third of PyTorch's calls, and no number depends on its place in the array.
+    On a CPU NumPy computes what all engines share: a call costs a third of PyTorch's.
     """
+    if isinstance(loss, Softmax):
+        return _softmax(scores, targets)
     if scores.device.type == "cpu":
         found = _by_formula(loss, scores.numpy(), targets.to(scores.dtype).numpy(), np.empty)
         return torch.from_numpy(found[0]), torch.from_numpy(found[1])
-    if isinstance(loss, Softmax):
-        return _softmax(scores, targets)
     return _by_formula(loss, scores, targets, partial(torch.empty, dtype=scores.dtype, device=scores.device))
 
 
@@ -111,7 +109,7 @@ def _by_formula(loss: Loss, scores: Any, targets: Any, empty: Callable[..., Any]
 
 
 def _softmax(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax cross-entropy by PyTorch's own operations: a device starts one for each line of the shared formula."""
+    """Softmax cross-entropy by PyTorch's own operations: the shared formula takes a dozen for every class."""
     logarithms = scores.log_softmax(1)
     index = targets.long().expand(len(scores), 1, -1)
     values = -logarithms.gather(1, index)[:, 0]

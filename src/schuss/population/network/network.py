@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from schuss.data.chunk import Chunk
 from schuss.data.saved import Saved, from_plain, to_plain, together
 from schuss.descent.losses import Loss, judge_of
+from schuss.descent.optimizers import bare, per_run
 from schuss.descent.schedules import Slowed
+from schuss.errors import OptionError
 from schuss.population import rates
 from schuss.population.architecture import Architecture
 from schuss.population.network.layers import Layers, evaluate
@@ -29,7 +31,7 @@ from schuss.population.population import Run, Tallies, WinnerState
 from schuss.population.saved import runs_of
 from schuss.population.workers import side_by_side
 
-__all__ = ["Block", "Network", "NetworkState"]
+__all__ = ["Block", "Network", "NetworkState", "device_named"]
 
 SCORED_ROWS = 1024
 """Rows that are scored at once: what lies between the layers of sixteen runs stays in the second cache or near it."""
@@ -97,9 +99,11 @@ class Network:
             name: torch.from_numpy(np.stack([one[name] for one in drawn])).to(self.device)
             for name in self.architecture.shapes
         }
+        specs = [run.optimizer for run in runs]
+        rule = per_run(self.rule, specs) if any(bare(spec) != spec for spec in specs) else self.rule
         l2, l1 = np.array([run.l2 for run in runs]), np.array([run.l1 for run in runs])
         free = [name for name in start if name[0] == "b"]
-        return Stack(self.rule, start, l2=l2, l1=l1 if self.l1 else None, free=free)
+        return Stack(rule, start, l2=l2, l1=l1 if self.l1 else None, free=free)
 
     def begin_leg(self, state: NetworkState, planned_rows: int) -> NetworkState:
         """Begin the schedules anew, to reach their end after so many rows."""
@@ -140,10 +144,10 @@ class Network:
             with np.errstate(all="ignore"):  # what is not finite shows in the tally
                 losses, derivatives = evaluate(self.loss, scores, batch.targets)
             tally += (losses * batch.weights).sum(1, dtype=torch.float64)
-            derivatives = derivatives * (batch.weights / batch.count)
+            derivatives = derivatives * (batch.weights / batch.many)
             self.layers.backward(stack.parameters, batch.rows, trace, derivatives, stack.gradients)
             stack.step()
-            row += batch.count
+            row += batch.many
         return tally.cpu().numpy()
 
     def _noise(self, row: int) -> torch.Generator | None:
@@ -171,7 +175,7 @@ class Network:
         for batch in cut:
             with np.errstate(all="ignore"):
                 losses = evaluate(loss, self.layers.scores(parameters, batch.rows)[0], batch.targets)[0]
-            found.append(losses[:, : batch.count].T.float().cpu().numpy())
+            found.append(losses[:, : batch.many].T.float().cpu().numpy())
         return np.concatenate(found)
 
     def keep(self, state: NetworkState, numbers: list[int]) -> NetworkState:
@@ -206,6 +210,14 @@ class Network:
         slowed = tuple(Slowed(*one) for one in from_plain(values["slowed"]))
         plain = {name: values[name] for name in ("rows", "planned_rows", "seen")}
         return replace(fresh, slowed=slowed, **plain)
+
+
+def device_named(name: str) -> str:
+    """Give the device of a name, for "auto" a CUDA device where there is one; raises OptionError where there is not."""
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise OptionError("option '--device cuda' needs a CUDA device, and PyTorch finds none; cpu is the other one")
+    return "cuda" if there and name != "cpu" else "cpu"
 
 
 def _in_place(state: NetworkState, parts: list[NDArray[Any]], dtype: type) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The rows of a mini-batch as the first layer of all runs multiplies them: dense, or sparse without being made dense."""
+"""The rows of a mini-batch as the first layer of all runs multiplies them: dense, or sparse and never made dense."""
 
 from __future__ import annotations
 
@@ -137,12 +137,12 @@ class Sparse(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A mini-batch: `count` rows, and some after them that weigh nothing."""
+    """A mini-batch: `many` rows, and some after them that weigh nothing."""
 
     rows: Rows
     targets: Tensor
     weights: Tensor
-    count: int
+    many: int
 
 
 def batches(chunk: Chunk, size: int, architecture: Architecture, device: str) -> list[Batch]:

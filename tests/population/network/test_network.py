@@ -59,7 +59,7 @@ def test_gradients_are_those_of_autograd(embeddings: tuple, sparse: bool, activa
     of_zeros, dense = sparse_and_dense(0)
     encoded = of_zeros._replace(values=of_zeros.values.astype(np.float64)) if sparse else dense.astype(float)
     (batch,) = batches(Chunk(encoded, np.zeros(12, np.float32), np.ones(12, np.float32)), 12, architecture, "cpu")
-    assert batch.count == 12
+    assert batch.many == 12
     assert batch.weights.tolist() == [1.0] * 12 + [0.0] * 4
     rows = batch.rows
     weights = torch.linspace(-1, 1, 4 * 3 * 16, dtype=torch.float64).view(4, 3, 16) * batch.weights
@@ -130,7 +130,9 @@ def some_chunks(sparse: bool) -> list[Chunk]:
 
 
 def some_runs(count: int, schedule: str = "linear", l1: float = 0.0) -> tuple[Run, ...]:
-    return tuple(Run(n, "adam", 10.0 ** -(1 + n % 3), [0.01, 0.1][n % 2], schedule, 32, "auto", l1) for n in range(count))
+    return tuple(
+        Run(n, "adam", 10.0 ** -(1 + n % 3), [0.01, 0.1][n % 2], schedule, 32, "auto", l1) for n in range(count)
+    )
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -156,7 +158,7 @@ def test_going_on_from_what_was_saved_gives_the_same_bits(schedule: str, optimiz
     network = Network(rule_named(optimizer), loss_for("log_loss", 1), architecture, 32, 2, l1=True)
     chunks = some_chunks(False)
     state, _ = learned(network, some_runs(5, schedule, 0.01), chunks[:2])
-    state = network.keep(network.hear(state, {n: 1.0 for n in range(5)}), [0, 3, 4])
+    state = network.keep(network.hear(state, dict.fromkeys(range(5), 1.0)), [0, 3, 4])
     kept = network.saved(state)
     kept = kept._replace(arrays={name: array.copy() for name, array in kept.arrays.items()})
     again = network.resumed(kept)

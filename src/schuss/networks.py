@@ -1,0 +1,76 @@
+"""Networks in a training: their architecture, where they learn, and what they take of the memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .data.columns.categories import CategoryColumn
+from .data.columns.kind import width_edges
+from .data.encoder import Encoder
+from .descent.losses import Loss
+from .errors import OptionError
+from .model import outputs_of
+from .population.architecture import Architecture, Embedding
+from .population.population import Population
+from .settings import Settings
+
+__all__ = ["NETWORK_BATCH", "architecture_of", "inits_of", "network_bytes", "network_of"]
+
+NETWORK_BATCH = 64
+
+EMBEDDED_FROM = 64
+"""Categories of so many values or more are embedded."""
+
+
+def architecture_of(settings: Settings, encoder: Encoder) -> Architecture:
+    """Give the architecture that the options ask for."""
+    assert settings.hidden is not None
+    return Architecture(
+        encoder.width,
+        outputs_of(encoder.classes),
+        settings.hidden,
+        settings.activation,
+        settings.dropout,
+        _embeddings(encoder),
+    )
+
+
+def _embeddings(encoder: Encoder) -> tuple[Embedding, ...]:
+    """Embed the categories of many values; on dense rows there are none."""
+    if not encoder.sparse:
+        return ()
+    edges = width_edges(encoder.features)
+    found = []
+    for column, start, stop in zip(encoder.features, edges[:-1], edges[1:], strict=True):
+        values = stop - start
+        if isinstance(column, CategoryColumn) and values >= EMBEDDED_FROM:
+            found.append(Embedding(start, stop, min(50, round(1.6 * values**0.56))))
+    return tuple(found)
+
+
+def network_of(settings: Settings, encoder: Encoder, rule: Any, loss: Loss, batch: int, threads: int) -> Population:
+    """Give a population of networks; raises OptionError without PyTorch, or without the device."""
+    network = _engine()
+    device = network.device_named(settings.device)
+    return network.Network(
+        rule, loss, architecture_of(settings, encoder), batch, threads, settings.seed, settings.l1 > 0, device
+    )
+
+
+def _engine() -> Any:
+    """Import what needs PyTorch."""
+    try:
+        from .population.network import network
+    except ImportError as error:
+        raise OptionError("option '--network' needs PyTorch: pip install 'schuss[torch]'") from error
+    return network
+
+
+def network_bytes(settings: Settings, encoder: Encoder, rule: Any, runs: int) -> int:
+    """Give the bytes of the parameters of all runs, their gradients, and what the optimizer remembers of them."""
+    return 4 * architecture_of(settings, encoder).size * runs * (2 + len(rule.slot_names))
+
+
+def inits_of(settings: Settings) -> tuple[str, ...]:
+    """Say where the weights begin: by itself a linear model at zero, a network as its activation asks."""
+    return tuple("zero" if one == "auto" and settings.network is None else one for one in settings.inits)
