@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from schuss.errors import OptionError
+from schuss.population.network.inputs import called, checked, each, joined, mapped, rows_of
 
 __all__ = ["ModuleObjective"]
 
@@ -59,7 +59,7 @@ class ModuleObjective:
         self.module = copy.deepcopy(module).to(dtype).eval()
         self.loss, self.l2, self.dtype = loss, l2, dtype
         device = next((one.device for one in self.module.parameters()), torch.device("cpu"))
-        self.inputs = _mapped(lambda one: _tensor(one, dtype, device), inputs)
+        self.inputs = mapped(lambda one: _tensor(one, dtype, device), inputs)
         self.targets = _tensor(targets, dtype, device)
         self.weights = None if weights is None else _tensor(weights, dtype, device)
         trainable = {name: one for name, one in self.module.named_parameters() if one.requires_grad}
@@ -162,44 +162,36 @@ class ModuleObjective:
         """
         parameters, pieces = self._named(self._vector(weights)), []
         for (inputs, targets, shares), share in self._batches():
-            leaves = _mapped(lambda one: one.detach().clone().requires_grad_(one.is_floating_point()), inputs)
+            leaves = mapped(lambda one: one.detach().clone().requires_grad_(one.is_floating_point()), inputs)
             loss = share * self._mean(parameters, leaves, targets, shares)
-            wanted = [one for one in _each(leaves) if one.requires_grad]
+            wanted = [one for one in each(leaves) if one.requires_grad]
             found = iter(torch.autograd.grad(loss, wanted, materialize_grads=True))
-            pieces.append(_mapped(lambda one, it=found: next(it) if one.requires_grad else one * 0, leaves))
-        return _joined(pieces)
+            pieces.append(mapped(lambda one, it=found: next(it) if one.requires_grad else one * 0, leaves))
+        return mapped(lambda one: one.cpu().numpy(), joined(pieces))
 
     def part(self, places: NDArray[np.integer]) -> ModuleObjective:
         """Give the mean loss of some of the rows, without the penalty: a mini-batch."""
         chosen = torch.as_tensor(places)
         found = copy.copy(self)
         found.l2, found.targets = 0.0, self.targets[chosen]
-        found.inputs = _mapped(lambda one: one[chosen], self.inputs)
+        found.inputs = rows_of(self.inputs, chosen)
         found.weights = None if self.weights is None else self.weights[chosen]
         return found
 
     def _batches(self) -> Iterator[tuple[tuple[Any, Tensor, Tensor | None], float]]:
         """Yield inputs, targets and weights of some rows, and their share in the mean."""
-        size = ROWS_OF_IMAGES if next(iter(_each(self.inputs))).ndim > 2 else ROWS_AT_ONCE
+        size = ROWS_OF_IMAGES if next(iter(each(self.inputs))).ndim > 2 else ROWS_AT_ONCE
         total = len(self.targets) if self.weights is None else float(self.weights.sum())
         for begin in range(0, len(self.targets), size):
             rows = slice(begin, begin + size)
             weights = None if self.weights is None else self.weights[rows]
             count = len(self.targets[rows]) if weights is None else float(weights.sum())
-            inputs = _mapped(lambda one, rows=rows: one[rows], self.inputs)
-            yield (inputs, self.targets[rows], weights), count / total
+            yield (rows_of(self.inputs, rows), self.targets[rows], weights), count / total
 
     def _mean(self, parameters: Mapping[str, Tensor], inputs: Any, targets: Tensor, weights: Tensor | None) -> Tensor:
         """Give the mean loss of some rows."""
-        positional, named = ((), inputs) if isinstance(inputs, dict) else (_as_tuple(inputs), {})
-        losses = self.loss(functional_call(self.module, dict(parameters), positional, named), targets)
-        if weights is None and losses.ndim == 0:
-            return losses
-        if losses.shape != targets.shape[:1]:
-            wanted = "one number a row" if weights is not None else "one number, or one a row"
-            raise OptionError(
-                f"the loss of {len(targets)} rows is a tensor of shape {tuple(losses.shape)}, not {wanted}"
-            )
+        output = called(self.module, dict(parameters), inputs)
+        losses = checked(self.loss(output, targets), len(targets), weighted=weights is not None)
         return losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
 
     def _gradient(self, vector: Tensor, batch: tuple[Any, Tensor, Tensor | None], share: float) -> Tensor:
@@ -238,28 +230,3 @@ def _tensor(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 def _array(tensor: Tensor) -> Array:
     return tensor.detach().double().cpu().numpy()
-
-
-def _as_tuple(inputs: Any) -> tuple[Any, ...]:
-    return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-
-
-def _each(inputs: Any) -> list[Tensor]:
-    """Give the tensors of one input, a tuple or a dict of them."""
-    return list(inputs.values()) if isinstance(inputs, dict) else list(_as_tuple(inputs))
-
-
-def _mapped(function: Callable[[Any], Any], inputs: Any) -> Any:
-    """Apply a function to each tensor of one input, a tuple or a dict of them."""
-    if isinstance(inputs, dict):
-        return {name: function(one) for name, one in inputs.items()}
-    return tuple(map(function, inputs)) if isinstance(inputs, tuple | list) else function(inputs)
-
-
-def _joined(pieces: list[Any]) -> Any:
-    """Put the rows of several inputs one after the other, as arrays."""
-    if isinstance(pieces[0], dict):
-        return {name: _joined([piece[name] for piece in pieces]) for name in pieces[0]}
-    if isinstance(pieces[0], tuple):
-        return tuple(_joined([piece[i] for piece in pieces]) for i in range(len(pieces[0])))
-    return torch.cat(pieces).cpu().numpy()

@@ -1,0 +1,300 @@
+"""K copies of any module with parameters of their own: losses and gradients of all of them at once.
+
+A `Copies` is what stands between a module and the training of a population: it knows how the module is called, holds
+the copies' buffers (the statistics of batch normalisation), and writes gradients to where a `rules.Stack` reads them.
+
+    copies = Copies(module, loss, runs=16)
+    stack = Stack(rule, copies.start(), free=copies.free)
+    losses = copies.learn(stack, Batch(inputs, targets))  # (16,) mean losses; then stack.step()
+    copies.losses(stack.evaluated(), batch)               # (rows, 16), in evaluation mode
+
+The loss is `loss(output, targets)`, one number (the mean over the rows) or one a row; rows can only be weighted where
+it gives one a row. Everything random in a module must come from PyTorch; whoever calls seeds it.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch.func import vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+import torch
+from schuss.population.network.inputs import called, checked, mapped, rows_of
+from schuss.population.network.rules import Stack
+from torch import Tensor, nn
+
+__all__ = ["Batch", "Copies", "evaluation", "in_words", "is_out_of_memory", "row_losses"]
+
+TOGETHER = 4e7
+"""Multiplications of a copy and mini-batch up to which copies go together on a CPU: beyond, a layer fills the processor
+by itself, and what lies between the layers of sixteen copies leaves the caches."""
+
+SCORED_ROWS = 1024
+"""Rows that are scored at once."""
+
+WORDS = {
+    "aten::lstm": "PyTorch cannot vectorise an LSTM",
+    "aten::gru": "PyTorch cannot vectorise a GRU",
+    "aten::rnn": "PyTorch cannot vectorise a recurrent layer",
+    "data-dependent control flow": "its forward pass branches on values",
+    ".item()": "its forward pass takes numbers out of tensors",
+    "in-place arithmetic": "it changes a tensor in place that all copies share",
+    "dynamic shape": "the shape of what it computes depends on values",
+}
+"""What PyTorch's vmap says of what it cannot do, and what it means."""
+
+Say = Callable[[str], None]
+Tensors = Mapping[str, Tensor]
+
+
+class Batch(NamedTuple):
+    """Rows that are learned from together: inputs (a tensor, a tuple or a dict of them), targets, weights."""
+
+    inputs: Any
+    targets: Any
+    weights: Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.targets)
+
+    def part(self, places: Any) -> Batch:
+        """Give some of the rows."""
+        weights = None if self.weights is None else self.weights[places]
+        return Batch(rows_of(self.inputs, places), self.targets[places], weights)
+
+
+class Copies:
+    """K copies of a module.
+
+    module : the first parameters and buffers of every copy, its device and its type; it is copied. Parameters that need
+    no gradient are shared. loss : see above; runs : K; why_in_turn : why the copies cannot go through the module
+    together, None if they can; precision : the type of an autocast region around module and loss, None for none;
+    compiled : whether torch.compile gets at them; say : told in a sentence when memory runs out and fewer copies go
+    together from then on.
+
+    trainable : the module's parameters that are learned; buffers : `[K, …]` by name; at_once : how many copies go
+    together.
+    """
+
+    def __init__(
+        self, module: nn.Module, loss: Callable[..., Any], runs: int, *, why_in_turn: str | None = None,
+        precision: torch.dtype | None = None, compiled: bool = False, say: Say = warnings.warn,
+    ) -> None:  # fmt: skip
+        """Copy the module."""
+        self.module, self.loss, self.runs = copy.deepcopy(module), loss, runs
+        self.judge = copy.deepcopy(self.module).eval()
+        self.precision, self.say, self.compiled = precision, say, compiled
+        self.trainable = {name: one for name, one in self.module.named_parameters() if one.requires_grad}
+        self.weights = sum(one.numel() for one in self.trainable.values())
+        self.buffers = {name: _stacked(one, runs) for name, one in module.named_buffers()}
+        self.why_in_turn, self.at_once, self.own = None, runs, []
+        if why_in_turn:
+            self.go_in_turn(why_in_turn)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make functions of all copies of those of one."""
+        together = vmap(self._mean_loss, in_dims=(0, 0, None), randomness="different")
+        self._together = torch.compile(together) if self.compiled else together
+        self._rows_together = vmap(self._row_losses, in_dims=(0, 0, None), randomness="different")
+
+    @property
+    def free(self) -> list[str]:
+        """The parameters that no penalty touches: biases and the scales of normalisation, which have one dimension."""
+        return [name for name, one in self.trainable.items() if one.ndim < 2]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the copies are."""
+        return next(iter(self.trainable.values())).device
+
+    def start(self) -> dict[str, Tensor]:
+        """Give the first parameters of all copies `[K, *shape]`."""
+        return {name: _stacked(one.detach(), self.runs) for name, one in self.trainable.items()}
+
+    def learn(self, stack: Stack, batch: Batch) -> Tensor:
+        """Write the gradients of a mini-batch for all copies, and give their mean losses `(K,)`.
+
+        The mean is Σ weight · loss / rows. Buffers change as training mode has it.
+        """
+        leaves = {name: one.detach().requires_grad_() for name, one in stack.parameters.items()}
+        return torch.cat(self._in_parts(batch, lambda some: self._learn_some(leaves, stack.gradients, some, batch)))
+
+    def _in_parts(self, batch: Batch, work: Callable[[slice], Tensor]) -> list[Tensor]:
+        """Do work for as many copies together as can go; in smaller parts where it fails for that."""
+        at_once, found, begin = self._copies_at_once(batch), [], 0
+        while begin < self.runs:
+            try:
+                found.append(work(slice(begin, begin + at_once)))
+            except RuntimeError as error:
+                if at_once == 1:
+                    raise
+                at_once = self._fewer(error, at_once)
+            else:
+                begin += at_once
+        return found
+
+    def _fewer(self, error: RuntimeError, at_once: int) -> int:
+        """Give how many copies go together after one of the errors that fewer will not meet; raise any other again."""
+        why = in_words(error)
+        if is_out_of_memory(error):
+            self.at_once = -(-at_once // 2)
+            self.say(f"memory ran out: from now on {self.at_once} of the {self.runs} copies go together")
+        elif why:
+            self.go_in_turn(why)
+            self.say(f"the copies go through the module in turn: {why}")
+        else:
+            raise error
+        return self.at_once
+
+    def go_in_turn(self, why: str) -> None:
+        """Let each copy go through a module of its own from now on."""
+        self.why_in_turn, self.at_once = why, 1
+        self.own = [copy.deepcopy(self.module) for _ in range(self.runs)]
+
+    def _copies_at_once(self, batch: Batch) -> int:
+        """Say how many copies go together through the module."""
+        heavy = self.device.type == "cpu" and 6.0 * self.weights * batch.rows > TOGETHER
+        return 1 if heavy else min(self.at_once, self.runs)
+
+    def _learn_some(self, leaves: Tensors, gradients: Tensors, some: slice, batch: Batch) -> Tensor:
+        """Write the gradients of some copies; give their losses."""
+        own = leaves if some.stop - some.start >= self.runs else _part(leaves, some)
+        buffers = {name: one.clone() for name, one in _part(self.buffers, some).items()}
+        with torch.enable_grad():
+            if some.stop - some.start == 1:
+                losses = self._one(self._mean_loss, some.start, own, buffers, batch)
+            else:
+                with _plain_attention():
+                    losses = self._together(own, buffers, batch)
+        found = torch.autograd.grad(losses.sum(), [*own.values()], materialize_grads=True)
+        with torch.no_grad():
+            for name, gradient in zip(own, found, strict=True):
+                gradients[name][some].copy_(gradient)
+            for name, one in buffers.items():
+                self.buffers[name][some].copy_(one)
+        return losses.detach()
+
+    def _one(self, function: Callable[..., Tensor], run: int, own: Any, buffers: Any, batch: Batch) -> Tensor:
+        """Give what a function of one copy gives, `[1, …]`."""
+        alone = [{name: one[0] for name, one in tensors.items()} for tensors in (own, buffers)]
+        return function(*alone, batch, run)[None]
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision is not None)
+
+    def _mean_loss(
+        self, own: Mapping[str, Tensor], buffers: Mapping[str, Tensor], batch: Batch, run: int = 0
+    ) -> Tensor:
+        """Give the mean loss of one copy in training mode."""
+        module = self.own[run] if self.own else self.module
+        tensors = {**own, **buffers}
+        with self._autocast():
+            output = called(module, tensors, batch.inputs)
+            losses = checked(self.loss(output, batch.targets), batch.rows, weighted=batch.weights is not None)
+        with torch.no_grad():
+            for name, one in buffers.items():
+                if tensors[name] is not one:  # assigned anew, where most modules change it in place
+                    one.copy_(tensors[name])
+        return losses.mean() if batch.weights is None else (losses * batch.weights).mean()
+
+    def losses(self, parameters: Tensors, batch: Batch) -> Tensor:
+        """Give the loss of every row for every copy `(rows, K)`, in evaluation mode."""
+        pieces = []
+        for begin in range(0, batch.rows, SCORED_ROWS):
+            rows = batch.part(slice(begin, begin + SCORED_ROWS))
+            pieces.append(torch.cat(self._in_parts(rows, partial(self._losses_of, parameters, rows))).T)
+        return torch.cat(pieces)
+
+    @torch.no_grad()
+    def _losses_of(self, parameters: Tensors, batch: Batch, some: slice) -> Tensor:
+        """Give the losses of the rows for some copies `[copy, row]`."""
+        own, buffers = _part(parameters, some), _part(self.buffers, some)
+        if some.stop - some.start == 1:
+            return self._one(self._row_losses, some.start, own, buffers, batch)
+        with _plain_attention():
+            return self._rows_together(own, buffers, batch)
+
+    def _row_losses(
+        self, own: Mapping[str, Tensor], buffers: Mapping[str, Tensor], batch: Batch, run: int = 0
+    ) -> Tensor:
+        """Give the loss of every row for one copy in evaluation mode."""
+        with evaluation(self.own[run]) if self.own else nullcontext(self.judge) as module, self._autocast():
+            return row_losses(self.loss, called(module, {**own, **buffers}, batch.inputs), batch.targets)
+
+    def keep(self, places: Sequence[int]) -> Copies:
+        """Give the copies at these places alone."""
+        kept = copy.copy(self)
+        chosen = list(places)
+        kept.runs, kept.buffers = len(chosen), {name: one[chosen] for name, one in self.buffers.items()}
+        kept.own = [self.own[place] for place in chosen] if self.own else []
+        kept.at_once = min(self.at_once, len(chosen))
+        kept._prepare()
+        return kept
+
+    def module_with(self, tensors: Mapping[str, Any]) -> nn.Module:
+        """Give an ordinary module in training mode with these parameters and buffers, arrays or tensors."""
+        found = copy.deepcopy(self.module)
+        found.load_state_dict({name: torch.as_tensor(one) for name, one in tensors.items()}, strict=False)
+        return found
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Keep attention from fused operations, which vmap would do copy by copy."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def evaluation(module: nn.Module) -> Iterator[nn.Module]:
+    """Set a module to evaluation for a while."""
+    modes = {part: part.training for part in module.modules()}
+    try:
+        yield module.eval()
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def row_losses(loss: Callable[..., Any], output: Any, targets: Tensor) -> Tensor:
+    """Give the loss of every row: what a loss gives, or where that is a mean, what it gives for each row alone."""
+    found = loss(output, targets)
+    if checked(found, len(targets)).ndim:
+        return found
+
+    def alone(output: Any, target: Tensor) -> Tensor:
+        return loss(mapped(lambda one: one[None], output), target[None])
+
+    return vmap(alone, randomness="different")(output, targets)
+
+
+def in_words(error: BaseException) -> str | None:
+    """Say what vmap could not do, if this is its error."""
+    return next((words for said, words in WORDS.items() if said in str(error)), None)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a device or on the host."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+def _stacked(tensor: Tensor, runs: int) -> Tensor:
+    return tensor.detach().expand(runs, *tensor.shape).clone()
+
+
+def _part(tensors: Mapping[str, Tensor], some: slice) -> dict[str, Tensor]:
+    return {name: one[some] for name, one in tensors.items()}

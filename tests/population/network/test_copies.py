@@ -1,0 +1,344 @@
+"""Copies of modules: against the same modules trained one by one by PyTorch, and what a module and a loss allow."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.cases import runs_of
+
+import torch
+from schuss.data.chunk import Chunk
+from schuss.descent.optimizers import Momentum
+from schuss.errors import OptionError
+from schuss.population.network import copies as room
+from schuss.population.network.copies import Batch, Copies
+from schuss.population.network.modules import Modules, tensors_of
+from schuss.population.network.probe import checked_module, seeded, why_in_turn
+from torch import nn
+
+functional = nn.functional
+RATES = (0.003, 0.1, 0.03)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells, self.out = nn.GRU(1, 3, batch_first=True), nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.cells(x[..., None])[0][:, -1])
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.out = nn.Linear(1, 4), nn.Linear(4, 3)
+        self.layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.layer(self.into(x[..., None])).mean(1))
+
+
+class Reassigned(nn.Module):
+    """Keeps the mean of what it gave, in a buffer that it assigns anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(6, 3)
+        self.register_buffer("mean", torch.zeros(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.line(x) - self.mean
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * out.detach().mean(0)
+        return out
+
+
+def tied() -> nn.Module:
+    module = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 3))
+    module[2].weight = module[0].weight
+    return module
+
+
+def partly_frozen() -> nn.Module:
+    module = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+    module[0].requires_grad_(False)
+    return module
+
+
+def with_images(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Unflatten(1, (1, 2, 3)), *layers, nn.Flatten(), nn.LazyLinear(3))
+
+
+MODULES: dict[str, Callable[[], nn.Module]] = {
+    "dense": lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)),
+    "batch_norm": lambda: nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)),
+    "images": lambda: with_images(nn.Conv2d(1, 4, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d((1, 2))),
+    "layer_norm": lambda: nn.Sequential(nn.Linear(6, 5), nn.LayerNorm(5), nn.GELU(), nn.Linear(5, 3)),
+    "attention": Attention,
+    "tied": tied,
+    "partly_frozen": partly_frozen,
+    "reassigned": Reassigned,
+    "recurrent": Recurrent,
+    "cumulative": lambda: nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5, momentum=None), nn.Linear(5, 3)),
+}
+IN_TURN = {"recurrent": "PyTorch cannot vectorise a GRU", "cumulative": "its forward pass takes numbers out of tensors"}
+every_module = pytest.mark.parametrize("name", MODULES)
+
+
+def made(name: str, dtype: torch.dtype = torch.float64) -> nn.Module:
+    torch.manual_seed(3)
+    module = MODULES[name]()
+    module(torch.zeros(2, 6))  # lazy layers
+    torch.manual_seed(4)
+    for one in module.parameters():
+        nn.init.normal_(one, std=0.5)
+    for one in module.buffers():
+        one.zero_() if one.dtype == torch.int64 or one.sum() == 0 else one.fill_(1)
+    return module.to(dtype)
+
+
+def rows(count: int = 40, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(count, 6, generator=generator, dtype=torch.float64)
+    return x.to(dtype), (x[:, :3] + 0.5 * x[:, 3:]).argmax(1)
+
+
+def chunk(count: int = 40, dtype: torch.dtype = torch.float64) -> Any:
+    x, y = rows(count, dtype)
+    return Chunk(x, y, np.ones(count, np.float32))  # pyright: ignore
+
+
+def each_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(output, target, reduction="none")
+
+
+def trained_alone(module: nn.Module, rate: float, batch_size: int) -> nn.Module:
+    optimizer = torch.optim.SGD((one for one in module.parameters() if one.requires_grad), lr=rate, momentum=0.9)
+    x, y = rows()
+    for begin in range(0, len(y), batch_size):
+        optimizer.zero_grad()
+        functional.cross_entropy(module(x[begin : begin + batch_size]), y[begin : begin + batch_size]).backward()
+        optimizer.step()
+    return module
+
+
+def learned(population: Modules, parts: int = 1, *, dtype: torch.dtype = torch.float64) -> Any:
+    state = population.begin_leg(population.start(runs_of(RATES)), 1)
+    whole = chunk(dtype=dtype)
+    for piece in np.array_split(np.arange(len(whole.targets)), parts):
+        part = slice(piece[0], piece[-1] + 1)
+        state, _ = population.advance(state, Chunk(*(one[part] for one in whole)))
+    return state
+
+
+@every_module
+@pytest.mark.parametrize("loss", [functional.cross_entropy, each_loss])
+def test_copies_learn_what_each_learns_alone(name: str, loss: Any) -> None:
+    module = made(name)
+    why = why_in_turn(module, loss, Batch(*rows(8)))
+    assert why == IN_TURN.get(name)
+    population = Modules(Momentum(), module, loss, 8, why_in_turn=why)
+    state = learned(population)
+    judged = population.losses(state, chunk())
+    for run, rate in enumerate(RATES):
+        theirs = trained_alone(made(name), rate, 8)
+        found = tensors_of(population.take(state, run), module)
+        for key, wanted in theirs.state_dict().items():
+            if key in found:
+                np.testing.assert_allclose(found[key], wanted, rtol=1e-9, atol=1e-11, err_msg=key)
+        assert {key for key, _ in theirs.named_buffers()} <= set(found)
+        alone = each_loss(theirs.eval()(rows()[0]), rows()[1]).detach()
+        np.testing.assert_allclose(judged[:, run], alone, rtol=1e-6, atol=1e-7)
+
+
+def test_heavy_copies_go_one_by_one_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    population = Modules(Momentum(), made("batch_norm"), functional.cross_entropy, 8)
+    wanted = learned(population)
+    monkeypatch.setattr(room, "TOGETHER", 0.0)
+    found = learned(population)
+    for name, one in wanted.stack.parameters.items():
+        np.testing.assert_allclose(found.stack.parameters[name], one, rtol=1e-10)
+
+
+def test_rows_may_weigh_differently() -> None:
+    weights = np.random.default_rng(0).uniform(0.5, 2, 40).astype(np.float32)
+    population = Modules(Momentum(), made("dense"), each_loss, 40)
+    state = population.begin_leg(population.start(runs_of(RATES)), 1)
+    state, tallies = population.advance(state, chunk()._replace(weights=weights))
+    module, (x, y) = made("dense"), rows()
+    loss = (each_loss(module(x), y) * torch.tensor(weights)).sum()
+    np.testing.assert_allclose(tallies.loss, loss.item(), rtol=1e-9)
+    torch.optim.SGD(module.parameters(), lr=RATES[1])
+    (loss / 40).backward()
+    for name, one in module.named_parameters():
+        moved = one.detach() - RATES[1] * one.grad
+        np.testing.assert_allclose(state.stack.parameters[name][1], moved, rtol=1e-9, atol=1e-12)
+    with pytest.raises(OptionError, match="not one number a row"):
+        mean = Modules(Momentum(), made("dense"), functional.cross_entropy, 8)
+        mean.advance(mean.start(runs_of(RATES)), chunk()._replace(weights=weights))
+
+
+def dropped() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 3))
+
+
+def test_every_copy_draws_for_itself_from_the_seed() -> None:
+    population = Modules(Momentum(), dropped(), functional.cross_entropy, 8, seed=5)
+    runs = runs_of([0.1, 0.1])
+    before = torch.get_rng_state()
+    first, again, other = (
+        one.advance(one.start(runs), chunk(dtype=torch.float32))[0].stack.parameters["0.weight"]
+        for one in (population, population, Modules(Momentum(), dropped(), functional.cross_entropy, 8, seed=6))
+    )
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(first, again)
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first, other)
+    judged = population.losses(population.start(runs), chunk(dtype=torch.float32))
+    np.testing.assert_array_equal(judged[:, 0], judged[:, 1])  # nothing is dropped where runs are judged
+
+
+def test_what_was_saved_goes_on_to_the_same_bits_also_when_runs_have_left() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3))
+    population = Modules(Momentum(), module, functional.cross_entropy, 8, seed=5)
+
+    def left() -> Any:
+        return population.keep(learned(population, 2, dtype=torch.float32), [0, 2])
+
+    saved = population.saved(left())
+    wanted, _ = population.advance(left(), chunk(dtype=torch.float32))
+    found, _ = population.advance(population.resumed(saved), chunk(dtype=torch.float32))
+    assert [run.number for run in found.runs] == [0, 2]
+    for name, one in population.saved(wanted).arrays.items():
+        np.testing.assert_array_equal(population.saved(found).arrays[name], one)
+
+
+def test_fewer_copies_go_together_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    population = Modules(Momentum(), made("batch_norm"), functional.cross_entropy, 8, say=said.append)
+    wanted = learned(population)
+    learn = Copies._learn_some
+
+    def short(self: Copies, leaves: Any, gradients: Any, some: slice, batch: Batch) -> torch.Tensor:
+        if some.stop - some.start > 1:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: not enough memory")
+        return learn(self, leaves, gradients, some, batch)
+
+    monkeypatch.setattr(Copies, "_learn_some", short)
+    found = learned(population)
+    assert said == [
+        "memory ran out: from now on 2 of the 3 copies go together",
+        "memory ran out: from now on 1 of the 3 copies go together",
+    ]
+    for name, one in wanted.stack.parameters.items():
+        np.testing.assert_allclose(found.stack.parameters[name], one, rtol=1e-10)
+    assert population.resumed(population.saved(found)).copies.at_once == 1
+
+
+def test_what_shows_only_later_lets_the_copies_go_in_turn() -> None:
+    class Later(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.line = nn.Linear(6, 3, dtype=torch.float64)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out = self.line(x)
+            return out if len(x) > 4 or out.sum() > -1e9 else -out
+
+    said: list[str] = []
+    population = Modules(Momentum(), Later(), functional.cross_entropy, 9, say=said.append)
+    state = learned(population)  # the last mini-batch has four rows
+    assert said == ["the copies go through the module in turn: its forward pass branches on values"]
+    assert population.resumed(population.saved(state)).copies.why_in_turn == "its forward pass branches on values"
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.line, self.calls, self.kept = nn.Linear(6, 3), 0, torch.zeros(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.line(x)
+
+
+class Keeping(Counting):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.kept += self.line(x).detach().mean(0)
+        return self.line(x)
+
+
+class Drawing(Counting):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.line(x) * random.random()
+
+
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        (Counting, "it keeps state in 'calls', which is neither a parameter nor a buffer"),
+        (Keeping, "it keeps state in 'kept', which is neither a parameter nor a buffer"),
+        (Drawing, "its loss depends on randomness that is not PyTorch's"),
+    ],
+)
+def test_state_and_randomness_that_are_hidden_are_found(module: Any, why: str) -> None:
+    found = why_in_turn(module(), functional.cross_entropy, Batch(*rows(8, torch.float32)))
+    assert found is not None
+    assert found.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("given", "loss", "said"),
+    [
+        (3, functional.cross_entropy, "the factory gave something of type int, not a torch.nn.Module"),
+        (nn.ReLU(), functional.cross_entropy, "without a parameter that can be learned"),
+        (
+            nn.Linear(4, 3),
+            functional.cross_entropy,
+            "does not take the rows: mat1 and mat2 shapes",
+        ),
+        (nn.Linear(6, 2), functional.cross_entropy, r"output of shape \(8, 2\) and targets of shape \(8,\): Target 2"),
+        (
+            nn.Linear(6, 1),
+            lambda s, y: functional.mse_loss(s, y.float()),
+            r"shape \(8, 1\) and targets of shape",
+        ),
+        (nn.Linear(6, 3), lambda s, y: s, r"the loss of 8 rows is a tensor of shape \(8, 3\), not one number"),
+        (nn.Linear(6, 3), lambda s, y: 1.0, "the loss of 8 rows is a float, not a tensor of one number"),
+        (nn.Linear(6, 3), lambda s, y: each_loss(s, y).sum(), "is not the mean of those of each row"),
+        (nn.Linear(6, 3), lambda s, y: s.detach().mean(), "the loss does not depend on the module's parameters"),
+        (nn.Linear(6, 3), lambda s, y: s.mean() * torch.nan, "the loss of the first 8 rows is nan before any step"),
+    ],
+)
+def test_what_does_not_fit_gets_one_sentence(given: Any, loss: Any, said: str) -> None:
+    with pytest.raises(OptionError, match=said) as found:
+        checked_module(given, loss, Batch(*rows(8, torch.float32)))
+    assert "\n" not in str(found.value)
+
+
+def test_a_mixed_precision_region_multiplies_in_it() -> None:
+    module, common = made("dense", torch.float32), {"rule": Momentum(), "loss": functional.cross_entropy}
+    mixed, exact = (
+        learned(Modules(module=module, batch_size=8, precision=precision, **common), dtype=torch.float32).stack
+        for precision in (torch.bfloat16, None)
+    )
+    for name, one in exact.parameters.items():
+        off = (mixed.parameters[name] - one).abs().max().item()
+        assert 1e-5 < off < 0.05  # bfloat16 keeps eight bits
+        assert mixed.parameters[name].dtype == torch.float32
+
+
+def test_a_seeded_region_leaves_the_generator_as_it_was() -> None:
+    before = torch.get_rng_state()
+    with seeded(1, torch.device("cpu")):
+        first = torch.rand(3)
+    with seeded(1, torch.device("cpu")):
+        assert torch.equal(first, torch.rand(3))
+    assert torch.equal(before, torch.get_rng_state())
