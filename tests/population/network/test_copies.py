@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.cases import runs_of
-
 import torch
+from tests.cases import runs_of
+from torch import nn
+
 from schuss.data.chunk import Chunk
 from schuss.descent.optimizers import Momentum
 from schuss.errors import OptionError
@@ -18,7 +19,6 @@ from schuss.population.network import copies as room
 from schuss.population.network.copies import Batch, Copies
 from schuss.population.network.modules import Modules, tensors_of
 from schuss.population.network.probe import checked_module, seeded, why_in_turn
-from torch import nn
 
 functional = nn.functional
 RATES = (0.003, 0.1, 0.03)

@@ -21,13 +21,13 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-import torch
 from schuss.population.network.inputs import called, checked, mapped, rows_of
 from schuss.population.network.rules import Stack
-from torch import Tensor, nn
 
 __all__ = ["Batch", "Copies", "evaluation", "in_words", "is_out_of_memory", "row_losses"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
+from torch import Tensor, nn
 from torch.func import functional_call
 
-import torch
 from schuss.errors import OptionError
-from torch import Tensor, nn
 
 __all__ = ["called", "checked", "each", "joined", "mapped", "rows_of"]
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
 from schuss.data.chunk import Chunk, SparseRows, as_matrix
 from schuss.data.saved import Saved, from_plain, to_plain, together
+from schuss.descent.optimizers import bare, per_run
 from schuss.descent.schedules import Slowed
 from schuss.population import rates
 from schuss.population.network.copies import Batch, Copies
@@ -21,7 +23,6 @@ from schuss.population.network.probe import seeded
 from schuss.population.network.rules import Stack, split
 from schuss.population.population import Run, Tallies, WinnerState
 from schuss.population.saved import runs_of
-from torch import Tensor, nn
 
 __all__ = ["Modules", "ModulesState", "tensors_of"]
 
@@ -73,10 +74,10 @@ class Modules:
             self.module, self.loss, len(runs), why_in_turn=self.why_in_turn, precision=self.precision,
             compiled=self.compiled, say=self.say,
         )  # fmt: skip
+        specs = [run.optimizer for run in runs]
+        rule = per_run(self.rule, specs) if any(bare(spec) != spec for spec in specs) else self.rule
         l2, l1 = np.array([run.l2 for run in runs]), np.array([run.l1 for run in runs])
-        stack = Stack(
-            self.rule, copies.start(), l2=l2, l1=l1 if self.l1 else None, free=copies.free, factors=self.factors
-        )
+        stack = Stack(rule, copies.start(), l2=l2, l1=l1 if self.l1 else None, free=copies.free, factors=self.factors)
         return ModulesState(runs, stack, copies)
 
     def begin_leg(self, state: ModulesState, planned_rows: int) -> ModulesState:

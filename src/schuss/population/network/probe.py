@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+
 from schuss.descent.optimizers import SGD
 from schuss.errors import OptionError, SchussError
 from schuss.population.network.copies import Batch, Copies, evaluation, in_words, is_out_of_memory, row_losses
 from schuss.population.network.inputs import called, checked, each
 from schuss.population.network.rules import Stack
-from torch import Tensor, nn
 
 __all__ = ["checked_module", "seeded", "why_in_turn"]
 
