@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,6 +32,10 @@ class Objective(Protocol):
 
     def values(self, candidates: Array) -> Array:
         """Give F at many parameters `(K, *shape)`, all in one pass over the rows: `(K,)`."""
+        ...
+
+    def values_along(self, center: Array, directions: Array, places: Array) -> Array:
+        """Give F at W + Σ_d places[k, d] V_d for directions V `(D, *shape)` and places `(K, D)`: `(K,)`."""
         ...
 
     def value_and_gradient(self, weights: Array) -> tuple[float, Array]:
@@ -82,17 +86,39 @@ class LinearObjective:
     def values(self, candidates: Array) -> Array:
         """Give F at K weights `(K, features + 1, outputs)` in one pass over the rows."""
         many, _, outputs = candidates.shape
-        at_once = max(COLUMNS_AT_ONCE // outputs, 1)
         sums, total = np.zeros(many), 0.0
         for block in self._blocks():
-            rows, shares = as_matrix(block.rows), block.weights.astype(np.float64)
-            total += float(shares.sum())
-            for first in range(0, many, at_once):
-                group = candidates[first : first + at_once]
-                scores = _scores(rows, np.concatenate(list(group), axis=1)).reshape(-1, outputs)
-                losses, _ = values_and_gradients(self.loss, scores, np.repeat(block.targets, len(group)))
-                sums[first : first + at_once] += shares @ losses.reshape(-1, len(group))
+            rows = as_matrix(block.rows)
+            total += block.weights.sum(dtype=np.float64)
+            for group in _groups(many, outputs):
+                sums[group] += self._losses(
+                    block, _scores(rows, np.concatenate(list(candidates[group]), axis=1)), outputs
+                )
         return sums / total + np.array([float(penalty_value(one[:-1], self.l2)) for one in candidates])
+
+    def values_along(self, center: Array, directions: Array, places: Array) -> Array:
+        """Give F at W + Σ_d places[k, d] V_d for directions V `(D, features + 1, outputs)` and places `(K, D)`: `(K,)`.
+
+        Scores are linear in W, so that it takes D + 1 products with the rows, however many the places.
+        """
+        outputs = center.shape[1]
+        sums, total = np.zeros(len(places)), 0.0
+        basis = np.concatenate([center[None], directions])
+        for block in self._blocks():
+            spanned = _scores(as_matrix(block.rows), np.concatenate(list(basis), axis=1))
+            start, moves = np.split(spanned.reshape(len(spanned), -1, outputs), [1], axis=1)
+            total += block.weights.sum(dtype=np.float64)
+            for group in _groups(len(places), outputs):
+                sums[group] += self._losses(block, start + places[group] @ moves, outputs)
+        slopes = basis[:, :-1].reshape(len(basis), -1)
+        shares = np.concatenate([np.ones((len(places), 1)), places], axis=1)
+        return sums / total + self.l2 / 2 * np.einsum("ki,ij,kj->k", shares, slopes @ slopes.T, shares)
+
+    def _losses(self, block: Chunk, scores: Array, outputs: int) -> Array:
+        """Sum up the losses of a block's rows for scores `(rows, many, outputs)` or `(rows, many · outputs)`."""
+        targets = np.repeat(block.targets, scores[0].size // outputs)
+        losses, _ = values_and_gradients(self.loss, scores.reshape(-1, outputs), targets)
+        return block.weights.astype(np.float64) @ losses.reshape(len(scores), -1).astype(np.float64)
 
     def value_and_gradient(self, weights: Array) -> tuple[float, Array]:
         """Give F and its gradient at `weights`."""
@@ -113,9 +139,7 @@ class LinearObjective:
 
         Raises OptionError for a loss with kinks, whose second derivative says nothing about it.
         """
-        if not self.loss.smooth:
-            name = type(self.loss).__name__
-            raise OptionError(f"{name} has kinks, where curvature says nothing; Newton's method needs none")
+        self._require_smooth()
         total = 0.0
         product = np.zeros_like(weights)
         for block in self._blocks():
@@ -126,6 +150,33 @@ class LinearObjective:
         product /= total
         product[:-1] += self.l2 * direction[:-1]
         return product
+
+    def hessian(self, weights: Array) -> Array:
+        """Give ∂²F/∂W² as a matrix of the flattened weights, at once: Σᵢ cᵢ (x̃ᵢ x̃ᵢᵀ) ⊗ ∂²ℓ/∂s² / Σc, and λ₂ for slopes.
+
+        x̃ is a row and a one. Raises OptionError for a loss with kinks.
+        """
+        self._require_smooth()
+        size, outputs = weights.shape
+        found, total = np.zeros((size, outputs, size, outputs)), 0.0
+        for block in self._blocks():
+            rows = as_matrix(block.rows)
+            shares, scores = block.weights.astype(np.float64), _scores(rows, weights)
+            total += float(shares.sum())
+            for output in range(outputs):
+                unit = np.zeros_like(scores)
+                unit[:, output] = 1.0
+                curvatures = curvature_products(self.loss, scores, block.targets, unit) * shares[:, None]
+                for other in range(outputs):
+                    found[:, output, :, other] += _weighted_square(rows, curvatures[:, other])
+        found = (found / total).reshape(weights.size, weights.size)
+        found[np.arange(weights.size - outputs), np.arange(weights.size - outputs)] += self.l2
+        return found
+
+    def _require_smooth(self) -> None:
+        if not self.loss.smooth:
+            name = type(self.loss).__name__
+            raise OptionError(f"{name} has kinks, where curvature says nothing; Newton's method needs none")
 
     def data_gradient(self, weights: Array) -> Array:
         """Give ∂F/∂X = D wᵀ `(rows, features)`: how F changes when a row's features do, also those that are zero."""
@@ -152,9 +203,28 @@ def in_float64(chunk: Chunk) -> Chunk:
     return chunk._replace(rows=rows.astype(np.float64))
 
 
+def _groups(many: int, outputs: int) -> Iterator[slice]:
+    """Cut many weights into groups whose scores are made at once."""
+    at_once = max(COLUMNS_AT_ONCE // outputs, 1)
+    return (slice(first, first + at_once) for first in range(0, many, at_once))
+
+
 def _scores(rows: Any, weights: Array) -> Array:
     """Give the scores of a block of rows in float64, of products in the precision of the rows."""
     return rows @ weights[:-1].astype(rows.dtype) + weights[-1]
+
+
+def _weighted_square(rows: Any, weights: Array) -> Array:
+    """Give Σᵢ cᵢ x̃ᵢ x̃ᵢᵀ, the ones of the intercepts last."""
+    width = rows.shape[1]
+    found = np.empty((width + 1, width + 1))
+    if isinstance(rows, np.ndarray):
+        found[:-1, :-1] = (rows.T * weights) @ rows
+    else:
+        found[:-1, :-1] = (rows.T.multiply(weights).tocsr() @ rows).toarray()
+    found[-1, :-1] = found[:-1, -1] = rows.T @ weights
+    found[-1, -1] = weights.sum()
+    return found
 
 
 def _add_transposed(to: Array, rows: Any, derivatives: Array) -> None:

@@ -7,12 +7,23 @@ from numpy.typing import NDArray
 
 from schuss.objective import Objective
 
-__all__ = ["RATES", "step_sizes"]
+__all__ = ["RATES", "rates_around", "step_sizes"]
 
 Array = NDArray[np.float64]
 
 RATES: Array = np.power(10.0, np.arange(-10, 0))
 """10⁻¹⁰ … 10⁻¹."""
+
+
+def rates_around(edge: float, points: int = 61) -> Array:
+    """Give rates from a thousandth of an edge to ten times it, evenly on a logarithmic scale.
+
+    The edge 2 / λ₁ is where plain descent on a quadratic valley stops converging and begins to swing up its walls.
+
+    >>> rates_around(2.0, 3).round(3)
+    array([2.e-03, 2.e-01, 2.e+01])
+    """
+    return np.geomspace(1e-3 * edge, 10 * edge, points)
 
 
 def step_sizes(objective: Objective, weights: Array, rates: Array = RATES) -> Array:
