@@ -76,11 +76,13 @@ def test_exported_names() -> None:
         "SGDClassifier",
         "SGDRegressor",
         "SchussError",
+        "Survey",
         "TrainingError",
         "__version__",
         "compare",
         "gradcheck",
         "resume",
+        "survey_run",
         "train",
     ]
     for name in schuss.__all__:

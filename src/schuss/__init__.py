@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .landscape.gradcheck import gradcheck
     from .model import Model
     from .resuming import resume
+    from .surveying import Survey, survey_run
     from .training import Result, train
 
 __version__ = "0.1.0"
@@ -44,11 +45,13 @@ __all__ = [
     "SGDClassifier",
     "SGDRegressor",
     "SchussError",
+    "Survey",
     "TrainingError",
     "__version__",
     "compare",
     "gradcheck",
     "resume",
+    "survey_run",
     "train",
 ]
 
@@ -63,6 +66,8 @@ _LAZY = {
     "compare": "comparison",
     "gradcheck": "landscape.gradcheck",
     "resume": "resuming",
+    "Survey": "surveying",
+    "survey_run": "surveying",
     "train": "training",
 }
 

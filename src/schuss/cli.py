@@ -363,6 +363,29 @@ def report(run: str, show: bool, figures: str | None) -> None:
 
 
 @commands.command()
+@click.argument("run")
+@options.option(
+    "--rows", type=click.IntRange(min=2), default=2000, metavar="N", help="Training rows to look at, drawn at random."
+)
+@options.option(
+    "--resolution", type=click.IntRange(min=3), default=41, metavar="N", help="Points along each side of a surface."
+)
+@options.seed
+@options.as_json
+def landscape(run: str, rows: int, resolution: int, seed: int, as_json: bool) -> None:
+    """Look at the ground that a run was trained on: the loss surface, its curvature, sharpness, noise, and advice.
+
+    RUN is its folder; its data are read again. Writes landscape.jsonl there, and draws report.html anew.
+    """
+    with _quick_start():
+        from . import printout
+        from .surveying import survey_run
+
+    found = survey_run(run, rows=rows, resolution=resolution, seed=seed)
+    click.echo(_json({"events": found.events}) if as_json else printout.landscape(found.events, found.report))
+
+
+@commands.command()
 def warmup() -> None:
     """Compile the kernels now, so that the first training need not."""
     from .warmup import warmup

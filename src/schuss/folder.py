@@ -9,10 +9,10 @@ from .checkpoints import Checkpoints
 from .errors import OutputError
 from .files import PART, remove_leftovers, sync_folder
 
-__all__ = ["BAD_ROWS", "MODEL", "RECORD", "REPORT", "RunFolder"]
+__all__ = ["BAD_ROWS", "LANDSCAPE", "MODEL", "RECORD", "REPORT", "RunFolder"]
 
 RECORD, REPORT, MODEL = "record.jsonl", "report.html", "model.safetensors"
-BAD_ROWS = "bad_rows.jsonl"
+BAD_ROWS, LANDSCAPE = "bad_rows.jsonl", "landscape.jsonl"
 
 
 class RunFolder:
@@ -56,9 +56,10 @@ class RunFolder:
     def publish(self, *names: str) -> None:
         """Give files their own names, the record first: from then on nothing holds the others back, not even a kill.
 
-        What an older run may have left beside them goes.
+        What an older run may have left beside them goes, its landscape first: no new record ever stands beside it.
         """
         try:
+            (self.path / LANDSCAPE).unlink(missing_ok=True)
             for name in (RECORD, *(name for name in names if name != RECORD)):
                 self.draft(name).replace(self.path / name)
             if BAD_ROWS not in names:

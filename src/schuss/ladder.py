@@ -25,7 +25,7 @@ from .preparation import Prepared
 from .race.loop import Contender, Plan, run_race
 from .race.record import Event, Recorder
 
-__all__ = ["Rung", "Task", "rungs"]
+__all__ = ["Rung", "Task", "pieces", "rungs"]
 
 PRODUCTS_AT_ONCE = 2e9
 """Products of a pass over many candidates, about a tenth of a second: a search that is to stop is asked that often."""
@@ -160,7 +160,7 @@ def _learned(task: Task, contender: Contender) -> Iterator[Step]:
     rows = 0
     for epoch in count():
         for chunk in task.feed.chunks(epoch):
-            for piece in _pieces(chunk) if rows == 0 else (chunk,):
+            for piece in pieces(chunk) if rows == 0 else (chunk,):
                 state, tallies = population.advance(state, piece)
                 state = population.up_to_date(state)
                 rows += tallies.rows
@@ -169,7 +169,7 @@ def _learned(task: Task, contender: Contender) -> Iterator[Step]:
                 yield Step(weights, loss if math.isfinite(loss) else math.inf, rows)
 
 
-def _pieces(chunk: Chunk) -> Iterator[Chunk]:
+def pieces(chunk: Chunk) -> Iterator[Chunk]:
     """Cut a chunk into pieces, each twice as long as the one before."""
     first, length = 0, FIRST_ROWS
     while first < len(chunk.targets):

@@ -167,8 +167,11 @@ class LinearObjective:
                 unit = np.zeros_like(scores)
                 unit[:, output] = 1.0
                 curvatures = curvature_products(self.loss, scores, block.targets, unit) * shares[:, None]
-                for other in range(outputs):
-                    found[:, output, :, other] += _weighted_square(rows, curvatures[:, other])
+                for other in range(output + 1):
+                    square = _weighted_square(rows, curvatures[:, other])
+                    found[:, output, :, other] += square
+                    if other < output:
+                        found[:, other, :, output] += square
         found = (found / total).reshape(weights.size, weights.size)
         found[np.arange(weights.size - outputs), np.arange(weights.size - outputs)] += self.l2
         return found

@@ -93,6 +93,27 @@ def wrong_gradient(block: str, worst: Any) -> str:
     return f"the gradient is wrong: at {place} it is {worst.gradient:.6g}, and the slope{beside} is {worst.centred:.6g}"
 
 
+def landscape(events: Iterable[Mapping[str, Any]], report: Path) -> str:
+    """Say how the ground of a run lies, and what follows."""
+    last = {event["event"]: event for event in events}
+    curvature, sharpness, noise = (last.get(name, {}) for name in ("curvature", "sharpness", "noise"))
+    ravine, bits = curvature.get("ravine", {}), sharpness.get("bits", {})
+    eigenvalues = zip(curvature.get("eigenvalues", ())[:5], curvature.get("residuals", ()), strict=False)
+    lines = [
+        ("looked at", f"{number(last['landscape']['rows'])} training rows"),
+        *(("notice", notice) for notice in last["landscape"]["notices"]),
+        ("curvature", ", ".join(f"{value:.4g} ± {residual:.0e}" for value, residual in eigenvalues)),
+        ("trace", f"{number(curvature['trace'])} ± {curvature['trace_error'] or 0:.1g}" if curvature else ""),
+        ("ravine", f"first / median eigenvalue {number(ravine.get('first_to_median'))}" if ravine else ""),
+        ("sharpness", f"{number(sharpness['keskar'])} % (Keskar, ε {sharpness['epsilon']:g})" if sharpness else ""),
+        ("bits", f"weights need {number(bits['needed'])} bits each" if bits else ""),
+        ("noise scale", f"{number(noise.get('scale'))} rows, the batch has {number(noise.get('batch_size'))}"),
+        *(("advice", rule["sentence"]) for rule in last["advice"]["rules"]),
+        ("report", str(report)),
+    ]
+    return _labelled((label, text) for label, text in lines if text)
+
+
 def number(value: object) -> str:
     """Write a number with four significant digits or thousands separators, anything else as it is.
 
