@@ -12,14 +12,14 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__, options
 from .errors import OptionError, SchussError
+from .starting import quick_start
 
 if TYPE_CHECKING:
     from .data.bad_rows import BadRow
@@ -119,7 +119,7 @@ def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) ->
     DATA is one or several files (CSV, TSV, JSON lines, Parquet, Arrow, svmlight, .npz; also .gz and .zst), a folder, a
     pattern such as 'part-?.parquet', an address such as s3://bucket/table.parquet, or - for standard input.
     """
-    with _quick_start():
+    with quick_start():
         from . import progress
         from .training import train
 
@@ -137,7 +137,7 @@ def resume(run: str, quiet: bool, as_json: bool) -> int:
 
     RUN is its folder. The model is the one that the run would have come to without the interruption, byte for byte.
     """
-    with _quick_start():
+    with quick_start():
         from . import progress
         from .resuming import is_finished, resume
 
@@ -172,7 +172,7 @@ def predict(model: str, data: tuple[str, ...], proba: bool, out: str | None, **r
 
     MODEL is the folder of a run, or its model.safetensors.
     """
-    with _quick_start():
+    with quick_start():
         from . import predictions
         from .model import Model
 
@@ -196,7 +196,7 @@ def evaluate(model: str, data: tuple[str, ...], as_json: bool, **reading: Any) -
 
     MODEL is the folder of a run, or its model.safetensors.
     """
-    with _quick_start():
+    with quick_start():
         from . import printout
         from .model import Model
 
@@ -377,7 +377,7 @@ def landscape(run: str, rows: int, resolution: int, seed: int, as_json: bool) ->
 
     RUN is its folder; its data are read again. Writes landscape.jsonl there, and draws report.html anew.
     """
-    with _quick_start():
+    with quick_start():
         from . import printout
         from .surveying import survey_run
 
@@ -391,40 +391,6 @@ def warmup() -> None:
     from .warmup import warmup
 
     click.echo(f"the kernels are compiled ({warmup():.1f} s)")
-
-
-@contextmanager
-def _quick_start() -> Iterator[None]:
-    """Import what a command needs; in a process of our own neither garbage nor pandas is looked for meanwhile.
-
-    Imports make objects that stay: collecting garbage among them finds none and takes 40 ms. At its first array Arrow
-    looks for pandas, once, and imports it where it is installed: 250 ms, and no data frame comes from a command line.
-    """
-    if not click.get_current_context().find_root().obj["own process"]:
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-        import pyarrow as pa
-
-        sys.meta_path.insert(0, _NoPandas)
-        try:
-            pa.array([])
-        finally:
-            sys.meta_path.remove(_NoPandas)
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-class _NoPandas:
-    """Finds no pandas."""
-
-    @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
 
 
 def _notice(sentence: str) -> None:
