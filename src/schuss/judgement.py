@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import intervals
 from .data.chunk import Chunk
 from .descent.losses import (
     has_probabilities,
@@ -16,6 +17,7 @@ from .descent.losses import (
     unit_of,
     values_and_gradients,
 )
+from .intervals import clipped
 from .metrics import ClassificationTally, RegressionTally, predicted_classes
 from .model import Model
 
@@ -27,53 +29,127 @@ BINS = 40
 # Bins of the reliability curve, at most, and the rows that each has at least where there are as many.
 CURVE_BINS = 15
 ROWS_IN_BIN = 20
+THRESHOLDS = 200
 
 
 def judge(model: Model, rows: Chunk, constant: NDArray[np.float64]) -> dict[str, Any]:
-    """Score held-out rows: `holdout` (losses, metrics), `confusion` or `residuals`, and `reliability` of probabilities.
+    """Score held-out rows: `holdout` (losses, metrics), and what a report draws of them.
+
+    That is `intervals` of the metrics, by their names, at 95 %; `confusion` or `residuals`; `reliability` of
+    probabilities; and for two classes the `curve` of thresholds.
 
     constant : the scores `(outputs,)` of the constant prediction, whose loss is also given. Losses are plain means, in
     the units that `evaluate` gives.
     """
     scores = model.scores(rows.rows)
     loss, scale = judge_of(model.formula), model.encoder.target_scale
+    unit = unit_of(model.loss, scale)
 
-    def mean_loss(of: NDArray[Any]) -> float:
-        value = float(values_and_gradients(loss, of, rows.targets)[0].mean(dtype=np.float64))
-        return unit_of(model.loss, scale) * value
+    def losses(of: NDArray[Any]) -> NDArray[np.float64]:
+        return unit * values_and_gradients(loss, of, rows.targets)[0].astype(np.float64)
 
+    own, constants = losses(scores), losses(np.repeat(constant[None, :], len(scores), axis=0))
     holdout: dict[str, Any] = {
         "rows": len(scores),
-        "loss": mean_loss(scores),
-        "constant_loss": mean_loss(np.repeat(constant[None, :], len(scores), axis=0)),
+        "loss": float(own.mean()),
+        "constant_loss": float(constants.mean()),
     }
-    if model.classes is None:
-        predicted, numbers = predicted_numbers(loss, scores), RegressionTally(scale)
-        numbers.add(predicted, rows.targets)
-        return {"holdout": holdout | numbers.metrics(), "residuals": _residuals(model, predicted, rows.targets)}
-    tally = ClassificationTally(len(model.classes))
-    tally.add(scores, rows.targets)
-    holdout |= tally.metrics()
-    judged = {"holdout": holdout, "confusion": _confusion(scores, rows.targets, len(model.classes))}
-    if not has_probabilities(model.formula) or not len(scores):
-        return judged
-    chances = probabilities(model.formula, scores)
-    return judged | {
-        "holdout": holdout | {"brier": brier_score(chances, rows.targets)},
-        "reliability": reliability(chances, rows.targets),
+    least = 0.0 if own.size and own.min() >= 0 else -np.inf
+    known = {"loss": clipped(intervals.mean(own), least), "gain": clipped(intervals.mean(constants - own))}
+    judged = _numbers if model.classes is None else _classes
+    found = judged(model, scores, rows.targets)
+    return found | {
+        "holdout": holdout | found["holdout"],
+        "intervals": {name: ends for name, ends in (known | found["intervals"]).items() if ends is not None},
     }
 
 
-def brier_score(chances: NDArray[Any], targets: NDArray[Any]) -> float:
-    """Give the mean of Σⱼ (pⱼ − [j = y])² over the rows (Brier 1950), for two classes half of it, as is usual.
+def _numbers(model: Model, scores: NDArray[Any], targets: NDArray[Any]) -> dict[str, Any]:
+    """Judge predictions of numbers."""
+    scale = model.encoder.target_scale
+    predicted, tally = predicted_numbers(judge_of(model.formula), scores), RegressionTally(scale)
+    tally.add(predicted, targets)
+    metrics = tally.metrics()
+    actual = targets.astype(np.float64)
+    errors = predicted - actual
+    unexplained = intervals.ratio(errors**2, (actual - actual.mean()) ** 2) if len(actual) else None
+    squared = clipped(intervals.mean(errors**2), 0.0)
+    known = {
+        "r2": None if unexplained is None else [1 - end for end in unexplained[::-1]],
+        "rmse": None if squared is None else [scale * end**0.5 for end in squared],
+        "mae": clipped(intervals.mean(scale * abs(errors)), 0.0),
+    }
+    return {"holdout": metrics, "intervals": known, "residuals": _residuals(model, predicted, targets)}
 
-    >>> brier_score(np.array([[0.2, 0.8], [0.6, 0.4]]), np.array([1, 1])).__round__(6)
-    0.2
+
+def _classes(model: Model, scores: NDArray[Any], targets: NDArray[Any]) -> dict[str, Any]:
+    """Judge predictions of classes."""
+    many = len(model.classes or ())
+    tally = ClassificationTally(many)
+    tally.add(scores, targets)
+    holdout: dict[str, Any] = tally.metrics()
+    counts = _confusion(scores, targets, many)
+    known: dict[str, list[float] | None] = {}
+    if len(scores):
+        known["accuracy"] = clipped(intervals.wilson(holdout["accuracy"], len(scores)))
+    if counts is not None:
+        known["macro_f1"] = clipped(intervals.macro_f1(counts))
+    judged: dict[str, Any] = {"confusion": None if counts is None else counts.tolist()}
+    if many == 2:
+        one = scores[:, 0] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0]
+        negative, positive = one[targets == 0], one[targets == 1]
+        precision = intervals.average_precision(negative, positive)
+        holdout["average_precision"] = precision
+        known["auc"] = clipped(intervals.auc(negative, positive))
+        if precision is not None:
+            found = intervals.average_precision_interval(precision, positive.size)
+            known["average_precision"] = clipped(found)
+        judged["curve"] = threshold_curve(negative, positive)
+    if has_probabilities(model.formula) and len(scores):
+        chances = probabilities(model.formula, scores)
+        misses = squared_misses(chances, targets)
+        holdout["brier"] = float(misses.mean())
+        known["brier"] = clipped(intervals.mean(misses), 0.0)
+        judged["reliability"] = reliability(chances, targets)
+    return judged | {"holdout": holdout, "intervals": known}
+
+
+def threshold_curve(negative: NDArray[Any], positive: NDArray[Any]) -> dict[str, Any] | None:
+    """Give how many rows of each class score at least as high as each of some thresholds, from the highest on.
+
+    From these come the ROC curve and that of precision and recall. Of more than 200 thresholds those are taken at which
+    the ROC curve has gone an equal part of its way. None where a class has no rows.
+
+    >>> threshold_curve(np.array([0.1, 0.6]), np.array([0.6, 0.9]))["true_positives"]
+    [0, 1, 2, 2]
+    """
+    if not (negative.size and positive.size):
+        return None
+    scores = np.concatenate([negative, positive])
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.diff(scores[order], append=-np.inf))  # equal scores pass a threshold together
+    true = np.concatenate([[0], np.cumsum(order >= negative.size)[ends]])
+    false = np.concatenate([[0], 1 + ends]) - true
+    if len(true) > THRESHOLDS:
+        way = true / positive.size + false / negative.size
+        true, false = (part[np.unique(np.searchsorted(way, np.linspace(0, 2, THRESHOLDS)))] for part in (true, false))
+    return {
+        "negatives": negative.size,
+        "positives": positive.size,
+        "false_positives": false.tolist(),
+        "true_positives": true.tolist(),
+    }
+
+
+def squared_misses(chances: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
+    """Give Σⱼ (pⱼ − [j = y])² of each row, whose mean is the Brier score (1950); for two classes half, as is usual.
+
+    >>> squared_misses(np.array([[0.2, 0.8], [0.6, 0.4]]), np.array([1, 1])).round(6)
+    array([0.04, 0.36])
     """
     misses = chances.astype(np.float64)
     misses[np.arange(len(targets)), targets] -= 1
-    squares = (misses[:, 1:] if chances.shape[1] == 2 else misses) ** 2
-    return float(squares.sum(axis=1).mean())
+    return ((misses[:, 1:] if chances.shape[1] == 2 else misses) ** 2).sum(axis=1)
 
 
 def reliability(chances: NDArray[Any], targets: NDArray[Any]) -> dict[str, list[float]]:
@@ -93,12 +169,12 @@ def reliability(chances: NDArray[Any], targets: NDArray[Any]) -> dict[str, list[
     }
 
 
-def _confusion(scores: NDArray[Any], targets: NDArray[Any], classes: int) -> list[list[int]] | None:
+def _confusion(scores: NDArray[Any], targets: NDArray[Any], classes: int) -> NDArray[np.int64] | None:
     """Count actual (rows) against predicted (columns) classes."""
     if classes > CLASSES_SHOWN:
         return None
     pairs = targets * classes + predicted_classes(scores)
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes).tolist()
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def _residuals(model: Model, predicted: NDArray[Any], targets: NDArray[Any]) -> dict[str, list[float]]:

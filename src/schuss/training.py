@@ -23,6 +23,7 @@ from .data.reader import Counts
 from .data.saved import Saved, together
 from .descent.losses import Loss, loss_for, unit_of
 from .errors import DataError, OptionError, UnknownClassError
+from .findings import findings, most_telling
 from .finish.finish import Finished, finish, run_rows
 from .folder import BAD_ROWS, MODEL, RECORD, REPORT, RunFolder
 from .judgement import judge
@@ -42,8 +43,6 @@ from .scorers import slopes_of
 from .settings import Settings, parse_seconds
 
 __all__ = ["Result", "Task", "end", "task_of", "train"]
-
-WEIGHTS_SHOWN = 40
 
 EXPLAINED_ROWS = 2000
 
@@ -351,7 +350,8 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
         winner=run.number,
         chosen=chosen,
         **judged,
-        weights=model.explain(top=WEIGHTS_SHOWN),
+        weights=most_telling(model),
+        **findings(model, feed),
         counts=_where_rows_went(feed.counts),
         rows=ended.rows,
         seconds=seconds,

@@ -187,6 +187,43 @@ def _finish(winner, runs, holdout, outcome="converged", **more):
     }
 
 
+def looked_at(names):
+    """What a newer record also tells: columns that matter, and how far held-out rows are from those learned from."""
+    columns = [{"column": name, "spread": 2.9 / (1 + at)} for at, name in enumerate(names)]
+    apart = [
+        {"name": name, "feature": name, "difference": 0.31 / (1 + at), "beyond_chance": at == 0}
+        for at, name in enumerate(names[:4])
+    ]
+    drift = {"rows": 3236, "against": 20_000, "features": 83, "beyond_chance": 1, "columns": apart}
+    return {"columns": columns, "drift": drift}
+
+
+def thresholds():
+    """The thresholds of scores whose ROC curve is y = x^(1/4), of an area of 4/5."""
+    true = np.round(3866 * np.linspace(0, 1, 120)).astype(int)
+    return {
+        "negatives": 12_415,
+        "positives": 3866,
+        "false_positives": np.round(12_415 * (true / 3866) ** 4).astype(int).tolist(),
+        "true_positives": true.tolist(),
+    }
+
+
+def newer(record):
+    """The record as it is written today, of one as it was at first."""
+    record = copy.deepcopy(record)
+    finish = record[-1]
+    names = [column["name"] for column in record[0]["columns"] if column["features"]]
+    finish |= looked_at(names)
+    finish["weights"] = [{**weight, "importance": abs(weight["weight"]) / 2} for weight in finish["weights"]]
+    finish["intervals"] = {"loss": [0.31, 0.33], "gain": [0.22, 0.24]}
+    if "confusion" in finish:
+        finish["curve"] = thresholds()
+        finish["holdout"] |= {"auc": 0.8, "average_precision": 0.7}
+        finish["intervals"] |= {"accuracy": [0.845, 0.856], "auc": [0.79, 0.81], "average_precision": [0.68, 0.72]}
+    return record
+
+
 def binary(seed=0, rates=None, optimizers=("adam",), penalties=(1e-6, 1e-4)):
     """A race of 16 runs for two classes."""
     rng = np.random.default_rng(seed)
@@ -455,6 +492,13 @@ def degenerate():
             "finish", weights=[{"feature": None, "weight": None}, {"weight": 0.0}, {"feature": "a", "weight": 1e-30}]
         ),
         "from Python": changed("start", command=None, options={"learning_rate": 0.1, "ignore": ["a", "b"], "l2": None}),
+        "newer": newer(whole),
+        "newer, of numbers": newer(number),
+        "thresholds broken": changed("finish", curve={**thresholds(), "true_positives": [3, 2, None]}),
+        "thresholds of one class": changed("finish", curve={**thresholds(), "positives": 0}),
+        "intervals broken": changed("finish", intervals={"accuracy": [0.9], "loss": [2, 1], "auc": None, "gain": 3}),
+        "columns broken": changed("finish", columns=[{"column": None}, 3, {"column": "a", "spread": 0.0}]),
+        "drift broken": changed("finish", drift={"features": 3, "columns": [{"name": None}, 3], "beyond_chance": None}),
         "many columns": changed(
             "start", columns=[{"name": f"c{i}", "role": "number", "features": 1, "missing": None} for i in range(3000)]
         ),

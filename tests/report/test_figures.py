@@ -10,12 +10,14 @@ import pytest
 from tests.report import records
 
 from schuss.report import (
+    column_importance,
     confusion_matrix,
     largest_weights,
     learning_rate_curves,
     loss_by_learning_rate,
     reliability_curve,
     residuals,
+    roc_and_precision,
 )
 from schuss.report import svg as drawing
 from schuss.report.figures import axes
@@ -313,3 +315,38 @@ def test_every_marker_is_drawn_about_its_place(shape):
     found = ElementTree.fromstring(drawing.marker(shape, (30.0, 40.0), 8.0, "accent", "ink", 1.5))
     assert "30" in found.attrib.get("cx", "") + found.attrib.get("transform", "")
     assert found.attrib["stroke"] == "var(--ink)"
+
+
+def test_the_roc_curve_has_the_area_of_its_thresholds():
+    fig = roc_and_precision(records.newer(records.binary()))
+    roc, precision = fig.plots
+    lines = [
+        np.array(found.attrib["d"].replace("M", " ").split(), dtype=float).reshape(-1, 2)
+        for found in ElementTree.fromstring(fig.svg("")).iter(f"{SVG}path")
+        if found.get("stroke-width") == "2.2"
+    ]
+    rate, recall = roc.x.value(lines[0][:, 0]), roc.y.value(lines[0][:, 1])
+    assert np.trapezoid(recall, rate) == pytest.approx(0.8, abs=3e-3)
+    recall, right = precision.x.value(lines[1][:, 0]), precision.y.value(lines[1][:, 1])
+    expected = 3866 * recall[1:] / (3866 * recall[1:] + 12_415 * recall[1:] ** 4)
+    np.testing.assert_allclose(right[1:], expected, atol=5e-3)
+    assert right[0] == right[1], "nothing is found yet"
+
+
+def test_columns_are_drawn_by_how_much_they_move_the_score():
+    record = records.newer(records.binary())
+    said = words(column_importance(record))
+    assert said.index("age") < said.index("workclass") < said.index("education")
+    assert {"2.90", "1.45", "0.967"} <= set(said)
+    assert column_importance(records.binary()).empty
+
+
+def test_weights_are_drawn_by_what_a_standard_deviation_moves():
+    rare = {"feature": "rare", "weight": -5.0, "importance": 0.01, "in_data_units": -5.0}
+    common = {"feature": "common", "weight": 0.5, "importance": 0.5, "in_data_units": 0.5}
+    intercept = {"feature": "(intercept)", "weight": 9.0, "importance": None, "in_data_units": 9.0}
+    said = words(largest_weights([{"event": "finish", "weights": [rare, intercept, common]}]))
+    assert said.index("common") < said.index("rare")
+    assert "+0.500" in said
+    assert "−0.0100" in said
+    assert "(intercept)" not in said

@@ -145,6 +145,30 @@ def test_the_answer_in_words(pages):
     assert "typical error (root mean square) is 17.93, 60% below the constant predictor's 44.63." in words
 
 
+def test_scores_have_intervals_and_say_how_they_were_found():
+    words = Page(render(records.newer(records.binary()))).words
+    for said in (
+        "accuracy 85.1% 84.5% to 85.6% Wilson (1927)",
+        "area under the ROC curve 0.8000 0.7900 to 0.8100 DeLong et al. (1988), by logits",
+        "gain on the constant predictor's loss 0.2309 0.2200 to 0.2400 standard error of paired differences",
+        "accuracy on held-out rows (84.5% to 85.6%)",
+        "Area under the ROC curve 0.800 (0.790 to 0.810), average precision 0.700 (0.680 to 0.720).",
+        "age moves it most, by 2.90.",
+        "Drift: 1 of 83 features differ by more than chance explains; the largest difference is 0.31 standard deviations",
+        "Measured on 3,236 held-out rows and 20,000 rows learned from",
+    ):
+        assert said in words, said
+
+
+def test_a_gain_that_may_be_chance_is_said_to_be():
+    record = records.newer(records.binary())
+    record[-1]["intervals"]["gain"] = [-0.01, 0.4]
+    assert (
+        "below the constant predictor's 0.5513; the difference is within its 95% interval."
+        in Page(render(record)).words
+    )
+
+
 def test_every_number_of_the_confusion_matrix_is_in_a_table(pages):
     words = Page(pages["binary"]).words
     for number in ("11,552", "863", "1,570", "2,296", "93.0%", "59.4%"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .comparison import render_comparison
 from .figures import (
+    column_importance,
     confusion_matrix,
     curvature_spectrum,
     decision_boundary,
@@ -17,12 +18,14 @@ from .figures import (
     precision_needed,
     reliability_curve,
     residuals,
+    roc_and_precision,
     step_sizes,
 )
 from .page import render, write_report
 from .saving import drawn_figures, redraw, save_figures
 
 __all__ = [
+    "column_importance",
     "confusion_matrix",
     "curvature_spectrum",
     "decision_boundary",
@@ -40,6 +43,7 @@ __all__ = [
     "render",
     "render_comparison",
     "residuals",
+    "roc_and_precision",
     "save_figures",
     "step_sizes",
     "write_report",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from schuss.intervals import wilson
+
 from .figures.results import confusion_counts
-from .history import History, mapping, number, sequence
+from .history import History, interval, mapping, number, sequence
 from .runs import loss_name, loss_unit, settings_in_words
 from .words import count, duration, figure, percent, plural, setting, short_count, short_path
 
@@ -128,21 +130,13 @@ def _compared(history: History, holdout: Mapping[str, Any]) -> str:
     sentence = f"Its {name} is {figure(loss)}{unit and ' ' + unit}"
     if not math.isfinite(constant):
         return f"{sentence}."
+    gain = interval(history, "gain")
     if constant > 0 and loss < constant:
-        return f"{sentence}, {percent(1 - loss / constant, 0)} below the constant predictor's {figure(constant)}."
+        doubt = "; the difference is within its 95% interval" if gain and gain[0] <= 0 else ""
+        return (
+            f"{sentence}, {percent(1 - loss / constant, 0)} below the constant predictor's {figure(constant)}{doubt}."
+        )
     return f"{sentence}, no better than the constant predictor's {figure(constant)}."
-
-
-def wilson(share: float, rows: float) -> tuple[float, float]:
-    """The 95 % interval of Wilson (1927) for a share measured on so many rows.
-
-    >>> [round(end, 4) for end in wilson(0.9, 100)]
-    [0.8256, 0.9448]
-    """
-    z = 1.959964
-    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
-    half = z / (1 + z * z / rows) * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def stats(history: History) -> list[Stat]:
@@ -151,13 +145,14 @@ def stats(history: History) -> list[Stat]:
     accuracy, r2, loss = (number(holdout.get(key)) for key in ("accuracy", "r2", "loss"))
     found = []
     if math.isfinite(accuracy):
-        found.append(Stat(percent(accuracy), "accuracy on held-out rows"))
+        found.append(Stat(percent(accuracy), f"accuracy on held-out rows{_between(history, 'accuracy', percent)}"))
     if math.isfinite(r2):
-        found.append(Stat(figure(r2, 3), "R² on held-out rows"))
+        found.append(Stat(figure(r2, 3), f"R² on held-out rows{_between(history, 'r2', _three)}"))
     if math.isfinite(loss):
         constant = number(holdout.get("constant_loss"))
         against = f"; constant predictor {figure(constant, 3)}" if math.isfinite(constant) else ""
-        found.append(Stat(figure(loss, 3), f"held-out {loss_name(history)}{against}"))
+        between = _between(history, "loss", _three)
+        found.append(Stat(figure(loss, 3), f"held-out {loss_name(history)}{between}{against}"))
     rows, seconds = number((history.finish or {}).get("rows")), history.seconds
     rows = rows if math.isfinite(rows) else history.rows_seen
     if math.isfinite(seconds) and math.isfinite(rows):
@@ -168,6 +163,16 @@ def stats(history: History) -> list[Stat]:
         dropped = sum(run.drop is not None for run in history.runs)
         found.append(Stat(count(len(history.runs)), f"runs raced, {count(dropped)} dropped on the way"))
     return found
+
+
+def _three(value: float) -> str:
+    return figure(value, 3)
+
+
+def _between(history: History, key: str, words: Callable[[float], str]) -> str:
+    """The 95 % interval of a score in brackets, nothing where it is not known."""
+    ends = interval(history, key)
+    return f" ({words(ends[0])} to {words(ends[1])})" if ends else ""
 
 
 def how_it_ended(history: History) -> list[str]:

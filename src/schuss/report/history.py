@@ -25,6 +25,7 @@ __all__ = [
     "Run",
     "as_history",
     "evenly",
+    "interval",
     "mapping",
     "number",
     "quantile",
@@ -198,6 +199,12 @@ def sequence(holder: Mapping[str, Any] | None, key: str) -> Sequence[Any]:
     """The list under `key`, an empty one where there is none."""
     value = (holder or {}).get(key)
     return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def interval(history: History, name: str) -> tuple[float, float] | None:
+    """The 95 % interval of a score on held-out rows, None where the record holds none."""
+    low, high = ([*map(number, sequence(mapping(history.finish, "intervals"), name)), math.nan, math.nan])[:2]
+    return (low, high) if low <= high else None
 
 
 def as_history(record: RecordLike) -> History:

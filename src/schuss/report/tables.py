@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from schuss.intervals import wilson
 
 from .figures.reliability import reliability_bins
 from .figures.results import class_names, confusion_counts, residual_points
@@ -23,10 +26,12 @@ __all__ = [
     "columns_table",
     "confusion_table",
     "curves_table",
+    "importance_table",
     "options_table",
     "reliability_table",
     "residuals_table",
     "runs_table",
+    "thresholds_table",
     "weights_table",
 ]
 
@@ -144,10 +149,26 @@ def class_table(history: History) -> Table | None:
     rows = []
     for at, name in enumerate(class_names(history, len(counts))):
         right, true, predicted = counts[at, at], counts[at].sum(), counts[:, at].sum()
-        precision, recall = (right / whole if whole else math.nan for whole in (predicted, true))
         f1 = 2 * right / (true + predicted) if true + predicted else math.nan
-        rows.append((shorten(name, 60), count(true), percent(precision), percent(recall), figure(f1, 3)))
-    return Table("Each class on held-out rows", ("class", "rows", "precision", "recall", "F1"), rows)
+        shares = (part for whole in (predicted, true) for part in _share(float(right), float(whole)))
+        rows.append((shorten(name, 60), count(true), *shares, figure(f1, 3)))
+    head = ("class", "rows", "precision", "95% interval", "recall", "95% interval", "F1")
+    return Table("Each class on held-out rows (intervals after Wilson)", head, rows)
+
+
+def _share(part: float, whole: float) -> tuple[str, str]:
+    """A share with its interval."""
+    if not whole:
+        return percent(math.nan), ""
+    return percent(part / whole), " to ".join(map(percent, wilson(part / whole, whole)))
+
+
+def thresholds_table(points: NDArray[np.float64]) -> Table:
+    """Some of the thresholds: what is found, what is found by mistake, how many of those named are right."""
+    kept = evenly(len(points), 40)
+    rows = [(percent(false), percent(recall), percent(right)) for false, recall, right in points[kept].tolist()]
+    head = ("false positive rate", "recall", "precision")
+    return Table("Thresholds, from the highest on", head, rows, frozenset())
 
 
 def reliability_table(history: History) -> Table | None:
@@ -180,14 +201,21 @@ def weights_table(history: History) -> Table | None:
         (
             shorten(weight.feature, 80),
             *([shorten(weight.output, 40)] if several else []),
+            signed(weight.moved),
             signed(weight.weight),
             signed(weight.in_data_units),
             weight.unit,
         )
         for weight in weights
     ]
-    head = ("feature", *several, "per standard deviation", "in data units", "unit")
+    head = ("feature", *several, "moved by a standard deviation", "as trained", "in data units", "unit")
     return Table("The largest weights", head, rows, frozenset({0, len(head) - 1} | ({1} if several else set())))
+
+
+def importance_table(columns: Sequence[tuple[str, float]]) -> Table:
+    """How much each column moves the scores."""
+    rows = [(shorten(name, 80), figure(spread, 3)) for name, spread in columns]
+    return Table("What each column adds to the score", ("column", "standard deviation"), rows)
 
 
 def columns_table(history: History) -> Table | None:

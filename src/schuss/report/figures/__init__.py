@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from .columns import column_importance
 from .lines import curvature_spectrum, loss_slices, losses_of_few_rows, precision_needed, step_sizes
 from .plane import decision_boundary, loss_map
 from .race import learning_rate_curves
 from .reliability import reliability_curve
 from .results import confusion_matrix, residuals
 from .surface import loss_surface
+from .thresholds import roc_and_precision
 from .valley import loss_by_learning_rate
 from .weights import largest_weights
 
 __all__ = [
+    "column_importance",
     "confusion_matrix",
     "curvature_spectrum",
     "decision_boundary",
@@ -25,5 +28,6 @@ __all__ = [
     "precision_needed",
     "reliability_curve",
     "residuals",
+    "roc_and_precision",
     "step_sizes",
 ]

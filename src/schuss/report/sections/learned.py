@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import figures, layout, tables
+from ..figures.columns import read_columns
 from ..figures.weights import read_weights
 from ..history import History
 from ..markup import Markup
@@ -16,17 +17,31 @@ def learned(history: History) -> Markup:
     """Write the section of the weights."""
     weights, only = read_weights(history)
     heading = "What the model learned"
+    columns = _columns(history)
     if not weights:
-        return layout.section("learned", heading, layout.paragraph("The record holds no weights."))
+        return layout.section("learned", heading, columns, layout.paragraph("The record holds no weights."))
     raised = f"raises the score of {only}" if only else "raises the score"
     if history.task == "regression":
         raised = "raises the prediction"
     caption = (
-        f"The largest weights, per standard deviation of their feature: to the right a larger value {raised}, to the "
-        "left it lowers it."
+        "The features that move the score most, by a standard deviation of each: to the right a larger value "
+        f"{raised}, to the left it lowers it."
     )
     first = weights[0]
-    summary = f"The largest is {first.name} with {figure(first.weight, 3)}."
+    summary = f"The largest is {first.name} with {figure(first.moved, 3)}."
     table = tables.weights_table(history)
     drawn = picture("weights", figures.largest_weights, history, caption, summary, table)
-    return layout.section("learned", heading, drawn)
+    return layout.section("learned", heading, columns, drawn)
+
+
+def _columns(history: History) -> Markup:
+    columns = read_columns(history)
+    if len(columns) < 2 or not columns[0][1] > 0:
+        return Markup()
+    caption = (
+        "How much each column moves the score: the standard deviation, over held-out rows, of what it adds. Columns "
+        "that say the same share what they say."
+    )
+    most, spread = columns[0]
+    summary = f"{most} moves it most, by {figure(spread, 3)}."
+    return picture("columns", figures.column_importance, history, caption, summary, tables.importance_table(columns))

@@ -3,29 +3,61 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from .. import figures, layout, tables
 from ..figures.reliability import reliability_bins
 from ..figures.results import class_names, confusion_counts, residual_points
-from ..history import History, mapping, number, sequence
+from ..figures.thresholds import threshold_points
+from ..history import History, interval, mapping, number, sequence
 from ..markup import Markup
+from ..tables import Table
 from ..words import count, figure, percent, plural
-from .parts import folded, known, picture
+from .parts import folded, picture
 
 __all__ = ["results"]
 
 
 def results(history: History) -> Markup:
     """Write the section of the held-out results."""
-    return layout.section("results", "Held-out results", layout.facts(_scores(history)), *_drawn_results(history))
+    return layout.section("results", "Held-out results", *_scores(history), *_drawn_results(history))
 
 
 def _drawn_results(history: History) -> list[Markup]:
     """The pictures of how good the model is, then the tables."""
-    picture, *rest = _drawn_predictions(history)
-    return [picture, *_drawn_probabilities(history), *rest]
+    first, *rest = _drawn_predictions(history)
+    return [first, *_drawn_thresholds(history), *_drawn_probabilities(history), *rest]
+
+
+def _drawn_thresholds(history: History) -> list[Markup]:
+    points = threshold_points(history)
+    if not len(points):
+        return []
+    classes = [str(name) for name in sequence(history.start, "classes")]
+    whose = classes[1] if len(classes) == 2 else "the second class"
+    caption = (
+        f"Every threshold on the score of {whose}. Left the share of it that is found against the share of the others "
+        "named with it, right how many of all named are right. Dashed: what guessing reaches."
+    )
+    held = mapping(history.finish, "holdout")
+    areas = [f"area under the ROC curve {_with_interval(history, 'auc', figure)}"]
+    areas += [f"average precision {_with_interval(history, 'average_precision', figure)}"]
+    summary = _sentence(", ".join(areas)) if math.isfinite(number(held.get("auc"))) else ""
+    table = tables.thresholds_table(points)
+    return [picture("thresholds", figures.roc_and_precision, history, caption, summary, table)]
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _with_interval(history: History, key: str, words: Callable[..., str]) -> str:
+    """A score of the held-out rows and, where it is known, its 95 % interval."""
+    value = words(number(mapping(history.finish, "holdout").get(key)), 3)
+    ends = interval(history, key)
+    return f"{value} ({words(ends[0], 3)} to {words(ends[1], 3)})" if ends else value
 
 
 def _drawn_probabilities(history: History) -> list[Markup]:
@@ -75,29 +107,62 @@ def _drawn_predictions(history: History) -> list[Markup]:
 
 
 _SCORES = {
-    "rows": "rows",
     "accuracy": "accuracy",
     "auc": "area under the ROC curve",
+    "average_precision": "average precision",
     "macro_f1": "F1, mean of the classes",
     "brier": "Brier score",
     "r2": "R²",
     "rmse": "root mean squared error",
     "mae": "mean absolute error",
     "loss": "loss",
-    "constant_loss": "loss of the constant predictor",
+    "gain": "gain on the constant predictor's loss",
+}
+_METHODS = {
+    "accuracy": "Wilson (1927)",
+    "auc": "DeLong et al. (1988), by logits",
+    "average_precision": "Boyd et al. (2013), by logits",
+    "macro_f1": "bootstrap of the confusion matrix",
+    "brier": "standard error over rows",
+    "r2": "ratio estimate, Cochran (1977)",
+    "rmse": "standard error over rows",
+    "mae": "standard error over rows",
+    "loss": "standard error over rows",
+    "gain": "standard error of paired differences",
 }
 
 
-def _scores(history: History) -> list[tuple[str, str]]:
-    """All that was measured on the held-out rows."""
+def scores_table(history: History) -> Table | None:
+    """All that was measured on the held-out rows, with 95 % intervals and how they were found."""
     holdout = mapping(history.finish, "holdout")
-    words = {"rows": count, "accuracy": lambda share: percent(share, 2)}
-    validation = mapping(history.finish, "cross_validation")
-    found = [(name, known(words.get(key, figure), holdout.get(key))) for key, name in _SCORES.items()]
-    folds = plural(number(validation.get("rows")), "row"), number(validation.get("folds"))
-    if math.isfinite(folds[1]):
-        found.append((f"loss in cross-validation ({folds[0]} in {count(folds[1])} folds)", figure(validation["loss"])))
-    return [(name, value) for name, value in found if value]
+    rows = []
+    for key, name in _SCORES.items():
+        value, ends = number(holdout.get(key)), interval(history, key)
+        if key == "gain":
+            value = number(holdout.get("constant_loss")) - number(holdout.get("loss"))
+        if not math.isfinite(value):
+            continue
+        words = (lambda share: percent(share, 1)) if key == "accuracy" else figure
+        between = f"{words(ends[0])} to {words(ends[1])}" if ends else ""
+        rows.append((name, words(value), between, _METHODS[key] if ends else ""))
+    if not rows:
+        return None
+    whole = f"Scores on {plural(number(holdout.get('rows')), 'held-out row')} that no choice was made by"
+    return Table(whole, ("score", "value", "95% interval", "method of the interval"), rows, frozenset({0, 3}))
+
+
+def _scores(history: History) -> list[Markup]:
+    """The scores, and what cross-validation says of the loss."""
+    table, validation = scores_table(history), mapping(history.finish, "cross_validation")
+    shown = [layout.table(table)] if table else []
+    folds = number(validation.get("folds"))
+    if math.isfinite(folds):
+        rows = plural(number(validation.get("rows")), "row")
+        loss = figure(number(validation.get("loss")))
+        shown.append(
+            layout.paragraph(f"Cross-validation of {rows} in {count(folds)} folds: a loss of {loss}.", "small")
+        )
+    return shown
 
 
 def _confused(history: History) -> str:

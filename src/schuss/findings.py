@@ -1,0 +1,63 @@
+"""What a record says of a finished model besides its scores: what moves them most, and how like the held-out rows are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .data.chunk import Rows, concatenate_rows, row_count, take_rows
+from .data.columns.kind import width_edges
+from .data.feed import Feed, MemoryFeed
+from .drift import drift
+from .explaining import in_target_units
+from .model import Model
+
+__all__ = ["column_spreads", "findings", "most_telling"]
+
+SHOWN = 40
+
+_NUMBERS = 4_000_000
+_ROWS, _ROWS_OF_NETWORKS = 2000, 200
+
+
+def most_telling(model: Model) -> list[dict[str, Any]]:
+    """Give the forty weights that move the scores most, among the four hundred largest, and every intercept."""
+    entries = model.explain(top=10 * SHOWN)
+    features = [entry for entry in entries if entry["importance"] is not None]
+    features.sort(key=lambda entry: -entry["importance"])
+    return features[:SHOWN] + [entry for entry in entries if entry["importance"] is None]
+
+
+def findings(model: Model, feed: Feed) -> dict[str, Any]:
+    """Give `columns`, those that move the scores of held-out rows most, and `drift` between these and the others.
+
+    Where the rows learned from are not in memory there is no drift, and without held-out rows neither.
+    """
+    held = [chunk.rows for chunk in (feed.select, feed.score) if chunk is not None]
+    if not held:
+        return {}
+    columns = column_spreads(model, held[-1])
+    if not isinstance(feed, MemoryFeed):
+        return {"columns": columns}
+    return {"columns": columns, "drift": drift(model.encoder, feed.training.rows, concatenate_rows(held))}
+
+
+def column_spreads(model: Model, rows: Rows) -> list[dict[str, Any]]:
+    """Say how much each column moves the scores: the standard deviation over rows of what it adds to them.
+
+    Of several outputs it is the root mean square over them, from their mean, since what is added to all alike changes
+    no class; in regression it is in the target's units. The first forty are given, largest first. At most 2,000 of the
+    rows are looked at, evenly taken, 200 with networks.
+    """
+    encoder = model.encoder
+    most = _ROWS if model.network is None else _ROWS_OF_NETWORKS
+    most = min(most, max(_NUMBERS // (len(encoder.features) * model.scorer.outputs), 20), row_count(rows))
+    some = take_rows(rows, np.linspace(0, row_count(rows) - 1, most).round().astype(np.int64))
+    added = model.scorer.contributions(some, list(width_edges(encoder.features)))
+    if model.scorer.outputs > 1:
+        added = added - added.mean(axis=2, keepdims=True)
+    spreads = np.sqrt(added.var(axis=0).mean(axis=1)) * in_target_units(encoder)[0]
+    pairs = zip(encoder.features, spreads.tolist(), strict=True)
+    found = [{"column": column.name, "spread": spread} for column, spread in pairs]
+    return sorted(found, key=lambda entry: -entry["spread"])[:SHOWN]
