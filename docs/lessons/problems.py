@@ -76,12 +76,28 @@ def fashion_mnist(folder: Path) -> Images:
     return Images("Fashion-MNIST", *parts[0], *parts[1])
 
 
+CIFAR_ROW = 1 + 3 * 32 * 32
+"""Bytes of an image in the binary version: its class, then its red, green and blue pixels."""
+
+
 def cifar_10(folder: Path) -> Images:
-    """The 50,000 and 10,000 photographs of Krizhevsky (2009) from `cifar-10-batches-bin`."""
+    """The 50,000 and 10,000 photographs of Krizhevsky (2009) from `cifar-10-batches-bin`, the binary version.
 
-    def read(*names: str) -> tuple[np.ndarray, np.ndarray]:
-        rows = np.concatenate([np.fromfile(folder / name, np.uint8).reshape(-1, 3073) for name in names])
-        return rows[:, 1:], rows[:, 0]
+    The one for Python holds pickles, which run whatever code is in them, and is not read.
+    """
 
-    batches = read(*(f"data_batch_{number}.bin" for number in range(1, 6)))
-    return Images("CIFAR-10", *batches, *read("test_batch.bin"))
+    def read(name: str) -> np.ndarray:
+        file = folder / f"{name}.bin"
+        if not file.is_file():
+            pickled = " beside the version for Python, whose pickles are not read" if (folder / name).is_file() else ""
+            raise SystemExit(f"'{folder}' has no {file.name} of CIFAR-10's binary version{pickled}")
+        found = np.fromfile(file, np.uint8)
+        if found.size == 0 or found.size % CIFAR_ROW:
+            raise SystemExit(f"'{file}' has {found.size:,} bytes, which are no whole images of {CIFAR_ROW:,}")
+        if found[::CIFAR_ROW].max() > 9:
+            raise SystemExit(f"'{file}' has a class above 9 where an image begins: it is not of CIFAR-10")
+        return found.reshape(-1, CIFAR_ROW)
+
+    train = np.concatenate([read(f"data_batch_{number}") for number in range(1, 6)])
+    test = read("test_batch")
+    return Images("CIFAR-10", train[:, 1:], train[:, 0], test[:, 1:], test[:, 0])

@@ -108,7 +108,7 @@ def numerical_price(objective: LinearObjective) -> int:
 def draw(cifar: Path | None = None) -> None:
     """Make the figures and tables of the page."""
     data = images(cifar)
-    found = compare(data)
+    found = compare(data, looks=LOOKS, rows=ROWS if cifar is None else len(data.train))  # as the introduction has it
     colours = ("rate-2", "rate-5", "ink")
     lines = [
         Curve(one.name, one.points, colour, 3.4 if colour == "ink" else 1.8)

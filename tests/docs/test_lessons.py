@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import doctest
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
-from lessons import minima, rare, rates, ravine, sample, search
+from lessons import drawing, minima, rare, rates, ravine, sample, search
 from lessons.problems import digits, images
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -23,6 +24,52 @@ def test_guessing_is_worse_than_trying_and_both_than_the_gradient() -> None:
     assert slope.loss < 0.2 * attempt.loss < 0.2 * guess.loss
     assert guess.accuracy < attempt.accuracy < slope.accuracy - 0.15
     assert slope.accuracy > 0.85
+
+
+def write_cifar(folder: Path, rows: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Write files in CIFAR-10's binary format; give pixels and classes of all batches, those to test on last."""
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 10, (6, rows), dtype=np.uint8)
+    looks = rng.integers(0, 200, (10, 3072), dtype=np.uint8)  # each class has its own, beside some noise
+    pixels = looks[classes] + rng.integers(0, 56, (6, rows, 3072), dtype=np.uint8)
+    names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
+    for name, some, labels in zip(names, pixels, classes, strict=True):
+        (folder / name).write_bytes(np.column_stack([labels, some]).tobytes())
+    return pixels, classes
+
+
+def test_the_ladder_of_searches_runs_on_files_of_cifar_10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, classes = write_cifar(tmp_path)
+    data = images(tmp_path)
+    np.testing.assert_array_equal(data.train, pixels[:5].reshape(-1, 3072))
+    np.testing.assert_array_equal(data.labels, classes[:5].ravel())
+    np.testing.assert_array_equal(data.test, pixels[5])
+    np.testing.assert_array_equal(data.test_labels, classes[5])
+    monkeypatch.setattr(drawing, "PICTURES", tmp_path / "pictures")
+    monkeypatch.setattr(drawing, "MADE", tmp_path / "made")
+    monkeypatch.setattr(search, "LOOKS", 40)
+    monkeypatch.setattr(search, "costs", lambda: search.Costs(1.5, 2.0))
+    search.draw(tmp_path)
+    table = (tmp_path / "made" / "search-table.md").read_text(encoding="utf-8")
+    assert "CIFAR-10" in table
+    guess, attempt, slope = search.compare(data, looks=40, rows=200)
+    assert slope.accuracy > 0.95 > max(attempt.accuracy, guess.accuracy)
+    assert slope.loss < min(attempt.loss, guess.loss)
+
+
+def test_what_is_not_the_binary_version_of_cifar_10_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"has no data_batch_1.bin of CIFAR-10's binary version$"):
+        images(tmp_path)
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps({b"data": [0]}))
+    with pytest.raises(SystemExit, match="whose pickles are not read"):
+        images(tmp_path)
+    write_cifar(tmp_path, 2)
+    (tmp_path / "data_batch_3.bin").write_bytes(bytes(3073 + 5))
+    with pytest.raises(SystemExit, match="3,078 bytes, which are no whole images of 3,073"):
+        images(tmp_path)
+    (tmp_path / "data_batch_3.bin").write_bytes(bytes([10] + [0] * 3072))
+    with pytest.raises(SystemExit, match="a class above 9"):
+        images(tmp_path)
 
 
 def test_only_one_power_of_ten_is_right() -> None:
