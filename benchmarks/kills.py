@@ -43,6 +43,9 @@ EVERY = "0.05s"
 BEYOND = 1.1
 """A kill comes at the latest after so many times as long as an undisturbed training takes: some come to an end."""
 
+LATER = 1.05
+"""The next kill may come so much later."""
+
 
 class Kind(NamedTuple):
     """What is trained on, and whether its rows are streamed."""
@@ -76,7 +79,8 @@ def make_data(folder: Path) -> None:
     (folder / "t.folder").mkdir()
     for number in range(4):
         pq.write_table(table.slice(number * 1_500, 1_500), folder / "t.folder" / f"part-{number}.parquet")
-    pacsv.write_csv(table, folder / "t.csv")
+    plain = pacsv.WriteOptions(quoting_style="none")  # without quotes it is read by lines, and entered in its midst
+    pacsv.write_csv(table, folder / "t.csv", plain)
     with pa.CompressedOutputStream(str(folder / "t.csv.gz"), "gzip") as packed:
         pacsv.write_csv(table, packed)
     with (folder / "t.jsonl").open("w") as lines:
@@ -142,6 +146,7 @@ def disturbed(kind: Kind, data: Path, expected: bytes, longest: float, rng: np.r
     """Train to the end in spite of all kills."""
     tally, begun = Tally(), False
     while True:
+        longest *= LATER  # on a busy machine it would never come to its end
         process = forked((lambda: resume(kind)) if begun else (lambda: train(kind, data)), log)
         time.sleep(rng.uniform(0.0, longest))
         os.kill(process, signal.SIGKILL)

@@ -18,7 +18,7 @@ import pytest
 from schuss import preparation, reading, resume, train
 from schuss.basis import place_of
 from schuss.cli import main
-from schuss.data import parted, shuffle
+from schuss.data import csv_blocks, files, parted, shuffle, svmlight
 from schuss.errors import OutputError, ResumeError
 from schuss.race.record import read_record
 from schuss.training import Result
@@ -42,7 +42,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (folder / "parts").mkdir()
     pq.write_table(table().slice(0, 7_000), folder / "parts" / "a.parquet")
     pq.write_table(table().slice(7_000), folder / "parts" / "b.parquet")
-    pacsv.write_csv(table(), folder / "t.csv")
+    pacsv.write_csv(table(), folder / "t.csv", pacsv.WriteOptions(quoting_style="none"))
     with pa.CompressedOutputStream(str(folder / "t.csv.gz"), "gzip") as packed:
         pacsv.write_csv(table(), packed)
     svmlight = [
@@ -140,6 +140,21 @@ def test_a_class_that_comes_up_after_a_resume_begins_training_anew(
 @pytest.mark.usefixtures("streamed")
 def test_a_streamed_run_goes_on(data: dict[str, Any], place: str, tmp_path: Path) -> None:
     check(data[place], tmp_path, (5, 3, 4, 6))
+
+
+@pytest.mark.parametrize("place", ["t.csv", "t.svm"])
+@pytest.mark.usefixtures("streamed")
+def test_a_streamed_text_is_entered_where_it_was_left(
+    data: dict[str, Any], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pa, "cpu_count", lambda: 2)  # one thread reads CSV by Arrow's own reader, from the beginning
+    for module in (csv_blocks, svmlight):
+        monkeypatch.setattr(module, "_BLOCK_BYTES", 1 << 14)
+    entered: list[int] = []
+    opened = files.Content.opened
+    monkeypatch.setattr(files.Content, "opened", lambda self, byte: (entered.append(byte), opened(self, byte))[1])
+    check(data[place], tmp_path, (6, 20, 40))
+    assert max(entered) > Path(data[place]).stat().st_size / 3
 
 
 @pytest.mark.parametrize("place", ["t.csv", "arrays"])
@@ -241,6 +256,35 @@ def test_a_changed_file_is_refused(interrupted: Path) -> None:
     with pytest.raises(ResumeError, match=r"own\.csv has been changed since this run began: its size"):
         resume(interrupted)
     assert {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()} == before
+
+
+def test_a_file_written_over_in_place_with_its_size_and_time_is_refused(interrupted: Path) -> None:
+    file = interrupted.parent / "own.csv"
+    stat, text = file.stat(), file.read_bytes()
+    for place in (len(text) - 3, len(text) // 2, 30):
+        changed = bytearray(text)
+        changed[place] = ord("7") if changed[place] != ord("7") else ord("8")
+        file.write_bytes(changed)
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        with pytest.raises(ResumeError, match=r"own\.csv has been changed since this run began: its content"):
+            resume(interrupted)
+    file.write_bytes(text)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    resume(interrupted)
+
+
+def test_an_archive_of_arrays_written_over_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(3_000, 4)), rng.integers(0, 2, 3_000)
+    file, out = tmp_path / "t.npz", tmp_path / "run"
+    np.savez(file, X=X, y=y)
+    stat = file.stat()
+    train(str(file), epochs=4, runs=4, out=out, progress=interrupting(4))
+    X[100, 2] += 1.0
+    np.savez(file, X=X, y=y)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(ResumeError, match="its content is another one"):
+        resume(out)
 
 
 def test_another_version_is_refused(interrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:

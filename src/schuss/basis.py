@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from . import __version__
 from .data.encoder import Encoder
+from .data.files import look_at
 from .data.holdout import Holdout
 from .data.reader import Reader
 from .data.saved import Saved, together
@@ -143,10 +144,15 @@ def _data(place: list[str] | None, data: Any) -> Any:
 
 
 def _fingerprint(source: Source, place: list[str] | None) -> list[dict[str, object]]:
-    """Describe the data so that a change can be noticed: files by path, size and time, data in memory by a hash."""
+    """Describe the data so that a change can be noticed: files by path, size, time and a look, those in memory whole."""
     if place is None:
         return [{"sha256": _digest(source), "rows": source.rows}]
-    return [{**stamp, "path": _from_anywhere(str(stamp["path"]))} for stamp in source.fingerprint()]
+    stamps, files = source.fingerprint(), getattr(source, "files", ())
+    looks = look_at(files) if files else [_digest(source)] * len(stamps)  # .npz files are in memory
+    return [
+        {**stamp, "path": _from_anywhere(str(stamp["path"])), "look": look}
+        for stamp, look in zip(stamps, looks, strict=True)
+    ]
 
 
 def _digest(source: Source) -> str:
@@ -189,5 +195,6 @@ def _require_same(then: list[dict[str, Any]], now: list[dict[str, Any]]) -> None
             raise ResumeError("the data passed are not those that this run began with")
         if old["path"] != new["path"]:
             raise ResumeError(f"this run began with {old['path']}, where there is {new['path']} now")
-        what = "size" if old["size"] != new["size"] else "time of change"
-        raise ResumeError(f"{old['path']} has been changed since this run began: its {what} is another one")
+        words = {"size": "size is", "mtime_ns": "time of change is", "look": "content is"}
+        what = next(words[name] for name in words if old[name] != new[name])
+        raise ResumeError(f"{old['path']} has been changed since this run began: its {what} another one")

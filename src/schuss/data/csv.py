@@ -31,6 +31,7 @@ from schuss.data.csv_types import (
 )
 from schuss.data.doubts import spellings
 from schuss.data.files import Content, explain
+from schuss.data.marks import BEGINNING, Mark, Marks
 from schuss.data.parted import (
     PartedSource,
     Pieces,
@@ -57,7 +58,11 @@ _PADDED = [pad + word for word in MARKERS for pad in ("", " ")]
 
 
 class _File(NamedTuple):
-    """What reading one file needs; `bad` takes the rows that cannot be read where these may be skipped."""
+    """What reading one file needs.
+
+    bad : takes the rows that cannot be read where these may be skipped; marks, begin : where its text can be entered,
+    and where it is now.
+    """
 
     text: Content
     names: list[str]
@@ -65,6 +70,8 @@ class _File(NamedTuple):
     blank_lines: int
     part: int
     bad: BadRows | None
+    marks: Marks
+    begin: Mark = BEGINNING
 
     def refuse(self, row: int, skipped: Skipped) -> None:
         """Note a row that cannot be read, counted from `row`; raises BadRowError where none may be skipped."""
@@ -96,11 +103,12 @@ def csv_source(
     places = {place * len(texts) // min(len(texts), _SAMPLED_PARTS) for place in range(min(len(texts), _SAMPLED_PARTS))}
     heads = {place: texts[place].head(SAMPLE_BYTES // len(places)) for place in sorted(places)}
     first, complete = heads[0]
+    marks = Marks(len(texts))
     dialect = sniff(first, texts[0].name, complete=complete, header=header, delimiter=delimiter)
     files = []
     for place, text in enumerate(texts):
         head = heads[place][0] if place in heads else text.head(_HEADER_BYTES)[0]
-        files.append(_File(text, _names(head, text.name, dialect), dialect, blank_lines(head), place, bad))
+        files.append(_File(text, _names(head, text.name, dialect), dialect, blank_lines(head), place, bad, marks))
         same_columns(files[-1].names, files[0].names, text.name, texts[0].name)
     tables = [raw_rows(head, files[place].names, dialect, complete=whole) for place, (head, whole) in heads.items()]
     all_seen = len(heads) == len(texts) and all(whole for _, whole in heads.values())
@@ -121,15 +129,19 @@ def csv_source(
         name=name,
         parts=[text.name for text in texts],
         schema=schema,
-        read=lambda part, row, columns: _read(files[part], projected(schema, columns), schema, rereadable),
+        read=lambda part, row, columns: _read(
+            files[part]._replace(begin=marks.before(part, row)), projected(schema, columns), schema, rereadable
+        ),
         anchors=[Cursor(part, 0) for part in range(len(texts))],
         rows=rows if all_seen and bad is None else None,
         nbytes=nbytes,
         stamps=stamps,
         rereadable=rereadable,
         parsed=True,
+        steady=True,
         bad=bad,
         notices=said,
+        marks=marks,
     )
 
 
@@ -168,7 +180,7 @@ def _refuse_unreadable(files: Sequence[_File]) -> None:
 
 def _read(file: _File, wanted: pa.Schema, schema: pa.Schema, rereadable: bool) -> Pieces:
     """Read one file fast; where that fails, go on exactly, which either succeeds or names the cell."""
-    given = 0
+    given = file.begin[0] if pa.cpu_count() > 1 else 0  # one thread reads a file as Arrow does, from its beginning
     if rereadable:
         try:
             for table in _fast(file, wanted, schema):
@@ -217,13 +229,14 @@ def _fast(file: _File, wanted: pa.Schema, schema: pa.Schema) -> Iterator[pa.Reco
 
 def _tables(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.RecordBatch]:
     """Read the rows of a file: by lines in several threads, from the first quote on by Arrow's reader of a stream."""
-    given = 0
+    given = file.begin[0]
     try:
         if pa.cpu_count() > 1:
             for table in _tables_by_lines(file, convert):
                 yield table
                 given += table.num_rows
             return
+        given = 0
     except NotByLinesError:
         pass
     for table in _blocks(file, convert, _BLOCK_BYTES, threads=True):
@@ -233,11 +246,14 @@ def _tables(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.RecordBat
 
 
 def _tables_by_lines(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.RecordBatch]:
-    """Read the rows of a file as long as no field is quoted."""
+    """Read the rows of a file as long as no field is quoted, and note where its blocks begin."""
     wanted = pa.schema([(name, convert.column_types[name]) for name in convert.include_columns])
 
-    def converted(place: int, block: bytes) -> tuple[list[pa.RecordBatch], list[Skipped]]:
-        first = place == 0
+    row, byte = file.begin
+    passed: Mark | None = None
+
+    def converted(place: int, block: bytes) -> tuple[int, list[pa.RecordBatch], list[Skipped]]:
+        first = place == 0 and file.begin == BEGINNING
         read = pacsv.ReadOptions(
             column_names=file.names,
             skip_rows=file.blank_lines if first else 0,
@@ -246,22 +262,26 @@ def _tables_by_lines(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.
             use_threads=False,
         )
         try:
-            return pacsv.read_csv(pa.BufferReader(block), read, parse_options(file.dialect), convert).to_batches(), []
+            table = pacsv.read_csv(pa.BufferReader(block), read, parse_options(file.dialect), convert)
+            return len(block), table.to_batches(), []
         except pa.ArrowInvalid:
             if file.bad is None:
                 raise
         table, skipped = read_lines(block, file.names, file.dialect, wanted, first=first)
-        return [table], skipped
+        return len(block), [table], skipped
 
-    row = 0
     try:
-        with file.text.open() as stream:
-            blocks = line_blocks(stream, file.dialect.quoting)
-            for tables, skipped in converted_ahead(blocks, converted, pa.cpu_count()):
+        with file.text.opened(byte) as stream:
+            blocks = line_blocks(stream, file.dialect.quoting, byte)
+            for length, tables, skipped in converted_ahead(blocks, converted, pa.cpu_count()):
                 for bad in skipped:
                     file.refuse(row, bad)
-                row += sum(table.num_rows for table in tables)
+                row, byte = row + sum(table.num_rows for table in tables), byte + length
                 yield from tables
+                # Whoever asks for the next block has given away all blocks but this one.
+                if passed is not None and file.text.enter is not None:
+                    file.marks.add(file.part, *passed)
+                passed = row, byte
     except OSError as error:
         raise DataError(explain(error, file.text.name)) from error
 

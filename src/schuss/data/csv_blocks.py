@@ -21,17 +21,19 @@ class NotByLinesError(Exception):
     """A block holds a quote, or no line ends: it cannot be cut into lines without parsing what came before."""
 
 
-def line_blocks(stream: BinaryIO, quoting: bool = True) -> Iterator[bytes]:
+def line_blocks(stream: BinaryIO, quoting: bool = True, begin: int = 0) -> Iterator[bytes]:
     r"""Yield text in blocks of whole lines; raises NotByLinesError at the first that cannot be cut.
 
-    quoting : whether a quote may begin a field that goes on over several lines; a first line of quoted names does not.
+    quoting : whether a quote may begin a field that goes on over several lines; a first line of quoted names does not;
+    begin : the byte at which the stream has been entered, where a block begins: the next ones are cut as they were.
 
     >>> import io
     >>> list(line_blocks(io.BytesIO(b'"a","b"\n1,2\n3,4')))
     [b'"a","b"\n1,2\n', b'3,4']
     """
-    rest, first = b"", True
-    while block := stream.read(_BLOCK_BYTES):
+    rest, first, wanted = b"", begin == 0, _BLOCK_BYTES - begin % _BLOCK_BYTES
+    while block := stream.read(wanted):
+        wanted = _BLOCK_BYTES
         end = block.rfind(b"\n") + 1
         names = block.find(b"\n") + 1 if first else 0
         quoted = block.find(b'"', names) >= 0 or block.count(b'"', 0, names) % 2 == 1

@@ -15,6 +15,7 @@ import pyarrow.json as pajson
 from schuss.data.bad_rows import BadRows, faults
 from schuss.data.csv_types import STRAY_SHARE
 from schuss.data.files import Content, read_blocks, translated
+from schuss.data.marks import Mark, Marks
 from schuss.data.parted import PartedSource, Pieces, assemble, emptied, projected, unique_columns
 from schuss.data.source import Cursor
 from schuss.errors import BadRowError, DataError
@@ -54,18 +55,23 @@ def jsonl_source(
     if rows == 0:
         raise DataError(f"{contents[places[0]].name} is empty")
     schema = _schema(tables, complete=complete)
+    marks = Marks(len(contents))
     return PartedSource(
         name=name,
         parts=[content.name for content in contents],
         schema=schema,
-        read=lambda part, row, columns: _read(contents[part], projected(schema, columns), schema, part, bad),
+        read=lambda part, row, columns: _read(
+            contents[part], projected(schema, columns), schema, part, bad, marks, marks.before(part, row)
+        ),
         anchors=[Cursor(part, 0) for part in range(len(contents))],
         rows=rows if complete and bad is None else None,
         nbytes=nbytes,
         stamps=stamps,
         rereadable=rereadable,
         parsed=True,
+        steady=True,
         bad=bad,
+        marks=marks,
     )
 
 
@@ -135,19 +141,24 @@ def _is_rare(kind: str, counts: Counter[str]) -> bool:
     return counts[kind] <= max(1, STRAY_SHARE * counts.total())
 
 
-def _read(content: Content, wanted: pa.Schema, schema: pa.Schema, part: int, bad: BadRows | None) -> Pieces:
-    """Parse one file block by block; where no column is wanted, the first one counts the rows."""
+def _read(
+    content: Content, wanted: pa.Schema, schema: pa.Schema, part: int, bad: BadRows | None, marks: Marks, begin: Mark
+) -> Pieces:
+    """Parse one file block by block, from a mark on; where no column is wanted, the first one counts the rows."""
     parsed = wanted if len(wanted) else pa.schema([schema.field(0)])
-    row = 0
-    with translated(content.name), content.open() as stream:
-        for block in read_blocks(stream, _BLOCK_BYTES):
-            lines = block.removeprefix(b"\xef\xbb\xbf") if row == 0 else block
+    row, byte = begin
+    with translated(content.name), content.opened(byte) as stream:
+        for block in read_blocks(stream, _BLOCK_BYTES, byte):
+            lines = block.removeprefix(b"\xef\xbb\xbf") if byte == 0 else block
+            byte += len(block)
             if not lines.strip():
                 continue
             table, skipped = _parse_or_skip(lines, content.name, row, parsed, part, bad)
             whole = table.combine_chunks().to_batches()[0]
             yield row, emptied(assemble([whole.column(name) for name in wanted.names], wanted, len(whole)), skipped)
             row += table.num_rows
+            if content.enter is not None:
+                marks.add(part, row, byte)
 
 
 def _parse_or_skip(

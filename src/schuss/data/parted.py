@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from schuss.data.bad_rows import BadRows
 from schuss.data.files import File, refuse_changed
+from schuss.data.marks import Marks
 from schuss.data.source import Batch, Cursor
 from schuss.errors import DataError
 
@@ -60,6 +61,7 @@ class PartedSource:
     anchors : positions where reading can begin at no cost (parts, row groups); `sample` spreads over them.
     weight : column that the format itself marks as the weight of the rows, or None.
     files : those of the parts, which must not change; notices : what a person should know about them.
+    marks : where a text can be entered, known after it has been read up to there; None for other formats.
     """
 
     name: str
@@ -80,6 +82,7 @@ class PartedSource:
     bad: BadRows | None = None
     files: Sequence[File] = ()
     notices: list[str] = field(default_factory=list)
+    marks: Marks | None = None
     _begun: _Begun | None = field(default=None, init=False, repr=False)
 
     def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:

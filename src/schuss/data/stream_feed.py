@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -243,6 +243,9 @@ class StreamFeed:
         self._asked = False
         values = {"kind": "stream", "training_rows": self.training_rows, "row_bytes": self.row_bytes}
         parts = {"select": self.held[0].saved(), "score": self.held[1].saved(), "place": place}
+        marks = getattr(self.reader.source, "marks", None)
+        if marks is not None:
+            parts["marks"] = Saved({}, {"table": marks.table})
         if self._first_epoch_over:
             parts["counts"] = self.counts.saved()
             parts["index"] = Saved({}, {"slices": self.index.table})
@@ -271,6 +274,9 @@ class StreamFeed:
         told = place if "counts" in place.values else saved
         counts = Counts.resumed(told.part("counts"))
         index = Index(told.part("index").arrays["slices"])
+        if "marks" in saved.values:
+            marks: Any = getattr(reader.source, "marks", None)
+            marks.load(saved.part("marks").arrays["table"])
         held = Held.resumed(saved.part("select")), Held.resumed(saved.part("score"))
         values = saved.values
         rows, row_bytes = values["training_rows"], values["row_bytes"]

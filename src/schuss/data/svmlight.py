@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from schuss.data.bad_rows import BadRows, faults
 from schuss.data.files import Content, read_blocks, translated
+from schuss.data.marks import Mark, Marks
 from schuss.data.parted import PartedSource, Pieces, assemble, emptied, projected
 from schuss.data.source import Cursor
 from schuss.errors import BadRowError, DataError, OptionError
@@ -73,11 +74,14 @@ def svmlight_source(
     schema = pa.schema(
         [pa.field("x", pa.list_(_PAIR)), pa.field("y", pa.int64() if whole_labels else pa.float64())], metadata=metadata
     )
+    marks = Marks(len(contents))
     return PartedSource(
         name=name,
         parts=[content.name for content in contents],
         schema=schema,
-        read=lambda part, row, columns: _read(contents[part], base, projected(schema, columns), part, bad),
+        read=lambda part, row, columns: _read(
+            contents[part], base, projected(schema, columns), part, bad, marks, marks.before(part, row)
+        ),
         anchors=[Cursor(part, 0) for part in range(len(contents))],
         target="y",
         rows=rows if complete else None,
@@ -85,19 +89,25 @@ def svmlight_source(
         stamps=stamps,
         rereadable=rereadable,
         parsed=True,
+        steady=True,
         bad=bad,
+        marks=marks,
     )
 
 
-def _read(content: Content, base: int, schema: pa.Schema, part: int, bad: BadRows | None) -> Pieces:
-    """Parse one file block by block."""
-    row = 0
-    with translated(content.name), content.open() as stream:
-        for block in read_blocks(stream, _BLOCK_BYTES):
+def _read(
+    content: Content, base: int, schema: pa.Schema, part: int, bad: BadRows | None, marks: Marks, begin: Mark
+) -> Pieces:
+    """Parse one file block by block, from a mark on."""
+    row, byte = begin
+    with translated(content.name), content.opened(byte) as stream:
+        for block in read_blocks(stream, _BLOCK_BYTES, byte):
             parsed, skipped = _parse_or_skip(block, content.name, row, base, part, bad)
             arrays = [_pairs(parsed, base) if field.name == "x" else _labels(parsed, field.type) for field in schema]
             yield row, emptied(assemble(arrays, schema, len(parsed.labels)), skipped)
-            row += len(parsed.labels)
+            row, byte = row + len(parsed.labels), byte + len(block)
+            if content.enter is not None:
+                marks.add(part, row, byte)
 
 
 def _pairs(parsed: _Parsed, base: int) -> pa.Array:
