@@ -144,7 +144,7 @@ def _data(place: list[str] | None, data: Any) -> Any:
 
 
 def _fingerprint(source: Source, place: list[str] | None) -> list[dict[str, object]]:
-    """Describe the data so that a change can be noticed: files by path, size, time and a look, those in memory whole."""
+    """Describe the data so that a change is noticed: files by path, size, time and a look, data in memory by a hash."""
     if place is None:
         return [{"sha256": _digest(source), "rows": source.rows}]
     stamps, files = source.fingerprint(), getattr(source, "files", ())

@@ -30,15 +30,9 @@ ARRAYS_MEMORY = 1 << 30
 @contextmanager
 def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
     """Open the feed of a training; what it has to say is recorded, and its cache is gone in the end."""
-    settings, source = prepared.settings, prepared.source
-    cache = None
-    if settings.cache != "off" and settings.epochs != 1 and source.rereadable and not _is_in_memory(prepared):
-        beside = tempfile.gettempdir() if prepared.folder is None else prepared.folder.path
-        cache = RowCache(Path(beside if settings.cache == "auto" else settings.cache))
+    settings, reader = prepared.settings, prepared.reader
     with ExitStack() as ending:
-        if cache is not None:
-            ending.callback(cache.close)
-        reader = prepared.reader
+        cache = _cache(prepared, ending)
         if settings.on_bad_row == "skip" and prepared.folder is not None:
             reader = replace(reader, on_bad=ending.enter_context(_listing(prepared.folder)))
         yield open_feed(
@@ -52,15 +46,27 @@ def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
 
 @contextmanager
 def rows_again(prepared: Prepared, saved: Saved) -> Iterator[Feed]:
-    """Open the feed of a training that goes on; what does not fit into memory is read anew in every epoch."""
+    """Open the feed of a training that goes on; its cache of rows that do not fit into memory must be filled anew."""
     settings, reader = prepared.settings, prepared.reader
     with ExitStack() as ending:
+        cache = _cache(prepared, ending)
         if settings.on_bad_row == "skip" and prepared.folder is not None:
             listing = _listing(prepared.folder, _listed(prepared.folder, bad_rows_before(saved)))
             reader = replace(reader, on_bad=ending.enter_context(listing))
         with understood():
-            feed = resume_feed(reader, saved, order=settings.order, memory=_memory(prepared))
+            feed = resume_feed(reader, saved, order=settings.order, memory=_memory(prepared), cache=cache)
         yield feed
+
+
+def _cache(prepared: Prepared, ending: ExitStack) -> RowCache | None:
+    """Give an empty cache, gone when all ends; None where the options or the data want none."""
+    settings = prepared.settings
+    if settings.cache == "off" or settings.epochs == 1 or not prepared.source.rereadable or _is_in_memory(prepared):
+        return None
+    beside = tempfile.gettempdir() if prepared.folder is None else prepared.folder.path
+    cache = RowCache(Path(beside if settings.cache == "auto" else settings.cache))
+    ending.callback(cache.close)
+    return cache
 
 
 def _listed(folder: RunFolder, count: int) -> list[str]:

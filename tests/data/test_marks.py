@@ -34,10 +34,8 @@ def lines_of(form: str, rows: int = ROWS) -> list[str]:
         return ["a,b,c", *(",".join(map(repr, row)) for row in values.tolist())]
     if form == "jsonl":
         return [json.dumps({"a": row[0], "b": "x" * (place % 40), "c": row[2]}) for place, row in enumerate(values)]
-    return [
-        f"{place % 2} " + " ".join(f"{j + 1}:{v!r}" for j, v in enumerate(row))
-        for place, row in enumerate(values.tolist())
-    ]
+    pairs = [" ".join(f"{j + 1}:{v!r}" for j, v in enumerate(row)) for row in values.tolist()]
+    return [f"{place % 2} {row}" for place, row in enumerate(pairs)]
 
 
 def same(got: list[Batch], wanted: list[Batch]) -> bool:

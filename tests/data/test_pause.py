@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
 from sklearn.datasets import dump_svmlight_file
+from tests.data.test_cache import fill_up
 from tests.data.test_feed import reader_of
 
 from schuss.data import shuffle
+from schuss.data.cache import RowCache
 from schuss.data.chunk import Chunk, SparseRows
-from schuss.data.feed import Feed, open_feed, resume_feed
+from schuss.data.feed import Feed, StreamFeed, open_feed, resume_feed
 from schuss.data.reader import Reader
 from schuss.data.saved import Saved
 
@@ -121,6 +124,34 @@ def check(place: Any, holdout: str, order: str, memory: int, every: int) -> int:
 @pytest.mark.parametrize("place", ["groups.parquet", "several", "t.csv", "t.csv.gz", "t.jsonl", "t.svm", "memory"])
 def test_a_stream_goes_on_as_if_nothing_had_happened(places: dict[str, Any], place: str, holdout: str) -> None:
     assert check(places[place], holdout, "shuffle", 1, every=7) >= 3
+
+
+@pytest.mark.parametrize("place", ["t.csv", "t.svm"])
+@pytest.mark.parametrize("full", [False, True])
+def test_a_cache_is_filled_anew_in_the_first_whole_epoch(
+    places: dict[str, Any], place: str, full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schuss.data.cache.CHUNK_ROWS", 400)
+    reader = read(places[place], "0.1")
+    whole = trace(open_feed(reader, order="shuffle", memory=1), 0)
+    feed = open_feed(reader, order="shuffle", memory=1)
+    given = sum(1 for _ in feed.chunks(0))
+    pause = feed.pause()
+    assert pause is not None
+    cache = RowCache(tmp_path)
+    if full:
+        fill_up(monkeypatch, after=200_000)
+    again = resume_feed(reader, written_down(pause), order="shuffle", memory=1, cache=cache)
+    assert isinstance(again, StreamFeed)
+    assert trace(again, 1) == whole[given:]
+    assert again.cache is (None if full else cache)
+    if not full:
+        assert cache.rows == again.training_rows
+        blocks, anew = again.whole(), feed.whole()
+        assert blocks is not None
+        assert anew is not None
+        assert [said(chunk) for chunk in blocks.blocks()] == [said(chunk) for chunk in anew.blocks()]
+    cache.close()
 
 
 @pytest.mark.parametrize("holdout", ["last:0.1", "group:shop"])

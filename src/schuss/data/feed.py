@@ -185,10 +185,13 @@ def open_feed(
     return MemoryFeed(pool.rows, held[0].rows, held[1].rows, counts, order, reader.seed)
 
 
-def resume_feed(reader: Reader, saved: Saved, *, order: str, memory: int) -> Feed:
-    """Give the feed that was paused; raises KeyError or ValueError where `saved` is not a pause of one."""
+def resume_feed(reader: Reader, saved: Saved, *, order: str, memory: int, cache: RowCache | None = None) -> Feed:
+    """Give the feed that was paused; raises KeyError or ValueError where `saved` is not a pause of one.
+
+    cache : is filled in the next whole epoch, if that reads the source in its own order.
+    """
     if saved.values["kind"] == "stream":
-        return StreamFeed.resumed(saved, reader, order=order, spans=_spans(reader, order))
+        return StreamFeed.resumed(saved, reader, order=order, spans=_spans(reader, order), cache=cache)
     feed = open_feed(reader, order=order, memory=memory)
     if not isinstance(feed, MemoryFeed):
         raise ValueError("the rows fitted into memory, and do so no longer")

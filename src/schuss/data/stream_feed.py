@@ -51,7 +51,8 @@ class StreamFeed:
 
     spans : what is read in random order in later epochs, none for the order of the source; tell : called with what a
     person should know; row_bytes : what a row takes; index : where the slices of the source begin, filled in the first
-    epoch; cache : gets the rows of the first epoch; known : of rows read before training began, None after a resume.
+    epoch; cache : gets the rows of the first epoch; known : of rows read before training began, None after a resume;
+    lost_cache : an empty one, to be filled anew after a resume.
     """
 
     reader: Reader
@@ -66,6 +67,7 @@ class StreamFeed:
     index: Index
     cache: RowCache | None = None
     known: Known | None = None
+    lost_cache: RowCache | None = None
     _begun: Iterator[Pieces] | None = None
     _lost: str | None = None
     _first_epoch_over: bool = False
@@ -105,15 +107,12 @@ class StreamFeed:
             yield training_only(kept.pop())
         for chunk in self.cache.read(0, cached) if self.cache is not None else ():
             yield training_only(chunk)
-        made: Pool | None = None
+        maker = _Maker()
         for piece in left:
             self.index.add(piece.slice, alone=True)
-            training = piece.training
-            if self.cache is not None and isinstance(training, Draft):
-                made = made or Pool(training, limit=PROBE_BYTES, most=BATCH_ROWS)
-                made.count = 0
-                made.add(training)
-                piece = piece.finished()._replace(training=made.rows)
+            if self.cache is not None and isinstance(piece.training, Draft):
+                rows = maker.made(piece.training)
+                piece = piece.finished()._replace(training=rows)
             self._keep(piece.training)
             yield piece
 
@@ -182,13 +181,34 @@ class StreamFeed:
         """Yield the training rows of an epoch after the first one, span by span, but for those that were taken."""
         order = np.random.default_rng([self.reader.seed, epoch, 1]).permutation(len(self.spans)).tolist()
         edges = self.index.edges(self.spans, self.counts.training)
-        if self.cache is None:
+        if self.cache is None and self.lost_cache is not None and not self.spans and taken == 0:
+            yield from self._refilling(self._read_again(order, edges, 0))
+        elif self.cache is None:
             yield from self._read_again(order, edges, taken)
         elif not self.spans:
             yield from self.cache.read(0, self.cache.rows)
         else:
             for place in order:
                 yield from self.cache.read(edges[place], edges[place + 1])
+
+    def _refilling(self, rows: Iterator[Chunk | Draft]) -> Iterator[Chunk | Draft]:
+        """Yield all training rows, which come in the source's order, and put them into a cache for later epochs."""
+        cache, self.lost_cache = self.lost_cache, None
+        assert cache is not None
+        maker, whole = _Maker(), cache.has_room(round(self.training_rows * self.row_bytes))
+        for training in rows:
+            if not whole:
+                yield training
+                continue
+            made = maker.made(training) if isinstance(training, Draft) else training
+            try:
+                cache.write(made)
+            except CacheError as error:
+                whole = False
+                self._lose(f"their cache cannot be written ({error})")
+            yield made
+        if whole:
+            self.cache = cache
 
     def _read_again(self, order: list[int], edges: list[int], taken: int) -> Iterator[Chunk | Draft]:
         """Yield training rows from the source itself."""
@@ -268,7 +288,9 @@ class StreamFeed:
         )
 
     @classmethod
-    def resumed(cls, saved: Saved, reader: Reader, *, order: str, spans: list[Span]) -> StreamFeed:
+    def resumed(
+        cls, saved: Saved, reader: Reader, *, order: str, spans: list[Span], cache: RowCache | None = None
+    ) -> StreamFeed:
         """Go on from a pause: with the rows that come next, read from the source."""
         place = saved.part("place")
         told = place if "counts" in place.values else saved
@@ -281,6 +303,7 @@ class StreamFeed:
         values = saved.values
         rows, row_bytes = values["training_rows"], values["row_bytes"]
         feed = cls(reader, rows, order, counts, None, spans, lambda sentence: None, row_bytes, held, index)
+        feed.lost_cache = cache
         if "shuffle" in place.values:
             feed._shuffle = place.part("shuffle").loaded()
         if "begin" in place.values:
@@ -302,6 +325,20 @@ class StreamFeed:
                 yield Pieces(training, nothing, nothing)
             else:
                 yield piece._replace(training=training)
+
+
+class _Maker:
+    """Makes rows of drafts, each good until the next one."""
+
+    def __init__(self) -> None:
+        self._pool: Pool | None = None
+
+    def made(self, draft: Draft) -> Chunk:
+        """Give the rows of a draft."""
+        self._pool = self._pool or Pool(draft, limit=PROBE_BYTES, most=BATCH_ROWS)
+        self._pool.count = 0
+        self._pool.add(draft)
+        return self._pool.rows
 
 
 def depth_of(row: float) -> int:
