@@ -291,7 +291,7 @@ def test_another_version_is_refused(interrupted: Path, monkeypatch: pytest.Monke
     from schuss import basis
 
     now = basis.versions()
-    monkeypatch.setattr(basis, "versions", lambda: now | {"numpy": "0.1", "machine": "abacus"})
+    monkeypatch.setattr(basis, "versions", lambda network=False: now | {"numpy": "0.1", "machine": "abacus"})
     with pytest.raises(ResumeError, match=r"machine .* \(now abacus\), numpy .* \(now 0\.1\)"):
         resume(interrupted)
 
