@@ -78,12 +78,14 @@ def test_exported_names() -> None:
         "SchussError",
         "Survey",
         "TrainingError",
+        "Updated",
         "__version__",
         "compare",
         "gradcheck",
         "resume",
         "survey_run",
         "train",
+        "update",
     ]
     for name in schuss.__all__:
         assert not isinstance(getattr(schuss, name), types.ModuleType)

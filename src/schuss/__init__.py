@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .resuming import resume
     from .surveying import Survey, survey_run
     from .training import Result, train
+    from .updating import Updated, update
 
 __version__ = "0.1.0"
 
@@ -47,12 +48,14 @@ __all__ = [
     "SchussError",
     "Survey",
     "TrainingError",
+    "Updated",
     "__version__",
     "compare",
     "gradcheck",
     "resume",
     "survey_run",
     "train",
+    "update",
 ]
 
 # Loaded when first asked for, so that `import schuss` and `schuss --help` stay instant: numba and pyarrow alone take a
@@ -63,12 +66,14 @@ _LAZY = {
     "Result": "training",
     "SGDClassifier": "estimators",
     "SGDRegressor": "estimators",
+    "Updated": "updating",
     "compare": "comparison",
     "gradcheck": "landscape.gradcheck",
     "resume": "resuming",
     "Survey": "surveying",
     "survey_run": "surveying",
     "train": "training",
+    "update": "updating",
 }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import io
-import json
 import os
 import sys
 import traceback
@@ -18,14 +17,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__, options
+from .command import (
+    DEFECT,
+    DONE,
+    INTERRUPTED,
+    WRONG_INPUT,
+    Skipped,
+    as_json_text,
+    complain,
+    given,
+    notice,
+    place,
+)
 from .errors import OptionError, SchussError
 from .starting import quick_start
+from .update_command import update
 
 if TYPE_CHECKING:
-    from .data.bad_rows import BadRow
     from .training import Result
-
-DONE, DEFECT, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,30 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as request:
         return request.exit_code
     except click.ClickException as error:
-        return _complain(WRONG_INPUT, options.sentence(error))
+        return complain(WRONG_INPUT, options.sentence(error))
     except SchussError as error:
-        return _complain(WRONG_INPUT, str(error))
+        return complain(WRONG_INPUT, str(error))
     except (KeyboardInterrupt, click.Abort):
-        return _complain(INTERRUPTED, "interrupted")
+        return complain(INTERRUPTED, "interrupted")
     except BrokenPipeError:
         return _end_quietly()
     except Exception:
         traceback.print_exc()
-        return _complain(DEFECT, "this is a defect of schuss; please report it with the lines above")
+        return complain(DEFECT, "this is a defect of schuss; please report it with the lines above")
     finally:
         if own:
             gc.freeze()  # what is left goes with the process: looking for garbage in it takes 50 ms
-
-
-def _complain(code: int, sentence: str) -> int:
-    _tell(sentence)
-    return code
-
-
-def _tell(sentence: str) -> None:
-    """Print one line on standard error; characters of the data that would steer a terminal are shown by their code."""
-    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in sentence)
-    print(f"schuss: {shown}", file=sys.stderr)
 
 
 def _end_quietly() -> int:
@@ -124,7 +122,7 @@ def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) ->
         from .training import train
 
     with progress.display(quiet=quiet) as show:
-        result = train(_place(data), progress=show, **settings)
+        result = train(place(data), progress=show, **settings)
     return _trained(result, as_json)
 
 
@@ -154,11 +152,11 @@ def _trained(result: Result, as_json: bool) -> int:
     from . import printout
 
     summary = result.summary
-    click.echo(_json(summary) if as_json else printout.training(summary, result.record))
+    click.echo(as_json_text(summary) if as_json else printout.training(summary, result.record))
     if summary["outcome"] != "interrupted":
         return DONE
     goes_on = f"schuss resume {summary['resume']} goes on; " if summary["resume"] else ""
-    return _complain(INTERRUPTED, f"interrupted; {goes_on}the best model so far is saved in {summary['model']}")
+    return complain(INTERRUPTED, f"interrupted; {goes_on}the best model so far is saved in {summary['model']}")
 
 
 @commands.command()
@@ -177,11 +175,9 @@ def predict(model: str, data: tuple[str, ...], proba: bool, out: str | None, **r
         from .model import Model
 
     write = predictions.writer(out, reads=(model, *data))
-    skipped = _Skipped()
+    skipped = Skipped()
     write(
-        Model.load(model).predict_batches(
-            _place(data), proba=proba, on_bad=skipped.add, tell=_notice, **_given(reading)
-        )
+        Model.load(model).predict_batches(place(data), proba=proba, on_bad=skipped.add, tell=notice, **given(reading))
     )
     skipped.tell("have no prediction")
 
@@ -200,10 +196,13 @@ def evaluate(model: str, data: tuple[str, ...], as_json: bool, **reading: Any) -
         from . import printout
         from .model import Model
 
-    skipped = _Skipped()
-    scores = Model.load(model).evaluate(_place(data), on_bad=skipped.add, tell=_notice, **_given(reading))
+    skipped = Skipped()
+    scores = Model.load(model).evaluate(place(data), on_bad=skipped.add, tell=notice, **given(reading))
     skipped.tell("were left out")
-    click.echo(_json(scores) if as_json else printout.scores(scores))
+    click.echo(as_json_text(scores) if as_json else printout.scores(scores))
+
+
+commands.add_command(update)
 
 
 @commands.command()
@@ -225,15 +224,15 @@ def explain(model: str, top: int, rows: str | None, out: str | None, as_json: bo
         if out is not None:
             raise OptionError("option '--out' is for the rows of --rows")
         weights = Model.load(model).explain(top=top)
-        click.echo(_json({"weights": weights}) if as_json else printout.weights(weights))
+        click.echo(as_json_text({"weights": weights}) if as_json else printout.weights(weights))
         return
     if as_json and out is not None:
         raise OptionError("options '--json' and '--out' do not go together")
     write = predictions.writer(out, reads=(model, rows))
-    skipped = _Skipped()
-    batches = Model.load(model).contribution_batches(rows, on_bad=skipped.add, **_given(reading))
+    skipped = Skipped()
+    batches = Model.load(model).contribution_batches(rows, on_bad=skipped.add, **given(reading))
     if as_json:
-        click.echo(_json({"rows": [row for batch in batches for row in batch.to_pylist()]}))
+        click.echo(as_json_text({"rows": [row for batch in batches for row in batch.to_pylist()]}))
     else:
         write(batches)
     skipped.tell("are not explained")
@@ -296,8 +295,8 @@ def compare(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) 
     from .comparison import compare
 
     with progress.display(quiet=quiet) as show:
-        compared = compare(_place(data), progress=show, **_given(settings))
-    click.echo(_json(compared.summary) if as_json else printout.comparison(compared.summary))
+        compared = compare(place(data), progress=show, **given(settings))
+    click.echo(as_json_text(compared.summary) if as_json else printout.comparison(compared.summary))
 
 
 @commands.command()
@@ -333,9 +332,9 @@ def gradcheck(objective: str, tolerance: float, coordinates: int, seed: int, as_
     from .named import load
 
     check = gradcheck(load(objective, "gradcheck"), tolerance=tolerance, coordinates=coordinates, seed=seed)
-    click.echo(_json(check.summary()) if as_json else printout.gradient_check(check.summary()))
+    click.echo(as_json_text(check.summary()) if as_json else printout.gradient_check(check.summary()))
     wrong = [block for block in check.blocks if not block.right]
-    return DONE if check.right else _complain(WRONG_INPUT, printout.wrong_gradient(wrong[0].name, wrong[0].worst[0]))
+    return DONE if check.right else complain(WRONG_INPUT, printout.wrong_gradient(wrong[0].name, wrong[0].worst[0]))
 
 
 @commands.command()
@@ -355,11 +354,11 @@ def report(run: str, show: bool, figures: str | None) -> None:
         try:
             files = save_figures(run, figures)
         except OptionError as error:
-            _notice(f"the SVG files are written, but {error}")
+            notice(f"the SVG files are written, but {error}")
         else:
             click.echo(f"{len(files)} files in {figures}")
     if show and click.launch(path.resolve().as_uri()) != 0:
-        _notice(f"no browser was found: open {path.resolve().as_uri()} in one")
+        notice(f"no browser was found: open {path.resolve().as_uri()} in one")
 
 
 @commands.command()
@@ -382,7 +381,7 @@ def landscape(run: str, rows: int, resolution: int, seed: int, as_json: bool) ->
         from .surveying import survey_run
 
     found = survey_run(run, rows=rows, resolution=resolution, seed=seed)
-    click.echo(_json({"events": found.events}) if as_json else printout.landscape(found.events, found.report))
+    click.echo(as_json_text({"events": found.events}) if as_json else printout.landscape(found.events, found.report))
 
 
 @commands.command()
@@ -391,36 +390,3 @@ def warmup() -> None:
     from .warmup import warmup
 
     click.echo(f"the kernels are compiled ({warmup():.1f} s)")
-
-
-def _notice(sentence: str) -> None:
-    _tell(f"notice: {sentence}")
-
-
-class _Skipped:
-    """Counts bad rows, and says so on standard error."""
-
-    def __init__(self) -> None:
-        self.rows, self.first = 0, ""
-
-    def add(self, name: str, row: BadRow) -> None:
-        self.rows += 1
-        self.first = self.first or row.sentence(name)
-
-    def tell(self, became: str) -> None:
-        if self.rows:
-            _notice(f"{self.rows:,} rows could not be used and {became}; the first: {self.first}")
-
-
-def _place(data: tuple[str, ...]) -> str | list[str]:
-    return data[0] if len(data) == 1 else list(data)
-
-
-def _json(value: dict[str, Any]) -> str:
-    from .race.record import plain
-
-    return json.dumps(plain(value))
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}

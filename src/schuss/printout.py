@@ -43,6 +43,31 @@ def scores(scores: Mapping[str, Any]) -> str:
     return _labelled((name.replace("_", " "), number(value)) for name, value in scores.items())
 
 
+def update(summary: Mapping[str, Any]) -> str:
+    """Say how the rows of an update were answered, each before it was learned from, and where the model is."""
+    told = [name for name in ("accuracy", "macro_f1", "auc", "r2", "rmse", "mae") if name in summary]
+    seen = ", ".join(f"{number(count)} of '{name}'" for name, count in summary["unseen"].items())
+    facts = [number(summary["learned"]), f"{count(summary['rows_per_second'])} rows/s"]
+    lines = [
+        ("learned", f"{facts[0]} of {plural(summary['rows'], 'row')} in {duration(summary['seconds'])}, {facts[1]}"),
+        ("skipped", _missed(summary)),
+        ("new values", f"{seen} that training had not seen" if seen else None),
+        ("loss", f"{number(summary['loss'])}, of the last thousand rows {number(summary['recent_loss'])}"),
+        *((name.replace("_", " "), number(summary[name])) for name in told),
+        ("ever", f"{plural(summary['position'], 'row')} since training, loss {number(summary['loss_ever'])}"),
+        ("model", summary["model"]),
+    ]
+    return _labelled((label, text) for label, text in lines if text)
+
+
+def _missed(summary: Mapping[str, Any]) -> str | None:
+    """Say how many rows were not learned from, and why."""
+    bad, without = summary["bad_rows"], summary["skipped_rows"] - summary["bad_rows"]
+    told = [f"{plural(bad, 'row')} that could not be used"] if bad else []
+    told += [f"{plural(without, 'row')} without a target"] if without else []
+    return ", ".join(told) or None
+
+
 def weights(weights: Sequence[Mapping[str, Any]]) -> str:
     """List weights with their features in the given order, one a line."""
     names = {"feature": "feature", "output": "output", "weight": "weight"}

@@ -41,7 +41,7 @@ def _in_log(stream: TextIO) -> Callable[[Event], None]:
         nonlocal due
         for line in _news(event):
             print(line, file=stream, flush=True)
-        if event["event"] == "progress" and event["seconds"] >= due:
+        if event["event"] in ("progress", "update") and event["seconds"] >= due:
             due = event["seconds"] + LOG_SECONDS
             print(", ".join(_status(event, count)), file=stream, flush=True)
 
@@ -68,6 +68,8 @@ def _on_terminal(stream: TextIO) -> Iterator[Callable[[Event], None]]:
         if event["event"] == "progress":
             text = "  ".join(_status(event, short_count))
             bar.update(task, completed=event["rows"], total=event["planned_rows"], description=text)
+        if event["event"] == "update":
+            bar.update(task, description="  ".join(_status(event, short_count)))
         if event["event"] == "rung":
             text = f"{event['name']} ({event['place'] + 1} of {event['of']})"
             bar.update(task, completed=event["place"], total=event["of"], description=text)
@@ -91,6 +93,9 @@ def _news(event: Event) -> Iterator[str]:
 def _status(event: Event, write: Callable[[float], str]) -> list[str]:
     """Give the parts of a status line; `write` says how numbers of rows are written."""
     status = [f"{write(event['rows'])} rows", f"{write(event['rows_per_second'])} rows/s"]
+    if event["event"] == "update":
+        losses = (("loss", event["loss"]), ("of the last thousand", event["recent_loss"]))
+        return [*status, *(f"{name} {number(loss)}" for name, loss in losses)]
     if event["planned_rows"] and event["rows_per_second"]:
         left = max(event["planned_rows"] - event["rows"], 0) / event["rows_per_second"]
         status.append(f"{duration(left)} left")

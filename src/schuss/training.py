@@ -380,7 +380,7 @@ def _model(task: Task, champion: Champion, chosen: dict[str, Any]) -> Model:
         prepared.encoder,
         prepared.loss,
         weights,
-        settings={**settings.of_model(), "chosen": chosen},
+        settings={**settings.of_model(), "chosen": chosen, "trained": _trained(prepared, champion)},
         state={**state.slots, "carry": state.carry},
         versions=versions(settings.network is not None),
         svmlight_base=svmlight_base(prepared.source),
@@ -392,6 +392,13 @@ def _some_rows(feed: Feed) -> Rows:
     """Give the rows at which slopes are looked at: those held out, or else the first that are learned from."""
     rows = (feed.select or feed.score or next(feed.chunks(0))).rows
     return take_rows(rows, np.arange(min(row_count(rows), EXPLAINED_ROWS)))
+
+
+def _trained(prepared: Prepared, champion: Champion) -> dict[str, Any]:
+    """Say what going on with a model needs: the rows its optimizer has learned from, and how these were weighted."""
+    classes, mean = prepared.reader.class_weights, prepared.reader.mean_weight
+    weights = {"mean_weight": mean} | ({} if classes is None else {"class_weights": classes.tolist()})
+    return {"rows": champion.rows, **weights}
 
 
 def _publish(folder: RunFolder, model: Model, record: Recorder) -> None:

@@ -110,12 +110,15 @@ def nothing_like(chunk: Chunk) -> Chunk:
 def cut(chunk: Chunk, first: int = 0) -> Iterator[Chunk]:
     """Cut rows that are in training order, from `first` on, into views of at most 8,192."""
     for start in range(first, len(chunk.targets), CHUNK_ROWS):
-        stop = start + CHUNK_ROWS
-        yield Chunk(_between(chunk.rows, start, stop), chunk.targets[start:stop], chunk.weights[start:stop])
+        yield between(chunk, start, start + CHUNK_ROWS)
+
+
+def between(chunk: Chunk, start: int, stop: int) -> Chunk:
+    """View the rows from `start` to before `stop`, or to the last one."""
+    return Chunk(_between(chunk.rows, start, stop), chunk.targets[start:stop], chunk.weights[start:stop])
 
 
 def _between(rows: Rows, start: int, stop: int) -> Rows:
-    """View the rows from `start` to before `stop`, or to the last one."""
     if not isinstance(rows, SparseRows):
         return rows[start:stop]
     indptr = rows.indptr[start : stop + 1]

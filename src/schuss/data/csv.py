@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -143,6 +143,34 @@ def csv_source(
         notices=said,
         marks=marks,
     )
+
+
+def lines_of(
+    name: str, first: bytes, kinds: Mapping[str, pa.DataType], tabs: bool, header: bool, bad: BadRows | None
+) -> tuple[Dialect, pa.Schema, Callable[[bytes, int, pa.Schema], pa.RecordBatch]]:
+    """Give dialect, columns, and what reads blocks of whole lines of CSV text that begins with the line `first`.
+
+    kinds : types of columns, those of all others are strings; tabs : whether fields are separated by tabs.
+    """
+    dialect = sniff(first, name, complete=True, header=header, delimiter="\t" if tabs else None)
+    if dialect.delimiter == "\t" and b'"' not in first:  # in text with tabs, quotes are often only marks
+        dialect = dialect._replace(quoting=False)
+    names = _names(first, name, dialect)
+    file = _File(Content(name, pa.py_buffer, lambda _: (b"", True), lambda _: b""), names, dialect, 0, 0, bad)
+    read = pacsv.ReadOptions(column_names=names, use_threads=False)
+    convert = pacsv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=False
+    )
+    parse = parse_options(dialect)
+
+    def rows(block: bytes, row: int, wanted: pa.Schema) -> pa.RecordBatch:
+        read.block_size = len(block) + 1
+        ragged = parse.invalid_row_handler = Ragged(1 - row)
+        table = pacsv.read_csv(pa.BufferReader(block), read, parse, convert).combine_chunks()
+        batch = table.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], table.schema)
+        return _converted(file, batch, wanted, row, ragged.until(row, len(batch)))
+
+    return dialect, pa.schema([(column, kinds.get(column, pa.string())) for column in names]), rows
 
 
 def _labels(columns: Sequence[pa.ChunkedArray]) -> list[str]:

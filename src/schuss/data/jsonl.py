@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.json as pajson
@@ -73,6 +73,28 @@ def jsonl_source(
         bad=bad,
         marks=marks,
     )
+
+
+def lines_of(
+    name: str, first: bytes, kinds: Mapping[str, pa.DataType], bad: BadRows | None
+) -> tuple[pa.Schema, Callable[[bytes, int, pa.Schema], pa.RecordBatch]]:
+    """Give columns, and what reads blocks of whole JSON lines, of which `first` is the first; `kinds` : their types.
+
+    Where words are wanted and the first line has a number, numbers are the words.
+    """
+    found = {column: _word_of(value) for column, value in _pairs(first, name, 0)}
+    schema = pa.schema(
+        [
+            (column, pa.float64() if pa.types.is_string(kind) and found.get(column) == "a number" else kind)
+            for column, kind in kinds.items()
+        ]
+    )
+
+    def rows(block: bytes, row: int, wanted: pa.Schema) -> pa.RecordBatch:
+        table, skipped = _parse_or_skip(block, name, row, wanted, 0, bad)
+        return emptied(table.combine_chunks().to_batches()[0], skipped)
+
+    return schema, rows
 
 
 def _schema(tables: Sequence[tuple[str, pa.Table]], *, complete: bool) -> pa.Schema:

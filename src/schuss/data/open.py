@@ -78,7 +78,7 @@ def open_source(
         source = _open_data(place, target)
         source.bad = options.bad
         return source
-    if isinstance(place, (str, os.PathLike)) and _is_pipe(place):
+    if isinstance(place, (str, os.PathLike)) and is_pipe(place):
         pipe = Path(place).open("rb")  # noqa: SIM115 — it is read later
         source = _open_stream(pipe, format, options, os.fspath(place))
         weakref.finalize(source, pipe.close)
@@ -179,7 +179,7 @@ def _open_text(contents: Sequence[Content], name: str, form: str, options: _Opti
     )
 
 
-def _is_pipe(place: str | os.PathLike[str]) -> bool:
+def is_pipe(place: str | os.PathLike[str]) -> bool:
     """Tell a named pipe, or what `<(command)` of a shell stands for, from a file."""
     try:
         return stat.S_ISFIFO(Path(place).stat().st_mode)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -95,6 +95,14 @@ def svmlight_source(
     )
 
 
+def lines_of(
+    name: str, base: int, kinds: Mapping[str, pa.DataType], bad: BadRows | None
+) -> tuple[pa.Schema, Callable[[bytes, int, pa.Schema], pa.RecordBatch]]:
+    """Give columns, and what reads blocks of whole lines; `kinds` holds the type of the label."""
+    schema = pa.schema([pa.field("x", pa.list_(_PAIR)), pa.field("y", kinds.get("y", pa.float64()))])
+    return schema, lambda block, row, wanted: _rows_of(block, name, row, base, wanted, 0, bad)
+
+
 def _read(
     content: Content, base: int, schema: pa.Schema, part: int, bad: BadRows | None, marks: Marks, begin: Mark
 ) -> Pieces:
@@ -102,12 +110,20 @@ def _read(
     row, byte = begin
     with translated(content.name), content.opened(byte) as stream:
         for block in read_blocks(stream, _BLOCK_BYTES, byte):
-            parsed, skipped = _parse_or_skip(block, content.name, row, base, part, bad)
-            arrays = [_pairs(parsed, base) if field.name == "x" else _labels(parsed, field.type) for field in schema]
-            yield row, emptied(assemble(arrays, schema, len(parsed.labels)), skipped)
-            row, byte = row + len(parsed.labels), byte + len(block)
+            rows = _rows_of(block, content.name, row, base, schema, part, bad)
+            yield row, rows
+            row, byte = row + rows.num_rows, byte + len(block)
             if content.enter is not None:
                 marks.add(part, row, byte)
+
+
+def _rows_of(
+    block: bytes, name: str, row: int, base: int, schema: pa.Schema, part: int, bad: BadRows | None
+) -> pa.RecordBatch:
+    """Parse whole lines, the first of which is row `row` of the file (from 0)."""
+    parsed, skipped = _parse_or_skip(block, name, row, base, part, bad)
+    arrays = [_pairs(parsed, base) if field.name == "x" else _labels(parsed, field.type) for field in schema]
+    return emptied(assemble(arrays, schema, len(parsed.labels)), skipped)
 
 
 def _pairs(parsed: _Parsed, base: int) -> pa.Array:

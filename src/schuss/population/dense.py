@@ -12,7 +12,7 @@ from schuss.descent.losses import Loss
 from schuss.kernels.store import run
 from schuss.population.aligned import aligned
 
-__all__ = ["advance", "columns", "losses", "scores"]
+__all__ = ["advance", "columns", "learn_mixed", "losses", "scores"]
 
 Floats = NDArray[np.float32]
 
@@ -81,6 +81,25 @@ def advance(
     run(
         "dense:advance_dense", (rule, loss, like), outputs, *row_arrays, batch, *steps, *wide, weights, slots, tally,
         scores, gradient,
+    )  # fmt: skip
+
+
+def learn_mixed(
+    rule: Any, loss: Loss, outputs: int, chunk: Chunk, tables: tuple[Floats, Floats], weights: Floats, slots: Floats,
+    mixing: tuple[float, float, NDArray[np.float64], NDArray[np.float64]],
+) -> None:  # fmt: skip
+    """Answer and learn row by row with one block of several lanes, see `kernels.mixture`.
+
+    mixing : sharpness and fading of the standings, the standings `(lanes,)`, the answers `(rows, outputs)`.
+    """
+    lanes = tables[0].shape[2]
+    vector = _vector(outputs * lanes)
+    like = _like(tables[0].shape[1], len(slots), lanes, vector)
+    wide = [_in_vectors(table, vector) for table in tables]
+    workspace = aligned((1, weights.shape[1])), aligned((1, lanes)), np.zeros(lanes)
+    run(
+        "mixture:learn_dense", (rule, loss, like), outputs, chunk.rows, chunk.targets, chunk.weights, *wide, weights,
+        slots, *mixing, *workspace,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from schuss.descent.losses import Loss
 from schuss.kernels import store
 from schuss.population.block import Block, Table, single
 
-__all__ = ["advance", "bring_up_to_date", "losses"]
+__all__ = ["advance", "bring_up_to_date", "learn_mixed", "losses"]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -132,6 +132,19 @@ def _advance_resting(
         table.phase, table.shift, table.penalised, table.free, int(table.penalty), table.factors, single(table.bases),
         block.now, block.since, block.weights, block.slots, _workspace(block, batch), np.ones((1, lanes), np.float32),
         block.spare, np.empty(most, np.int32), _workspace(block, most), tally,
+    )  # fmt: skip
+
+
+def learn_mixed(
+    stepper: Any, plain: Any, loss: Loss, chunk: Chunk, tables: tuple[Floats, Floats], resting: bool, bases: Doubles,
+    block: Block, mixing: tuple[float, float, Doubles, Doubles],
+) -> None:  # fmt: skip
+    """Answer and learn row by row with one block of a "resting" rule, see `kernels.mixture`; `mixing` as for dense."""
+    lanes = len(block.scale)
+    workspace = _workspace(block, 1), np.ones((1, lanes), np.float32), np.zeros(lanes), np.ones((1, lanes), np.float32)
+    store.run(
+        "mixture:learn_sparse", (plain, loss, _like(stepper, lanes)), *_rows(chunk)[:3], chunk.targets, chunk.weights,
+        *tables, int(resting), single(bases), block.now, block.since, block.weights, block.slots, *mixing, *workspace,
     )  # fmt: skip
 
 

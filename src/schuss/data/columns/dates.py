@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -127,7 +128,7 @@ def as_moments(values: pa.Array, place: Place) -> pa.Array:
         strings = in_one_piece(values).cast(pa.string())
         try:
             strings.validate(full=True)
-            return strings.cast(pa.timestamp("us"))
+            return _cast(strings)
         except pa.ArrowInvalid:
             first = next(row for row, word in enumerate(strings) if not _is_moment(word))
             raise place.error(first, f"'{strings[first]}' is not a date") from None
@@ -138,9 +139,17 @@ def as_moments(values: pa.Array, place: Place) -> pa.Array:
     return values.cast(pa.timestamp("s")) if pa.types.is_date(kind) else values
 
 
+def _cast(strings: Any) -> Any:
+    """Read dates, with or without a time zone; raises ArrowInvalid where they are none."""
+    try:
+        return strings.cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        return strings.cast(pa.timestamp("us", "UTC"))
+
+
 def _is_moment(word: pa.Scalar) -> bool:
     try:
-        word.cast(pa.timestamp("us"))
+        _cast(word)
     except pa.ArrowInvalid:
         return False
     return True
