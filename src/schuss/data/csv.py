@@ -156,7 +156,7 @@ def lines_of(
     if dialect.delimiter == "\t" and b'"' not in first:  # in text with tabs, quotes are often only marks
         dialect = dialect._replace(quoting=False)
     names = _names(first, name, dialect)
-    file = _File(Content(name, pa.py_buffer, lambda _: (b"", True), lambda _: b""), names, dialect, 0, 0, bad)
+    file = _File(Content(name, pa.py_buffer, lambda _: (b"", True), lambda _: b""), names, dialect, 0, 0, bad, Marks(1))
     read = pacsv.ReadOptions(column_names=names, use_threads=False)
     convert = pacsv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=False
