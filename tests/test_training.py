@@ -105,7 +105,8 @@ def test_record_tells_the_story_in_order() -> None:
     assert kinds[:4] == ["start", "data", "runs", "leg"]
     assert kinds[-1] == "finish"
     assert kinds.count("finish") == kinds.count("start") == 1
-    assert set(kinds[4:-1]) <= {"evaluation", "drop", "leg", "replan"}
+    assert kinds[-5:-1] == ["surface", "curvature", "touched", "advice"]
+    assert set(kinds[4:-5]) <= {"evaluation", "drop", "leg", "replan"}
     assert [event for event in heard if event["event"] != "progress"] == result.record
     data = events(result, "data")[0]
     assert data["training_rows"] + data["select_rows"] + data["score_rows"] + data["skipped_rows"] == 569

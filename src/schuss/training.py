@@ -26,6 +26,7 @@ from .errors import DataError, OptionError, UnknownClassError
 from .findings import findings, most_telling
 from .finish.finish import Finished, finish, run_rows
 from .folder import BAD_ROWS, MODEL, RECORD, REPORT, RunFolder
+from .glance import glance
 from .judgement import judge
 from .lineup import Constant, constant_prediction, line_up
 from .model import Model, outputs_of
@@ -342,6 +343,8 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
         judged["holdout"]["select_loss"] = unit * champion.loss
     if finished.validation is not None:
         judged["cross_validation"] = finished.validation._asdict()
+    if ended.outcome != "interrupted" and settings.network is None:
+        _look_around(task, ended, finished, chosen)
     seconds = time.monotonic() - started
     record(
         "finish",
@@ -365,6 +368,23 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
             folder.checkpoints.clear()
     report = None if folder is None else folder.path / REPORT
     return Result(model, record.events, report, _summary(prepared, feed, record.events))
+
+
+def _look_around(task: Task, ended: Finish, finished: Finished, chosen: dict[str, Any]) -> None:
+    """Record what the ground around the model looks like, where that takes no time to speak of."""
+    seen = glance(
+        finished,
+        ended.champion.state.weights,
+        task.feed,
+        task.loss,
+        unit=task.unit,
+        unit_name="nats" if task.prepared.loss == "log_loss" else "",
+        record=task.record.events,
+        chosen=chosen,
+        seed=task.prepared.settings.seed,
+    )
+    for name, content in seen:
+        task.record(name, **content)
 
 
 def _model(task: Task, champion: Champion, chosen: dict[str, Any]) -> Model:
