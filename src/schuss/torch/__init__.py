@@ -9,6 +9,7 @@ try:
 except ModuleNotFoundError:
     raise OptionError("schuss.torch needs PyTorch: pip install 'schuss[torch]'") from None
 
+from schuss.torch import optim
 from schuss.torch.objective import ModuleObjective
 
-__all__ = ["ModuleObjective"]
+__all__ = ["ModuleObjective", "optim"]

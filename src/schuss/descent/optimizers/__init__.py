@@ -9,7 +9,7 @@ from schuss.descent.optimizers.adam import Adam, AdamW, AMSGrad, Lion
 from schuss.descent.optimizers.adaptive import Adadelta, Adagrad, CentredRMSprop, RMSprop
 from schuss.descent.optimizers.averaging import Averaged, ScheduleFree
 from schuss.descent.optimizers.ftrl import FTRL
-from schuss.descent.optimizers.hyperparameters import bare, per_run
+from schuss.descent.optimizers.hyperparameters import bare, hyperparameters, per_run, with_settings
 from schuss.descent.optimizers.names import OPTIMIZERS, rule_named
 from schuss.descent.optimizers.plain import SGD, Momentum, Nesterov
 from schuss.descent.optimizers.prodigy import Prodigy
@@ -34,9 +34,11 @@ __all__ = [
     "ScheduleFree",
     "Stepper",
     "bare",
+    "hyperparameters",
     "penalised",
     "per_run",
     "rule_named",
     "scalar_table",
     "trait",
+    "with_settings",
 ]  # fmt: skip

@@ -53,6 +53,10 @@ class FTRL(NamedTuple):
         carry = np.stack([np.broadcast_to(counts, sums[-1].shape), sums[-1]])
         return carry, (rate, beta, before * l1, before * l2, after * l1, after * l2)
 
+    def first_slots(self, w: Any) -> tuple[Any, ...]:
+        """Give the slots of which weights that do not start at zero are the solution."""
+        return -np.asarray(self.beta) * w, w - w
+
     def step(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
         """Go to the solution without the penalties, whose turn is when the weight is next looked at."""
         squares = slots[1] + g * g

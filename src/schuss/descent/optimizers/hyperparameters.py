@@ -14,7 +14,7 @@ import numpy as np
 from schuss.descent.optimizers.rule import trait
 from schuss.descent.specs import ANY, Number, is_value, parse_values
 
-__all__ = ["bare", "per_run", "settings_of", "with_settings"]
+__all__ = ["bare", "hyperparameters", "per_run", "settings_of", "with_settings"]
 
 
 def bare(spec: str) -> str:
@@ -41,6 +41,16 @@ def settings_of(rule: Any, spec: str) -> dict[str, float]:
     """
     name, text = _parts(spec)
     return {} if text is None else parse_values(text, _takes(rule), f"the optimizer {name}")
+
+
+def hyperparameters(rule: Any) -> dict[str, tuple[float, Number]]:
+    """Give the hyperparameters of a rule that can be set, with the values that they may have.
+
+    >>> from schuss.descent.optimizers import Momentum
+    >>> {name: value for name, (value, _) in hyperparameters(Momentum()).items()}
+    {'momentum': 0.9, 'dampening': 0.0}
+    """
+    return {name: (_of(rule, name), number) for name, number in _takes(rule)}
 
 
 def with_settings(rule: Any, values: dict[str, Any]) -> Any:

@@ -28,6 +28,9 @@ others are caught up so that the result is that of dense rows:
   slots)` is the coordinate's rate for a learning rate of `total`. "scaled" rules have it as well, for λ₁ > 0;
 - "every": any other rule moves every weight at every step, which is exact and costs time for all of them.
 
+Slots are zero before the first step; a rule whose weights are a function of its slots has `first_slots(w)` for weights
+that start elsewhere than at zero.
+
 A rule may depend on sums over all weights of a run. Then `number_names` names what these change: `move` finds the
 numbers after the scalars in `s`; `measure(w, g, slots)` gives what is summed, from a weight before the step and its
 slots after it; `settle(s, sums)` gives the numbers after the step.

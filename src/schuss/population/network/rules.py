@@ -53,7 +53,8 @@ class Buffer(NamedTuple):
     """Weights of which a run's have the same scalars: `weights` and `gradient` `[run, n]`, `slots` `[slot, run, n]`.
 
     names : of the parameters in it, one after the other; factor : place of its rate's factor among those of the stack;
-    free : whether no penalty touches them.
+    free : whether no penalty touches them; first : where the weights began, `[run, n]` with a rule that counts
+    distances, else `[run, 0]`.
     """
 
     names: tuple[str, ...]
@@ -62,6 +63,11 @@ class Buffer(NamedTuple):
     weights: Tensor
     gradient: Tensor
     slots: Tensor
+    first: Tensor
+
+
+_KEPT = ("weights", "slots", "first")
+"""What of a buffer goes on after a resume."""
 
 
 class Stack:
@@ -108,7 +114,9 @@ class Stack:
         first = np.array(self.stepper.carry_start, np.float64).reshape(-1, 1)
         self._carry = [np.repeat(first, self.runs, axis=1) for _ in self.factors]
         places = {name: (self.factors.index(given[name]), name in free) for name in start}
-        self._fill([_buffer(key, _names_at(key, places), start, self.stepper) for key in sorted(set(places.values()))])
+        self._fill(
+            [_buffer(key, _names_at(key, places), start, rule, self.stepper) for key in sorted(set(places.values()))]
+        )
 
     def _fill(self, buffers: list[Buffer]) -> None:
         """Take these buffers, and look at them as parameters."""
@@ -198,7 +206,10 @@ class Stack:
             slots = buffer.slots[:, :, begin : begin + tile]
             after, memory = update(self.stepper, s, w, g, tuple(slots.unbind(0)))
             if self.numbers:
-                found = [one.sum(1, keepdim=True) for one in measure(self.stepper, w, g, memory)]
+                found = [
+                    one.sum(1, keepdim=True)
+                    for one in measure(self.stepper, w - buffer.first[:, begin : begin + tile], g, memory)
+                ]
                 sums[:] = [a + b for a, b in zip(sums, found, strict=True)] if sums else found
             w.copy_(after)
             for slot, changed in zip(slots, memory, strict=True):
@@ -223,7 +234,8 @@ class Stack:
         kept.stepper = penalised(kept.rule, self._penalty)
         kept._carry = [one[:, chosen] for one in self.carry]
         kept.l2, kept.l1 = self.l2[chosen], self.l1[chosen]
-        taken = [one._replace(weights=one.weights[chosen], gradient=one.gradient[chosen], slots=one.slots[:, chosen])
+        taken = [one._replace(weights=one.weights[chosen], gradient=one.gradient[chosen], slots=one.slots[:, chosen],
+                             first=one.first[chosen])
                  for one in self.buffers]  # fmt: skip
         kept._fill(taken)
         return kept
@@ -249,7 +261,7 @@ class Stack:
         """Give all that has changed, to go on from."""
         arrays = {"carry": self.carry}
         for i, buffer in enumerate(self.buffers):
-            arrays |= {f"{i}.weights": buffer.weights.cpu().numpy(), f"{i}.slots": buffer.slots.cpu().numpy()}
+            arrays |= {f"{i}.{name}": getattr(buffer, name).cpu().numpy() for name in _KEPT}
         return Saved({}, arrays)
 
     def restore(self, saved: Saved) -> None:
@@ -258,7 +270,8 @@ class Stack:
         if carry.shape != self.carry.shape:
             raise ValueError(f"the carry of its runs is {carry.shape}, not {self.carry.shape}")
         for i, buffer in enumerate(self.buffers):
-            for name, tensor in (("weights", buffer.weights), ("slots", buffer.slots)):
+            for name in _KEPT:
+                tensor = getattr(buffer, name)
                 kept = torch.tensor(saved.arrays[f"{i}.{name}"])
                 if kept.shape != tensor.shape or kept.dtype != tensor.dtype:
                     raise ValueError(
@@ -297,14 +310,20 @@ def _names_at(key: tuple[int, bool], places: Mapping[str, tuple[int, bool]]) -> 
     return tuple(name for name, place in places.items() if place == key)
 
 
-def _buffer(key: tuple[int, bool], names: tuple[str, ...], start: Mapping[str, Tensor], stepper: Any) -> Buffer:
+def _buffer(
+    key: tuple[int, bool], names: tuple[str, ...], start: Mapping[str, Tensor], rule: Any, stepper: Any
+) -> Buffer:
     """Copy parameters `[K, *shape]` into a buffer."""
     parts = [start[name].detach().flatten(1) for name in names]
     runs, n = len(parts[0]), sum(part.shape[1] for part in parts)
     weights = parts[0].new_zeros(runs, -(-n // VECTOR) * VECTOR)
     torch.cat(parts, dim=1, out=weights[:, :n])
     slots = weights.new_zeros(len(stepper.slot_names), *weights.shape)
-    return Buffer(names, *key, weights, torch.zeros_like(weights), slots)
+    if hasattr(stepper, "first_slots"):
+        for slot, first in zip(slots, stepper.first_slots(weights.cpu().numpy().T), strict=True):
+            slot.copy_(torch.as_tensor(first.T))
+    first = weights.clone() if trait(rule, "number_names") else weights[:, :0]
+    return Buffer(names, *key, weights, torch.zeros_like(weights), slots, first)
 
 
 def _of_runs(rule: Any, places: list[int], runs: int) -> Any:
