@@ -14,7 +14,7 @@ import schuss
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "src" / "schuss").rglob("*.py"))
-HEAVY = {"numba", "sklearn", "pyarrow", "scipy", "matplotlib", "rich", "torch", "pandas"}
+HEAVY = {"numba", "sklearn", "pyarrow", "scipy", "matplotlib", "rich", "torch", "pandas", "ray"}
 
 
 def imported(path: Path) -> set[str]:
@@ -64,6 +64,7 @@ def test_modules_can_be_read(path: Path) -> None:
 
 def test_exported_names() -> None:
     assert schuss.__all__ == [
+        "ClusterError",
         "Comparison",
         "DataError",
         "InputError",

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .errors import (
+    ClusterError,
     DataError,
     InputError,
     ModelFileError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ClusterError",
     "Comparison",
     "DataError",
     "InputError",

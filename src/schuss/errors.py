@@ -9,7 +9,8 @@ SchussError
 │   ├── OptionError     an option has a value it cannot have (names the valid ones)
 │   ├── ModelFileError  a model or checkpoint is damaged, or is not one
 │   ├── OutputError     the place to write to is taken, full or read-only
-│   └── ResumeError     a run cannot go on: its data or versions are not those that it began with
+│   ├── ResumeError     a run cannot go on: its data or versions are not those that it began with
+│   └── ClusterError    the workers cannot be reached, are of other versions, or are lost for good
 └── TrainingError       no run of the population could be trained (all diverged)
 ```
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 __all__ = [
     "BadRowError",
+    "ClusterError",
     "DataError",
     "InputError",
     "ModelFileError",
@@ -78,6 +80,10 @@ class OutputError(InputError):
 
 class ResumeError(InputError):
     """A run cannot go on where it ended: its data or the versions are not those that it began with."""
+
+
+class ClusterError(InputError):
+    """The workers of a training cannot be reached, have other versions, or are lost for good."""
 
 
 class TrainingError(SchussError):

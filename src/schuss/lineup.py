@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .data.cluster_feed import ClusterFeed
 from .data.encoder import Encoder
 from .data.feed import Feed, MemoryFeed
 from .descent.losses import Loss, constant_classes, constant_number, judge_of, values_and_gradients
@@ -16,8 +16,10 @@ from .descent.optimizers import bare, rule_named, trait
 from .model import outputs_of
 from .networks import NETWORK_BATCH, inits_of, network_bytes, network_of
 from .population.block import state_bytes
+from .population.cluster import on_workers
 from .population.linear import Linear
 from .population.population import Population
+from .process import available_cores
 from .race.grid import default_runs
 from .race.loop import Contender
 from .settings import Settings
@@ -82,6 +84,12 @@ def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> lis
 
 def population_of(name: str, settings: Settings, encoder: Encoder, feed: Feed, loss: Loss, batch: int) -> Population:
     """Give the population of the runs of an optimizer, which have their own hyperparameters."""
+    own = _own_population(name, settings, encoder, feed, loss, batch)
+    return on_workers(own, feed.workers) if isinstance(feed, ClusterFeed) else own
+
+
+def _own_population(name: str, settings: Settings, encoder: Encoder, feed: Feed, loss: Loss, batch: int) -> Population:
+    """Give the population that learns on one machine."""
     rule = rule_named(bare(name))
     if settings.network is not None:
         return network_of(settings, encoder, rule, loss, batch, _threads(settings, feed))
@@ -104,9 +112,7 @@ def _threads(settings: Settings, feed: Feed) -> int:
 
 def available_threads(wanted: int | None) -> int:
     """Give the threads to use: as many as wanted, or as this process has cores."""
-    if wanted is not None:
-        return wanted
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_cores() if wanted is None else wanted
 
 
 def _optimizers(settings: Settings, encoder: Encoder) -> list[str]:

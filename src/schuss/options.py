@@ -280,6 +280,18 @@ machine = group(
         help="How often training is written down, so that schuss resume can go on with it.",
     ),
     option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads to train with; by default one a core."),
+    option(
+        "--workers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Share the rows out to so many workers, who may be on other machines; needs pip install 'schuss[ray]'.",
+    ),
+    option(
+        "--cluster",
+        metavar="auto|HOST:PORT|here",
+        help="Ray cluster of the workers: the one this machine belongs to, an address, or here: one after the other in "
+        "this process, to the same bytes, without Ray. By default one is started on this machine.",
+    ),
 )
 
 quiet = option("--quiet", "-q", is_flag=True, help="Show no progress and no notices.")

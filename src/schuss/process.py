@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-__all__ = ["interruptible", "limited_threads", "peak_memory"]
+__all__ = ["available_cores", "interruptible", "limited_threads", "peak_memory"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -55,6 +56,11 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         yield requested.is_set
     finally:
         restore()
+
+
+def available_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory() -> int | None:

@@ -9,8 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from .cluster import workers_of
 from .data.bad_rows import BadRow
 from .data.cache import RowCache
+from .data.cluster_feed import open_cluster_feed, resume_cluster_feed, spans_for
 from .data.feed import Feed, bad_rows_before, open_feed, resume_feed
 from .data.saved import Saved, understood
 from .errors import OutputError
@@ -35,6 +37,11 @@ def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
         cache = _cache(prepared, ending)
         if settings.on_bad_row == "skip" and prepared.folder is not None:
             reader = replace(reader, on_bad=ending.enter_context(_listing(prepared.folder)))
+        if settings.workers is not None:
+            spans = spans_for(source, settings.workers)
+            workers = ending.enter_context(workers_of(settings.workers, settings.cluster))
+            yield open_cluster_feed(reader, workers, spans, order=settings.order)
+            return
         yield open_feed(
             reader,
             order=settings.order,
@@ -53,6 +60,13 @@ def rows_again(prepared: Prepared, saved: Saved) -> Iterator[Feed]:
         if settings.on_bad_row == "skip" and prepared.folder is not None:
             listing = _listing(prepared.folder, _listed(prepared.folder, bad_rows_before(saved)))
             reader = replace(reader, on_bad=ending.enter_context(listing))
+        if settings.workers is not None:
+            spans = spans_for(prepared.source, settings.workers)
+            workers = ending.enter_context(workers_of(settings.workers, settings.cluster))
+            with understood():
+                feed = resume_cluster_feed(reader, workers, spans, saved, order=settings.order)
+            yield feed
+            return
         with understood():
             feed = resume_feed(reader, saved, order=settings.order, memory=_memory(prepared), cache=cache)
         yield feed

@@ -142,6 +142,8 @@ class Settings:
     memory: str | int | None = None
     cache: str | Path = "auto"
     threads: int | None = None
+    workers: int | None = None
+    cluster: str | None = None
     seed: int = 0
     checkpoint_every: float | str = "60s"
     out: str | Path | None = None
@@ -191,8 +193,10 @@ class Settings:
             raise OptionError(f"option '--batch-size' takes at most {CHUNK_ROWS:,} rows, not {self.batch_size:,}")
         above("runs", self.runs, 1, exclusive=False, whole=True)
         above("seed", self.seed, 0, exclusive=False, whole=True)
-        if self.threads is not None:
-            above("threads", self.threads, 1, exclusive=False, whole=True)
+        for name in ("threads", "workers"):
+            if getattr(self, name) is not None:
+                above(name, getattr(self, name), 1, exclusive=False, whole=True)
+        self._check_workers()
         pairings = len(self.optimizers) * len(self.schedules) * len(self.inits)
         if self.runs < pairings:
             each = "optimizer" if pairings == len(self.optimizers) else "pairing of optimizer, schedule and init"
@@ -217,6 +221,17 @@ class Settings:
                     raise OptionError(f"option '--{name}' needs a network, such as --network 256,128")
         elif "zero" in self.inits:
             raise OptionError("option '--init zero' keeps all units of a layer alike: a network would learn nothing")
+
+    def _check_workers(self) -> None:
+        """Refuse what workers cannot do: they read their own rows, in an order of their own."""
+        if self.workers is None:
+            if self.cluster is not None:
+                raise OptionError("option '--cluster' says where the workers are: --workers says how many")
+            return
+        if self.order == "replace":
+            raise OptionError("option '--order replace' draws from all rows, which no worker has: leave out --workers")
+        if str(self.holdout).startswith("last:"):
+            raise OptionError("option '--holdout last:…' needs the rows in order, which --workers does not keep")
 
     def _check_columns(self) -> None:
         """Refuse a column that is asked to be two things."""
@@ -267,8 +282,10 @@ class Settings:
 
     def of_model(self) -> dict[str, Any]:
         """Give the options that a model depends on, and the target: not where and how often something is written."""
-        left_out = ("out", "cache", "threads", "checkpoint_every")
+        left_out = ("out", "cache", "threads", "checkpoint_every", "cluster")
         given = {name: value for name, value in self.as_given().items() if name not in left_out}
+        if self.workers is None:
+            del given["workers"]
         return {**given, "target": self.target}
 
 
@@ -291,7 +308,7 @@ def refused(option: str, parse: Callable[[str], Any], value: str) -> None:
 
 def above(option: str, value: Any, least: float, *, exclusive: bool, whole: bool = False) -> None:
     """Refuse what is neither 'auto' nor a (whole) number from `least` on."""
-    if value == "auto" and option not in ("runs", "seed", "threads", "l1"):
+    if value == "auto" and option not in ("runs", "seed", "threads", "workers", "l1"):
         return
     kind, types = ("a whole number", (int,)) if whole else ("a number", (int, float))
     above_least = isinstance(value, types) and (value > least if exclusive else value >= least) and value < math.inf

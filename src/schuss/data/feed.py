@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -61,8 +61,8 @@ class Feed(Protocol):
         """The held-out rows seen so far that report how good the chosen run is; None where there are none."""
         ...
 
-    def chunks(self, epoch: int) -> Iterator[Chunk]:
-        """Yield the training rows of an epoch in its order."""
+    def chunks(self, epoch: int) -> Iterator[Any]:
+        """Yield the training rows of an epoch in its order: chunks, or the rounds of workers who read them."""
         ...
 
     def whole(self) -> Whole | None:
@@ -203,6 +203,8 @@ def bad_rows_before(saved: Saved) -> int:
     """Say how many bad rows had been found before the place where a feed that was paused goes on."""
     if saved.values["kind"] == "memory":
         return 0
+    if saved.values["kind"] == "cluster":
+        return int(saved.values["counts"]["bad"])
     place = saved.values["place"]
     return int(place.get("counts", saved.values.get("counts", {})).get("bad", 0))
 

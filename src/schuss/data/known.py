@@ -22,7 +22,7 @@ class Known(NamedTuple):
     weights: NDArray[np.float32]
 
 
-def known_of(training: Chunk) -> Known:
-    """Take every row, or evenly spaced ones where there are more than are of use."""
-    every = -(-len(training.targets) // KNOWN_ROWS) or 1
+def known_of(training: Chunk | Known, most: int = KNOWN_ROWS) -> Known:
+    """Take every row, or evenly spaced ones where there are more than `most`."""
+    every = -(-len(training.targets) // most) or 1
     return Known(training.targets[::every].copy(), training.weights[::every].copy())

@@ -71,6 +71,18 @@ class Counts:
         """Go on from what was saved."""
         return cls(**saved.values, goals=saved.arrays["goals"])
 
+    def take_in(self, other: Counts) -> None:
+        """Add what was counted in other rows of the same source."""
+        for name in (each.name for each in fields(self)):
+            if isinstance(mine := getattr(self, name), int | float):
+                setattr(self, name, mine + getattr(other, name))
+        for name, count in other.unseen.items():
+            self.unseen[name] = self.unseen.get(name, 0) + count
+        self.first_bad = self.first_bad or other.first_bad
+        # Where no row has been counted there are no classes yet.
+        known = [goals for goals in (self.goals, other.goals) if len(goals)]
+        self.goals = np.sum(known, axis=0) if known else self.goals
+
     def add_up(self, training: Chunk, classes: int | None) -> None:
         """Add training rows to the sums; `classes` is how many there are, None for regression."""
         rows = training.rows

@@ -102,7 +102,10 @@ class _Task:
 
     def solve(self, whole: Whole, penalty: float, start: NDArray[np.floating], passes: int, *, exact: bool) -> Solution:
         """Minimise the objective with one penalty, as far as its digits go or as far as it matters."""
-        objective = (LinearObjective if exact else SingleObjective)(whole.blocks, self.loss, penalty)
+        if exact:
+            objective = LinearObjective(whole.blocks, self.loss, penalty)
+        else:
+            objective = SingleObjective(whole.blocks, self.loss, penalty, whole.far)
         decrease = DECREASE if exact else ROUGH
         begin = start.astype(np.float64)
         l1 = self.champion.run.l1

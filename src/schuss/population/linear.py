@@ -242,9 +242,7 @@ class Linear:
             target.weights[:, z] = source.weights[:, a]
             target.slots[:, :, z] = source.slots[:, :, a]
             target.carry[:, new % fresh.lanes] = source.carry[:, old % state.lanes]
-        if self.way == "coasting":
-            for block in fresh.blocks:
-                block.moving[:] = sparse.moving(block.slots)
+        self._find_moving(fresh)
         slowed = tuple(state.slowed[place] for place in places) if state.slowed else ()
         return replace(fresh, rows=state.rows, planned_rows=state.planned_rows, slowed=slowed)
 
@@ -265,7 +263,15 @@ class Linear:
 
     def resumed(self, saved: Saved) -> LinearState:
         """Give the state that was saved."""
-        return load_state(saved, self._fresh(runs_of(saved), saved.values["lanes"]))
+        state = load_state(saved, self._fresh(runs_of(saved), saved.values["lanes"]))
+        self._find_moving(state)  # of an average, others move than in what it was made of
+        return state
+
+    def _find_moving(self, state: LinearState) -> None:
+        """Find the features that have a velocity, for rules that need to know."""
+        if self.way == "coasting":
+            for block in state.blocks:
+                block.moving[:] = sparse.moving(block.slots)
 
     def _columns_of(self, lane: int, lanes: int) -> slice:
         """Give the columns of a run's outputs."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,12 +80,12 @@ def go_on(race: Race) -> Finish:
 
 
 class _Item(NamedTuple):
-    """A chunk, whether it is the last of its epoch, and how its feed goes on after it, where that is known.
+    """A chunk or round, whether it is the last of its epoch, and how its feed goes on after it, where that is known.
 
     No chunk when the data are at their end.
     """
 
-    chunk: Chunk | None
+    chunk: Any
     ends_epoch: bool
     pause: Saved | None = None
 
@@ -158,20 +158,20 @@ def _stops(race: Race) -> bool:
     return race.stop_requested()
 
 
-def _advance(race: Race, chunk: Chunk) -> None:
-    """Learn from a chunk in every population, and drop runs whose losses are not finite any more."""
-    weight = 0.0
+def _advance(race: Race, chunk: Any) -> None:
+    """Learn from a chunk or round in every population, and drop runs whose losses are not finite any more."""
+    weight, rows = 0.0, 0
     for contender in list(race.contenders):
         contender.state, tallies = contender.population.advance(contender.state, chunk)
-        weight = tallies.weight  # of the chunk's rows, the same from every population
+        weight, rows = tallies.weight, tallies.rows  # of the chunk, the same from every population
         _tally(race, contender.runs, tallies)
         finite = np.isfinite(tallies.loss).tolist()
         lost = [run for run, is_finite in zip(contender.runs, finite, strict=True) if not is_finite]
         if lost:
             _drop(race, lost, "diverged", {})
     race.tallied_weight += weight
-    race.rows += len(chunk.targets)
-    race.leg_rows += len(chunk.targets)
+    race.rows += rows
+    race.leg_rows += rows
 
 
 def _tally(race: Race, runs: tuple[Run, ...], tallies: Tallies) -> None:
