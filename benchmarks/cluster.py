@@ -1,12 +1,13 @@
 """How much averaging the models of several workers costs: held-out loss and rows read beside those of one machine.
 
-The workers are simulated: the code is that of a cluster, in one process (`--cluster here`), which gives the same bytes as
-Ray does. Every set is written as Parquet in many row groups and trained on with every setting at its default, once by one
-machine and once by 2, 4 and 16 workers, all judged by the same held-out rows. "Race alone" is the loss that chose the
-champion, before it is finished by full passes; rows are those that each finalist has learned from, all workers together.
+The workers are simulated: the code is that of a cluster, in one process (`--cluster here`), which gives the same bytes
+as Ray does. Every set is written as Parquet in many row groups and trained on with every setting at its default, by one
+machine and by 2, 4 and 16 workers, all judged by the same held-out rows; once more by one machine that goes through its
+rows in another order tells what chance does. "Race alone" is the loss that chose the champion, before full passes
+finish it; epochs are those that each finalist has learned from, all workers together.
 
-    SCHUSS_DATA=FOLDER python benchmarks/cluster.py            a table on standard output; five minutes
-    SCHUSS_DATA=FOLDER python benchmarks/cluster.py --rounds 16 --rounds 64 --rounds 256    what averaging more often does
+    SCHUSS_DATA=FOLDER python benchmarks/cluster.py            a table on standard output; ten minutes
+    SCHUSS_DATA=FOLDER python benchmarks/cluster.py --rounds 4 --rounds 16 --rounds 64    what averaging more often does
     SCHUSS_DATA=FOLDER python benchmarks/cluster.py --write    also into RESULTS.md
 """
 
@@ -39,7 +40,7 @@ GROUPS = 256
 
 
 class Row(NamedTuple):
-    """A training: of a set, by so many workers (0: one machine), with so many rounds an epoch."""
+    """A training: of a set, by so many workers (0: one machine), with so many rounds an epoch (1: in another order)."""
 
     name: str
     workers: int
@@ -69,7 +70,10 @@ def write_sets(data: Path, folder: Path) -> dict[str, tuple[Path, str]]:
     for one in sets.SETS:
         if one.name in NAMES:
             path = one.prepare(data, folder)[0].train
-            tables[one.name] = (pq.read_table(path) if path.suffix == ".parquet" else pacsv.read_csv(path), one.target or "")
+            tables[one.name] = (
+                pq.read_table(path) if path.suffix == ".parquet" else pacsv.read_csv(path),
+                one.target or "",
+            )
     for name, (table, target) in tables.items():
         shuffled = table.take(np.random.default_rng(0).permutation(len(table)))
         found[name] = folder / f"{name}.rows.parquet", target
@@ -94,14 +98,19 @@ def measure(folder: Path, data: Path, rounds: list[int], names: list[str], optio
         if names and name not in names:
             continue
         one = learned(train(path, target, **options), name, 0, 0)
-        print(one, file=sys.stderr, flush=True)
-        rows.append(one)
+        rows += [one, learned(train(path, target, order="once", **options), name, 0, 1)]
+        print(*rows[-2:], file=sys.stderr, flush=True)
         for each in rounds:
             cluster_feed.ROUNDS = each
             for workers in WORKERS:
                 result = train(path, target, workers=workers, cluster="here", **options)
                 rows.append(learned(result, name, workers, each))
-                print(rows[-1], f"{rows[-1].loss / one.loss - 1:+.2%} {rows[-1].race / one.race - 1:+.2%}", file=sys.stderr, flush=True)
+                print(
+                    rows[-1],
+                    f"{rows[-1].loss / one.loss - 1:+.2%} {rows[-1].race / one.race - 1:+.2%}",
+                    file=sys.stderr,
+                    flush=True,
+                )
     return rows
 
 
@@ -111,11 +120,17 @@ def page(rows: list[Row], command: str) -> str:
         "|data|workers|rounds an epoch|held-out loss|beside one machine|race alone|beside|epochs|passes after|",
         "|-|-|-|-|-|-|-|-|-|",
     ]
-    one = {row.name: row for row in rows if row.workers == 0}
+    one = {row.name: row for row in rows if row.workers == row.rounds == 0}
     for row in rows:
         base = one[row.name]
-        who = ["one machine", "–"] if row.workers == 0 else [str(row.workers), str(row.rounds)]
-        figures = [f"{row.loss:.5f}", f"{row.loss / base.loss - 1:+.2%}", f"{row.race:.5f}", f"{row.race / base.race - 1:+.2%}"]
+        machine = "one machine, in another order" if row.rounds else "one machine"
+        who = [machine, "–"] if row.workers == 0 else [str(row.workers), str(row.rounds)]
+        figures = [
+            f"{row.loss:.5f}",
+            f"{row.loss / base.loss - 1:+.2%}",
+            f"{row.race:.5f}",
+            f"{row.race / base.race - 1:+.2%}",
+        ]
         lines.append("|" + "|".join([row.name, *who, *figures, f"{row.epochs:.2f}", str(row.passes)]) + "|")
     packages = ", ".join(f"{name} {number}" for name, number in results.versions().items())
     return f"`{command}`\n{results.machine()}\n{packages}\n\n" + "\n".join(lines) + "\n"

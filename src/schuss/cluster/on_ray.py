@@ -166,6 +166,9 @@ def _imported(address: str | None) -> Any:
     except ImportError:
         raise OptionError("option '--workers' needs Ray: pip install 'schuss[ray]'") from None
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # Ray has no setting for this: it prints what it does again to standard output, which may be one JSON object.
+    private: Any = ray._private  # pyright: ignore[reportPrivateImportUsage]
+    private.worker._worker_logs_enabled = False
     return ray
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 __all__ = ["Here", "Work", "Workers"]
@@ -47,10 +48,10 @@ class Here:
         """Give the value itself."""
         return value
 
-    def begin(self, work: Work, *arguments: Any) -> tuple[Any, Any]:
-        """Do the work."""
-        return work(*arguments)
+    def begin(self, work: Work, *arguments: Any) -> Callable[[], tuple[Any, Any]]:
+        """Put work off until it is waited for."""
+        return partial(work, *arguments)
 
-    def end(self, begun: Sequence[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        """Give what the work gave."""
-        return list(begun)
+    def end(self, begun: Sequence[Callable[[], tuple[Any, Any]]]) -> list[tuple[Any, Any]]:
+        """Do the work."""
+        return [do() for do in begun]

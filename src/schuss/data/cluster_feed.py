@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cluster.workers import Workers
-from ..errors import DataError, OptionError
+from ..errors import ClusterError, DataError, InputError, OptionError
 from .bad_rows import refuse_too_many
 from .chunk import Chunk, cut
 from .held import Held
 from .known import Known
 from .reader import Counts, Reader
 from .saved import Saved, together
-from .share import Report, read_span
+from .share import Report, UnseenError, read_span, sees
 from .source import Source
 from .spans import Span, spans_of
 from .whole import Whole
@@ -38,7 +38,7 @@ KEPT = 1 << 30
 This must not depend on what memory a cluster happens to have, since only rows that stay are finished with.
 """
 
-ROUNDS = 64
+ROUNDS = 16
 LEAST, MOST = 256, 1 << 18
 """Rounds in an epoch, and between which numbers of rows of a worker that holds: see `rows_between`."""
 
@@ -179,13 +179,25 @@ class ClusterFeed:
         """Give what stands for the rows of a span."""
         if span not in self._rows:
             self.read_ahead([span])
-            [(rows, report)] = self.workers.end([self._jobs.pop(span)])
+            try:
+                [(rows, report)] = self.workers.end([self._jobs.pop(span)])
+            except UnseenError as error:
+                raise self._unseen(span) from error
             if self.lengths[span] < 0:
                 self._take_in(span, report)
             elif report.counts.training != self.lengths[span]:
                 raise DataError(f"{self._name(span)} was changed while it was read: its rows are others now")
             self._rows[span] = rows
         return self._rows[span]
+
+    def _unseen(self, span: int) -> InputError:
+        """Say what it means that a worker does not find the file of a span."""
+        file = sees(self.reader, self.spans[span])
+        if file is None:
+            return DataError(f"{self._name(span)} does not exist any more: it was there when training began")
+        return ClusterError(
+            f"a worker cannot see {file.path}, which this machine does: all machines must find it under the same path"
+        )
 
     def _name(self, span: int) -> str:
         return self.reader.source.parts[self.spans[span].start.part]
@@ -244,15 +256,16 @@ def spans_for(source: Source, workers: int) -> list[Span]:
 
     Raises OptionError where it cannot be entered in as many places as there are workers.
     """
+    if not getattr(source, "files", ()):
+        raise OptionError(f"option '--workers' needs files that can be read in parts, which {source.name} is not")
     least = min(LARGEST_SPAN, (source.rows or 0) // (SPANS_EACH * workers))
     spans = spans_of(source, least)
     if len(spans) < workers:
         spans = spans_of(source, 1)
     if len(spans) < workers:
-        what = "files and row groups" if source.rows is not None else "files"
         raise OptionError(
-            f"option '--workers' takes at most {len(spans)} for {source.name}, which has {len(spans)} {what} to share "
-            f"out, not {workers}: write it in more of them"
+            f"option '--workers' takes at most {len(spans)} here, not {workers}: {source.name} has no more files or "
+            "row groups to share out"
         )
     return spans
 
@@ -276,7 +289,7 @@ def open_cluster_feed(reader: Reader, workers: Workers, spans: list[Span], *, or
 
 
 def rows_between(training_rows: int, workers: int) -> int:
-    """Give the rows that each worker learns from between two averages: a 64th of its epoch, a multiple of 32."""
+    """Give the rows that each worker learns from between two averages: a 16th of its epoch, a multiple of 32."""
     share = training_rows / (workers * ROUNDS)
     return int(min(max(share, LEAST), MOST)) // 32 * 32
 

@@ -6,10 +6,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from pyarrow.fs import FileType
 
+from ..errors import DataError
 from .bad_rows import BadRow
 from .chunk import CHUNK_ROWS, Chunk, cut, join, take
 from .draft import Draft, training_rows
+from .files import File, translated
 from .held import Held
 from .known import Known, known_of
 from .reader import Counts, Reader
@@ -17,7 +20,11 @@ from .room import Pool, permutation
 from .source import Cursor
 from .spans import Span
 
-__all__ = ["Report", "read_span"]
+__all__ = ["Report", "UnseenError", "read_span", "sees"]
+
+
+class UnseenError(DataError):
+    """Whoever reads a span does not find its file."""
 
 
 class Report(NamedTuple):
@@ -40,6 +47,8 @@ def read_span(reader: Reader, number: int, span: Span, shuffled: bool, first: bo
     shuffled : whether they come in random order, which depends on the seed and the span's number alone; first : whether
     the span is read for the first time. Rows of the same span are the same wherever and whenever it is read.
     """
+    if sees(reader, span) is None:
+        raise UnseenError(f"{reader.source.parts[span.start.part]} does not exist")
     bad: list[tuple[str, BadRow]] = []
     # How many bad rows are too many is for all spans together to say.
     own = replace(reader, most_bad=1.0, on_bad=lambda name, row: bad.append((name, row)))
@@ -59,6 +68,13 @@ def read_span(reader: Reader, number: int, span: Span, shuffled: bool, first: bo
     if not first:
         return rows, Report(counts, [])
     return rows, Report(counts, bad, known_of(rows, CHUNK_ROWS), held[0].rows, held[1].rows)
+
+
+def sees(reader: Reader, span: Span) -> File | None:
+    """Give the file of a span if this machine has it."""
+    file: File = reader.source.files[span.start.part]  # pyright: ignore[reportAttributeAccessIssue] — spans are of files
+    with translated(file.name):
+        return None if file.filesystem.get_file_info(file.path).type == FileType.NotFound else file
 
 
 def _made(training: Chunk | Draft) -> Chunk:

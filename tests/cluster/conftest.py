@@ -1,0 +1,24 @@
+"""One small Ray cluster for all tests of this folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from schuss.cluster.on_ray import OBJECTS, _imported
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """Two workers on this machine, which trainings find and leave running."""
+    assert OBJECTS
+    ray = _imported(None)
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False,
+        configure_logging=False,
+    )  # fmt: skip
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    yield
+    ray.shutdown()
