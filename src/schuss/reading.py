@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from .cluster import workers_of
+from .cluster.workers import Workers
 from .data.bad_rows import BadRow
 from .data.cache import RowCache
 from .data.cluster_feed import open_cluster_feed, resume_cluster_feed, spans_for
 from .data.feed import Feed, bad_rows_before, open_feed, resume_feed
 from .data.saved import Saved, understood
+from .data.spans import Span
 from .errors import OutputError
 from .folder import BAD_ROWS, RunFolder
 from .preparation import Prepared
@@ -38,9 +40,7 @@ def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
         if settings.on_bad_row == "skip" and prepared.folder is not None:
             reader = replace(reader, on_bad=ending.enter_context(_listing(prepared.folder)))
         if settings.workers is not None:
-            spans = spans_for(source, settings.workers)
-            workers = ending.enter_context(workers_of(settings.workers, settings.cluster))
-            yield open_cluster_feed(reader, workers, spans, order=settings.order)
+            yield open_cluster_feed(reader, *_shared(prepared, settings.workers, ending), order=settings.order)
             return
         yield open_feed(
             reader,
@@ -61,15 +61,20 @@ def rows_again(prepared: Prepared, saved: Saved) -> Iterator[Feed]:
             listing = _listing(prepared.folder, _listed(prepared.folder, bad_rows_before(saved)))
             reader = replace(reader, on_bad=ending.enter_context(listing))
         if settings.workers is not None:
-            spans = spans_for(prepared.source, settings.workers)
-            workers = ending.enter_context(workers_of(settings.workers, settings.cluster))
+            shared = _shared(prepared, settings.workers, ending)
             with understood():
-                feed = resume_cluster_feed(reader, workers, spans, saved, order=settings.order)
+                feed = resume_cluster_feed(reader, *shared, saved, order=settings.order)
             yield feed
             return
         with understood():
             feed = resume_feed(reader, saved, order=settings.order, memory=_memory(prepared), cache=cache)
         yield feed
+
+
+def _shared(prepared: Prepared, workers: int, ending: ExitStack) -> tuple[Workers, list[Span]]:
+    """Give the workers of a training, and the spans that they share."""
+    spans = spans_for(prepared.source, workers)
+    return ending.enter_context(workers_of(workers, prepared.settings.cluster)), spans
 
 
 def _cache(prepared: Prepared, ending: ExitStack) -> RowCache | None:
