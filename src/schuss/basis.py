@@ -20,14 +20,22 @@ from .data.holdout import Holdout
 from .data.reader import Reader
 from .data.saved import Saved, together
 from .data.source import Source
-from .errors import ResumeError
+from .errors import OptionError, ResumeError
 from .folder import RunFolder
 from .lineup import Constant, available_threads
 from .preparation import Prepared, open_data, open_held_out
 from .settings import Settings
 from .versions import version_of
 
-__all__ = ["load_constant", "load_prepared", "place_of", "require_same_versions", "save_basis", "versions"]
+__all__ = [
+    "load_constant",
+    "load_prepared",
+    "place_of",
+    "places_for_workers",
+    "require_same_versions",
+    "save_basis",
+    "versions",
+]
 
 
 def place_of(data: Any) -> list[str] | None:
@@ -42,6 +50,15 @@ def place_of(data: Any) -> list[str] | None:
     if not isinstance(places, list | tuple) or not all(isinstance(one, str | os.PathLike) for one in places):
         return None
     return [_from_anywhere(os.fspath(one)) for one in places]
+
+
+def places_for_workers(data: Any) -> list[str]:
+    """Give the files of a training by names that hold on every machine; refuse what only this process has."""
+    places = place_of(data)
+    if places is None or "-" in places:
+        what = "data in memory" if places is None else "standard input"
+        raise OptionError(f"option '--workers' needs files that every worker can read, not {what}")
+    return places
 
 
 def _from_anywhere(place: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__
-from .basis import place_of, save_basis, versions
+from .basis import place_of, places_for_workers, save_basis, versions
 from .checkpoints import Checkpointer
 from .data.chunk import Rows, row_count, take_rows
 from .data.feed import Feed, MemoryFeed
@@ -101,7 +101,7 @@ def train(source: Any, target: str | None = None, **options: Any) -> Result:
     settings = Settings(target=target, **_known(options))
     started = time.monotonic()
     if settings.workers is not None:
-        source = _for_workers(source)
+        source = places_for_workers(source)
     with limited_threads(settings.threads), interruptible() as interrupted:
         prepared = prepare(source, settings, all_classes=False)
         try:
@@ -122,15 +122,6 @@ def _recorded(prepared: Prepared, source: Any, started: float, interrupted: Call
         record("start", **_start_event(prepared, source))
         with rows_of(prepared, record) as feed:
             return _train(prepared, source, feed, record, started, interrupted)
-
-
-def _for_workers(source: Any) -> list[str]:
-    """Give the files by the names that every machine knows them by; refuse what only this process has."""
-    places = place_of(source)
-    if places is None or "-" in places:
-        what = "data in memory" if places is None else "standard input"
-        raise OptionError(f"option '--workers' needs files that every worker can read, not {what}")
-    return places
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:
