@@ -19,7 +19,6 @@ from .basis import place_of, places_for_workers, save_basis, versions
 from .checkpoints import Checkpointer
 from .data.chunk import Rows, row_count, take_rows
 from .data.feed import Feed, MemoryFeed
-from .data.reader import Counts
 from .data.saved import Saved, together
 from .descent.losses import Loss, loss_for, unit_of
 from .errors import DataError, OptionError, UnknownClassError
@@ -309,12 +308,6 @@ def _data_event(feed: Feed, constant_loss: float) -> dict[str, Any]:
     }
 
 
-def _where_rows_went(counts: Counts) -> dict[str, int]:
-    """Say what became of the rows of one pass, as far as it went; the bad ones are among those skipped."""
-    went = {"trained": counts.training, "held_out": counts.select + counts.score, "skipped": counts.skipped}
-    return {"read": sum(went.values()), **went, "bad": counts.bad}
-
-
 def _described(run: Run) -> dict[str, Any]:
     return {"run": run.number, **{name: value for name, value in run._asdict().items() if name != "number"}}
 
@@ -357,7 +350,7 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
         **judged,
         weights=most_telling(model),
         **findings(model, feed),
-        counts=_where_rows_went(feed.counts),
+        counts=feed.counts.went(),
         rows=ended.rows,
         seconds=seconds,
         rows_per_second=ended.rows / max(seconds, 1e-9),

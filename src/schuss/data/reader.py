@@ -66,6 +66,11 @@ class Counts:
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "goals"}
         return Saved(values, {"goals": self.goals})
 
+    def went(self) -> dict[str, int]:
+        """Say what became of the rows of one pass, as far as it went; the bad ones are among those skipped."""
+        went = {"trained": self.training, "held_out": self.select + self.score, "skipped": self.skipped}
+        return {"read": sum(went.values()), **went, "bad": self.bad}
+
     @classmethod
     def resumed(cls, saved: Saved) -> Counts:
         """Go on from what was saved."""
