@@ -240,6 +240,11 @@ def test_every_record_gives_a_whole_page(name):
         ("interrupted", "Go on with `schuss resume runs/adult-income`."),
         ("time limit", "The training ended at its time limit; the model is the best one so far."),
         ("all diverged", "Every run diverged: no held-out loss stayed finite."),
+        (
+            "all diverged",
+            "All 16 runs diverged within 5,890 rows, at learning rates of 0.0003 to 1. Smaller ones are the",
+        ),
+        ("killed", "schuss resume runs/x goes on from the newest checkpoint, where there is one."),
         ("worse than constant", "The model is no better than a constant"),
         ("100 classes", "A confusion matrix of 100 classes would not be readable."),
         ("no weights", "The record holds no weights."),

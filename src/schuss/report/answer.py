@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -179,14 +180,33 @@ def how_it_ended(history: History) -> list[str]:
     """How the training ended and what to do next, a sentence each."""
     if history.finish is None:
         error = history.error.strip()
-        if error:
-            return [f"The training failed: {error}"]
-        return ["The record has no end: the training was killed, failed, or is still going on."]
+        ended = "The record has no end: the training was killed, failed, or is still going on."
+        return [_sentence(f"The training failed: {error}") if error else ended, *_next(history)]
     outcome, advice = (str(history.finish.get(key) or "").strip() for key in ("outcome", "advice"))
     ended = _ENDS.get(outcome, f"the training ended: {outcome}" if outcome else "")
     if advice and outcome in ("converged", "epochs done"):
         ended = ""  # the advice begins by saying so
-    return [_sentence(words) for words in (ended, advice, _polished(history)) if words]
+    said = [_sentence(words) for words in (ended, advice, _polished(history)) if words]
+    return said if advice else said + _next(history)
+
+
+def _next(history: History) -> list[str]:
+    """What to do after a training that came to no good end, nothing after one that did."""
+    runs, outcome = history.runs, (history.finish or {}).get("outcome", "")
+    if runs and all(run.diverged for run in runs):
+        rates = sorted({run.learning_rate for run in runs if run.learning_rate > 0})
+        tried = f", at learning rates of {setting(rates[0])} to {setting(rates[-1])}" if rates else ""
+        tried = f", at a learning rate of {setting(rates[0])}" if len(rates) == 1 else tried
+        last = max((run.drop.rows for run in runs if run.drop and math.isfinite(run.drop.rows)), default=math.nan)
+        when = f" within {plural(last, 'row')}" if last > 0 else " before the first evaluation"
+        return [
+            f"All {plural(len(runs), 'run')} diverged{when}{tried}.",
+            "Smaller ones are the first thing to try; --learning-rate auto races over many.",
+        ]
+    if outcome != "interrupted" and (history.finish is not None or history.error.strip() not in ("", "interrupted")):
+        return []
+    folder = shlex.quote(str(mapping(history.start, "options").get("out") or "RUN"))
+    return [f"schuss resume {folder} goes on from the newest checkpoint, where there is one."]
 
 
 def _polished(history: History) -> str:

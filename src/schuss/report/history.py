@@ -180,6 +180,8 @@ RecordLike = History | Sequence[Mapping[str, Any]] | Path | str
 
 def number(value: object) -> float:
     """A float from anything of a record: null, text, infinities and what is too large to draw become NaN."""
+    if type(value) is float:
+        return value if abs(value) < 1e100 else math.nan
     if isinstance(value, (bool, str)) or value is None:
         return math.nan
     try:
@@ -283,6 +285,8 @@ def read_history(events: Iterable[Mapping[str, Any]], *, damaged: int = 0) -> Hi
 
 def _printable(value: Any) -> Any:
     """A part of the record in which every string can be printed, so that nothing after has to care."""
+    if isinstance(value, (float, int)) or value is None:
+        return value
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):

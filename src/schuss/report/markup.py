@@ -27,11 +27,10 @@ def element(name: str, attributes: Attributes | None = None, *children: str) -> 
     >>> element("rect", {"x": 1.0, "width": 2.345})
     '<rect x="1" width="2.35"/>'
     """
-    given = "".join(
-        f' {key}="{value.translate(_ESCAPES) if isinstance(value, str) else short(value)}"'
-        for key, value in (attributes or {}).items()
-        if value is not None
-    )
+    given = ""
+    for key, value in (attributes or {}).items():
+        if value is not None:
+            given += f' {key}="{value.translate(_ESCAPES) if isinstance(value, str) else short(value)}"'
     inside = joined(children)
     if name in _VOID:
         return Markup(f"<{name}{given}>")
@@ -42,7 +41,7 @@ def element(name: str, attributes: Attributes | None = None, *children: str) -> 
 
 def joined(children: Iterable[str]) -> Markup:
     """Put markup and words one after the other, the words escaped."""
-    return Markup("".join(child if isinstance(child, Markup) else child.translate(_ESCAPES) for child in children))
+    return Markup("".join([child if isinstance(child, Markup) else child.translate(_ESCAPES) for child in children]))
 
 
 def short(value: float, decimals: int = 2) -> str:

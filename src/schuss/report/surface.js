@@ -349,7 +349,8 @@
       pen.textAlign = align;
       pen.textBaseline = "middle";
       pen.fillStyle = this.paint.named(colour);
-      pen.fillText(text, x, y);
+      const half = align === "center" ? pen.measureText(text).width / 2 + 2 : 0; // words stay on the paper
+      pen.fillText(text, Math.min(Math.max(x, half), Math.max(this.canvas.clientWidth - half, half)), y);
     }
 
     drawNames() {
@@ -357,7 +358,7 @@
       for (const axis of [0, 1]) {
         const beside = (along, far) => axis ? this.at(far * front[0], along, 0) : this.at(along, far * front[1], 0);
         [-1, 0, 1].forEach((along, k) => this.words(this.data.ends[axis][k], beside(along, 1.13), "muted", this.text - 1));
-        this.words(this.data.names[axis], beside(0, 1.4), "ink", this.text);
+        this.words(this.data.names[axis], beside(0, 1.42), "ink", this.text);
       }
       const right = ([x, y]) => x * this.cosine - y * this.sine;
       const corner = CORNERS.reduce((best, other) => right(other) < right(best) ? other : best);

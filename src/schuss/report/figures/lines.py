@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .. import svg
 from ..ground import Slice, latest, numbers, read_slices, read_spectrum, read_steps, relief
 from ..history import RecordLike, as_history, mapping, number
-from ..markup import Markup
+from ..markup import Markup, element
 from ..palette import rate_colour
 from ..svg import Figure
 from ..words import figure, plural, setting, shorten
@@ -61,12 +61,14 @@ def _draw_slices(slices: list[Slice], narrow: bool) -> Figure:
     low, top = heights.limits
     limits = (low / (top / low) ** 0.04, top) if heights.log else (low - 0.04 * (top - low), top)
     span = (min(float(one.steps[0]) for one in slices), max(float(one.steps[-1]) for one in slices))
-    curves, kinks = [], []
+    curves, kinks, signs = [], [], []
     for place, one in enumerate(slices):
         colour = rate_colour(place / max(len(slices) - 1, 1) if len(slices) > 1 else 0.3)
         name = slice_name(one)
         said = f"{name}: the lowest loss is {figure(float(np.nanmin(one.losses)))}"
-        curves.append(Curve(shorten(name, 24), np.column_stack([one.steps, one.losses]), colour, 2.2, (), said))
+        shown = "" if narrow else shorten(name, 24)
+        curves.append(Curve(shown, np.column_stack([one.steps, one.losses]), colour, 2.2, (), said))
+        signs.append(key.line_sign(shorten(name, 40), colour, 2.2))
         if one.holdout.size:
             held = np.column_stack([one.steps, one.holdout])
             curves.append(Curve("", held, colour, 1.6, (4, 3), f"{name}, on held-out rows"))
@@ -74,17 +76,21 @@ def _draw_slices(slices: list[Slice], narrow: bool) -> Figure:
     frame = Frame("steps along the direction", "loss", span, limits, y_log=heights.log, label=axes.loss_label)
     drawn = chart(curves, frame, narrow=narrow)
     marks = [mark for places, colour in kinks for mark in _kink_marks(drawn.plots[0], places, colour)]
-    return Figure(drawn.width, drawn.height, (*drawn.parts, *marks), drawn.plots)
-
-
-def slice_name(one: Slice) -> str:
-    """The direction of a slice, or of how few rows it is."""
-    return plural(one.rows, "row") if 0 < one.rows <= 100 else one.direction
+    if not narrow:
+        return Figure(drawn.width, drawn.height, (*drawn.parts, *marks), drawn.plots)
+    lines = key.rows(signs, drawn.width)  # where there is no room for names at the ends of the curves
+    below = element("g", {"transform": f"translate(0 {key.ROW * len(lines):g})"}, *drawn.parts, *marks)
+    return Figure(drawn.width, drawn.height + key.ROW * len(lines), (*key.draw(lines), below))
 
 
 def _kink_marks(plot: Plot, places: Array, colour: str) -> list[Markup]:
     pixels = (float(plot.x.at(place)) for place in places if plot.x.limits[0] <= place <= plot.x.limits[1])
     return [svg.line([(x, plot.y.start), (x, plot.y.start - 7)], colour, 1.2) for x in pixels]
+
+
+def slice_name(one: Slice) -> str:
+    """The direction of a slice, or of how few rows it is."""
+    return plural(one.rows, "row") if 0 < one.rows <= 100 else one.direction
 
 
 def step_sizes(record: RecordLike) -> Figure:

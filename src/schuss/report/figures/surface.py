@@ -41,6 +41,7 @@ class _View:
 
     middle: svg.Point
     scale: float
+    width: float = 0.0
 
     @staticmethod
     def onto(width: float, height: float, right: float) -> _View:
@@ -48,12 +49,17 @@ class _View:
         flat = _View((0.0, 0.0), 1.0)
         low, high = (float(flat.lifted(away, z)) for away, z in ((-math.sqrt(2), 0.0), (math.sqrt(2), 1.0)))
         scale = min(width / 3.2, height / 2.8)
-        return _View((width / 2 + right, height / 2 + scale * ((low + high) / 2 + 0.06)), scale)
+        return _View((width / 2 + right, height / 2 + scale * ((low + high) / 2 + 0.06)), scale, width)
 
     def lifted(self, away: ArrayLike, height: ArrayLike) -> Array:
         """Give how far above the middle of the paper a point lies, for a scale of 1."""
         z = (np.asarray(height, np.float64) - 0.5) * _HEIGHT
         return (z * math.cos(_ELEVATION) + np.asarray(away) * math.sin(_ELEVATION)) * _nearness(away, z)
+
+    def within(self, x: float, text: str, size: float) -> float:
+        """Move the middle of words so far that they stay on the paper, by an average character."""
+        half = 0.28 * size * len(text)
+        return min(max(x, half), max(self.width - half, half))
 
     def at(self, x: ArrayLike, y: ArrayLike, height: ArrayLike) -> Array:
         """Give the pixels `(…, 2)` of points whose heights are from 0 to 1."""
@@ -94,12 +100,11 @@ def loss_surface(record: RecordLike, *, narrow: bool = False) -> Figure:
         return svg.blank("The record holds no loss surface.")
     width, height = (360.0, 330.0) if narrow else (920.0, 580.0)
     view = _View.onto(width, height, 10.0 if narrow else 0.0)
-    return Figure(width, height, tuple(_draw(surfaces[0], view, narrow)))
+    return Figure(width, height, tuple(_draw(surfaces[0], view, 11.0 if narrow else svg.TEXT)))
 
 
-def _draw(surface: Surface, view: _View, narrow: bool) -> list[Markup]:
+def _draw(surface: Surface, view: _View, size: float) -> list[Markup]:
     heights = relief(surface.losses)
-    size = 11.0 if narrow else svg.TEXT
     return [
         *_box(view),
         *_cells(surface, heights, view),
@@ -133,7 +138,8 @@ def _cells(surface: Surface, heights: Relief, view: _View) -> list[Markup]:
     """Draw the cells from the back to the front, so that what is near covers what is far."""
     x, y, losses = _thinned(surface)
     tall = heights.height(losses)
-    corners = view.at(x[None, :], y[:, None], tall)
+    corners = [[f"{px:.1f} {py:.1f}" for px, py in row] for row in view.at(x[None, :], y[:, None], tall).tolist()]
+    middles = ((tall[:-1, :-1] + tall[:-1, 1:] + tall[1:, 1:] + tall[1:, :-1]) / 4).tolist()
     columns, rows = range(x.size - 1), range(y.size - 1)
     if math.sin(_AZIMUTH) > 0:  # away grows with x
         columns = columns[::-1]
@@ -141,11 +147,11 @@ def _cells(surface: Surface, heights: Relief, view: _View) -> list[Markup]:
         rows = rows[::-1]
     found = []
     for row in rows:
+        (near, far), middle = corners[row : row + 2], middles[row]
         for column in columns:
-            around = (row, row, row + 1, row + 1), (column, column + 1, column + 1, column)
-            if np.isfinite(tall[around]).all():
-                fill = f"var(--{ground_colour(float(tall[around].mean()))})"
-                found.append(element("path", {"d": f"{svg.path(corners[around])}Z", "fill": fill}))
+            if math.isfinite(middle[column]):
+                outline = f"M{near[column]} {near[column + 1]} {far[column + 1]} {far[column]}Z"
+                found.append(element("path", {"d": outline, "fill": f"var(--{ground_colour(middle[column])})"}))
     return [element("g", {"stroke": "var(--paper)", "stroke-opacity": 0.35, "stroke-width": 0.7}, *found)]
 
 
@@ -207,14 +213,14 @@ def _floor_names(surface: Surface, view: _View, size: float) -> list[Markup]:
         beside = front[1 - axis]
         for place, value in ((-1.0, values[0]), (0.0, (values[0] + values[-1]) / 2), (1.0, values[-1])):
             parts.append(_beside(view, axis, place, 1.13 * beside, axes.loss_label(float(value)), "muted", size - 1))
-        parts.append(_beside(view, axis, 0.0, 1.4 * beside, shorten(name, 44), "ink", size))
+        parts.append(_beside(view, axis, 0.0, 1.42 * beside, shorten(name, 44), "ink", size))
     return parts
 
 
 def _beside(view: _View, axis: int, along: float, beside: float, text: str, colour: str, size: float) -> Markup:
     x, y = (along, beside) if axis == 0 else (beside, along)
-    at = view.at(x, y, 0.0)
-    return svg.words(text, (float(at[0]), float(at[1])), colour, size, anchor="middle")
+    at = view.at(x, y, 0.0).tolist()
+    return svg.words(text, (view.within(at[0], text, size), at[1]), colour, size, anchor="middle")
 
 
 def _height_axis(surface: Surface, heights: Relief, view: _View, size: float) -> list[Markup]:
@@ -226,7 +232,8 @@ def _height_axis(surface: Surface, heights: Relief, view: _View, size: float) ->
         parts.append(svg.line([at, (at[0] - 4, at[1])], "muted"))
         parts.append(svg.words(label, (at[0] - 8, at[1]), size=size - 1, anchor="end"))
     top = view.at(x, y, 1.0).tolist()
-    return [*parts, svg.words(_loss(surface), (top[0], top[1] - 16), "ink", size, anchor="middle")]
+    name = _loss(surface)
+    return [*parts, svg.words(name, (view.within(top[0], name, size), top[1] - 16), "ink", size, anchor="middle")]
 
 
 def _loss(surface: Surface) -> str:
