@@ -171,7 +171,7 @@ def test_the_section_says_what_was_measured():
         "1,085 ± 58",
         "This plane holds 61.0% of the variance of the rows.",
         "The valley is a ravine: use momentum.",
-        "Measured: first to median 88.00. Source: a textbook, section 8.",
+        "Measured: first to median 88. Source: a textbook, section 8.",
     ):
         assert words in html, words
     assert len(html.encode()) < 1_000_000
@@ -245,3 +245,32 @@ def test_the_command_draws_the_report_and_the_figures(tmp_path, capsys, monkeypa
     said = capsys.readouterr().err
     assert "notice: the SVG files are written, but PNG files need the package resvg_py" in said
     assert "notice: no browser was found" in said
+
+
+def test_one_looks_from_where_the_ground_is_low():
+    """A slope that rises to one corner is seen from the opposite one, whichever it is."""
+    steps = np.linspace(-1, 1, 9)
+    for right in (-1, 1):
+        for up in (-1, 1):
+            rising = {**ground.bowl(9), "losses": (5 + right * steps[None, :] + up * steps[:, None]).tolist()}
+            view = json.loads(surface.surface_data(read_surfaces(as_history([rising]))[0]))["view"]
+            away = np.sin(view[0]) * right + np.cos(view[0]) * up
+            assert away > 1, "the high corner is the one at the back"
+
+
+def test_a_path_that_leaves_the_plane_has_a_gap():
+    path = [[-0.9, 0.0, 1, ""], [0.0, 5.0, 1, ""], [0.0, 0.0, 1, "the model"]]
+    one = read_surfaces(as_history([{**ground.bowl(), "path": path}]))[0]
+    walk = surface.path_heights(one, relief(one.losses))
+    assert np.isnan(walk[:, 2]).any()
+    assert np.isfinite(walk[[0, -1]]).all()
+    data = json.loads(surface.surface_data(one))
+    assert None in data["path"]
+    assert data["path"][-1][:2] == [0, 0]
+
+
+def test_the_surface_that_holds_most_of_the_path_is_drawn_first():
+    beside = {**ground.bowl(), "directions": ["a", "b"], "path": [[9.0, 9.0, 1, ""], [0.0, 0.0, 1, ""]]}
+    within, without = ground.bowl(), {**ground.bowl(), "directions": ["c", "d"], "path": []}
+    found = read_surfaces(as_history([without, beside, within]))
+    assert [one.directions[0] for one in found] == ["first direction of the path", "a", "c"]

@@ -154,14 +154,23 @@ def numbers(holder: Mapping[str, Any], key: str) -> Array:
 
 
 def read_surfaces(history: History) -> list[Surface]:
-    """Every surface that can be drawn, the last one measured first; of those along the same directions the last."""
+    """Every surface that can be drawn, those first that hold most of their path; of those along the same directions the
+    last one.
+    """
     found: dict[tuple[str, str], Surface] = {}
     for event in history.measured.get("surface", ()):
         surface = _surface(event)
         if surface is not None:
             found.pop(surface.directions, None)
             found[surface.directions] = surface
-    return list(found.values())[::-1]
+    return sorted(found.values(), key=_path_beside)
+
+
+def _path_beside(surface: Surface) -> float:
+    """Give the share of the path that leaves the plane; 1 where there is no path."""
+    places, axes = surface.path[:, :2].T, (surface.a, surface.b)
+    inside = [(place >= axis[0]) & (place <= axis[-1]) for place, axis in zip(places, axes, strict=True)]
+    return 1.0 - float((inside[0] & inside[1]).mean()) if len(surface.path) else 1.0
 
 
 def _surface(event: Mapping[str, Any]) -> Surface | None:

@@ -47,9 +47,14 @@
       const low = grid.z[j][i] * (1 - right) + grid.z[j][i + 1] * right;
       return low * (1 - up) + (grid.z[j + 1][i] * (1 - right) + grid.z[j + 1][i + 1] * right) * up;
     };
-    grid.walk = data.path.map(([x, y, height]) => [x, y, (Number.isNaN(grid.height(x, y)) ? height : grid.height(x, y)) + .012]);
+    // Pieces of the path that lie beside the grid, or over a gap in it, are null.
+    grid.walk = data.path.map((point) => {
+      const height = point ? grid.height(point[0], point[1]) : NaN;
+      return Number.isNaN(height) ? null : [point[0], point[1], height + .012];
+    });
     grid.walk.slice(1).forEach((to, k) => {
       const from = grid.walk[k];
+      if (!from || !to) return;
       const key = cell(grid.y, (from[1] + to[1]) / 2) * grid.x.length + cell(grid.x, (from[0] + to[0]) / 2);
       grid.pieces.set(key, [...(grid.pieces.get(key) ?? []), [from, to]]);
     });
@@ -178,7 +183,7 @@
         const step = (now) => {
           if (this.hand || this.spinning || this.azimuth !== (this.swung ?? azimuth)) return;
           const left = Math.max(0, 1 - (now - begun) / 1400) ** 3;
-          this.azimuth = this.swung = azimuth - .9 * left;
+          this.azimuth = this.swung = azimuth - .6 * left;
           this.request();
           if (left > 0) requestAnimationFrame(step);
         };
@@ -323,13 +328,14 @@
 
     // What lies behind a hill shines through; where the path ends there is the model.
     drawPath() {
-      const { pen, grid } = this, walk = grid.walk.map((point) => this.at(...point));
+      const { pen, grid } = this, walk = grid.walk.map((point) => point && this.at(...point));
       if (!walk.length) return;
       pen.globalAlpha = .35;
-      this.line(walk, this.paint.named("path"), 1.4);
+      walk.slice(1).forEach((to, k) => { if (to && walk[k]) this.line([walk[k], to], this.paint.named("path"), 1.4); });
       pen.globalAlpha = 1;
-      this.ball(walk[0], 4, "path", "casing");
-      this.ball(walk[walk.length - 1], 6.5, "negative", "path");
+      for (const [place, ...look] of [[0, 4, "path", "casing"], [walk.length - 1, 6.5, "negative", "path"]]) {
+        if (walk[place]) this.ball(walk[place], ...look);
+      }
     }
 
     ball([x, y], radius, fill, edge) {

@@ -66,7 +66,7 @@ def _draw_slices(slices: list[Slice], narrow: bool) -> Figure:
         colour = rate_colour(place / max(len(slices) - 1, 1) if len(slices) > 1 else 0.3)
         name = slice_name(one)
         said = f"{name}: the lowest loss is {figure(float(np.nanmin(one.losses)))}"
-        shown = "" if narrow else shorten(name, 24)
+        shown = "" if narrow else shorten(name, 28)
         curves.append(Curve(shown, np.column_stack([one.steps, one.losses]), colour, 2.2, (), said))
         signs.append(key.line_sign(shorten(name, 40), colour, 2.2))
         if one.holdout.size:

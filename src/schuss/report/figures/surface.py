@@ -28,10 +28,11 @@ __all__ = ["height_ticks", "loss_surface", "surface_data", "surface_words"]
 
 Array = NDArray[np.float64]
 
-_AZIMUTH, _ELEVATION = -0.62, 0.56  # radians: which corner is in front, and how far above it one stands
+_AZIMUTHS = tuple(-0.62 + quarter * math.pi / 2 for quarter in range(4))  # radians: which corner is in front
+_ELEVATION = 0.56  # radians: how far above it one stands
 _HEIGHT = 1.05  # of the box, whose floor is 2 × 2
 _DISTANCE = 6.0  # of the eye from the middle of the box: the larger, the more parallel the lines
-_CELLS = 30  # along an axis, at most
+_CELLS = 24  # along an axis, at most
 _CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))
 
 
@@ -39,22 +40,28 @@ _CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))
 class _View:
     """Where a point of the box lies on the paper."""
 
+    azimuth: float
     middle: svg.Point
     scale: float
-    width: float = 0.0
+    width: float
 
     @staticmethod
-    def onto(width: float, height: float, right: float) -> _View:
+    def onto(width: float, height: float, right: float, azimuth: float) -> _View:
         """Put the box into the middle of the paper, a little to the right of it for the words at its axis."""
-        flat = _View((0.0, 0.0), 1.0)
-        low, high = (float(flat.lifted(away, z)) for away, z in ((-math.sqrt(2), 0.0), (math.sqrt(2), 1.0)))
+        low, high = (float(_lifted(away, z)) for away, z in ((-math.sqrt(2), 0.0), (math.sqrt(2), 1.0)))
         scale = min(width / 3.2, height / 2.8)
-        return _View((width / 2 + right, height / 2 + scale * ((low + high) / 2 + 0.06)), scale, width)
+        middle = width / 2 + right, height / 2 + scale * ((low + high) / 2 + 0.06)
+        return _View(azimuth, middle, scale, width)
 
-    def lifted(self, away: ArrayLike, height: ArrayLike) -> Array:
-        """Give how far above the middle of the paper a point lies, for a scale of 1."""
-        z = (np.asarray(height, np.float64) - 0.5) * _HEIGHT
-        return (z * math.cos(_ELEVATION) + np.asarray(away) * math.sin(_ELEVATION)) * _nearness(away, z)
+    @property
+    def front(self) -> tuple[float, float]:
+        """The corner of the floor that is in front."""
+        return min(_CORNERS, key=lambda corner: float(_turned(*corner, self.azimuth)[1]))
+
+    @property
+    def left(self) -> tuple[float, float]:
+        """The corner of the floor that is farthest to the left."""
+        return min(_CORNERS, key=lambda corner: float(_turned(*corner, self.azimuth)[0]))
 
     def within(self, x: float, text: str, size: float) -> float:
         """Move the middle of words so far that they stay on the paper, by an average character."""
@@ -63,10 +70,16 @@ class _View:
 
     def at(self, x: ArrayLike, y: ArrayLike, height: ArrayLike) -> Array:
         """Give the pixels `(…, 2)` of points whose heights are from 0 to 1."""
-        right, away = _turned(x, y)
+        right, away = _turned(x, y, self.azimuth)
         near = _nearness(away, (np.asarray(height, np.float64) - 0.5) * _HEIGHT)
-        places = self.middle[0] + self.scale * right * near, self.middle[1] - self.scale * self.lifted(away, height)
+        places = self.middle[0] + self.scale * right * near, self.middle[1] - self.scale * _lifted(away, height)
         return np.stack(np.broadcast_arrays(*places), axis=-1)
+
+
+def _lifted(away: ArrayLike, height: ArrayLike) -> Array:
+    """Give how far above the middle of the paper a point lies, for a scale of 1."""
+    z = (np.asarray(height, np.float64) - 0.5) * _HEIGHT
+    return (z * math.cos(_ELEVATION) + np.asarray(away) * math.sin(_ELEVATION)) * _nearness(away, z)
 
 
 def _nearness(away: ArrayLike, z: ArrayLike) -> Array:
@@ -75,11 +88,20 @@ def _nearness(away: ArrayLike, z: ArrayLike) -> Array:
     return _DISTANCE / (_DISTANCE + away * math.cos(_ELEVATION) - z * math.sin(_ELEVATION))
 
 
-def _turned(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+def _turned(x: ArrayLike, y: ArrayLike, azimuth: float) -> tuple[Array, Array]:
     """Turn points of the floor: how far to the right, and how far away from the eye."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    cosine, sine = math.cos(_AZIMUTH), math.sin(_AZIMUTH)
+    cosine, sine = math.cos(azimuth), math.sin(azimuth)
     return x * cosine - y * sine, x * sine + y * cosine
+
+
+def _best_side(surface: Surface, heights: Relief) -> float:
+    """Choose from which corner to look: that with the low ground in front, which hides the least."""
+    tall = heights.height(surface.losses)
+    known = np.isfinite(tall)
+    x, y = np.broadcast_arrays(_places(surface.a)[None, :], _places(surface.b)[:, None])
+    lean = [float((tall[known] * _turned(x[known], y[known], azimuth)[1]).sum()) for azimuth in _AZIMUTHS]
+    return _AZIMUTHS[lean.index(max(lean))]
 
 
 def loss_surface(record: RecordLike, *, narrow: bool = False) -> Figure:
@@ -99,12 +121,12 @@ def loss_surface(record: RecordLike, *, narrow: bool = False) -> Figure:
     if not surfaces:
         return svg.blank("The record holds no loss surface.")
     width, height = (360.0, 330.0) if narrow else (920.0, 580.0)
-    view = _View.onto(width, height, 10.0 if narrow else 0.0)
-    return Figure(width, height, tuple(_draw(surfaces[0], view, 11.0 if narrow else svg.TEXT)))
+    heights = relief(surfaces[0].losses)
+    view = _View.onto(width, height, 10.0 if narrow else 0.0, _best_side(surfaces[0], heights))
+    return Figure(width, height, tuple(_draw(surfaces[0], heights, view, 11.0 if narrow else svg.TEXT)))
 
 
-def _draw(surface: Surface, view: _View, size: float) -> list[Markup]:
-    heights = relief(surface.losses)
+def _draw(surface: Surface, heights: Relief, view: _View, size: float) -> list[Markup]:
     return [
         *_box(view),
         *_cells(surface, heights, view),
@@ -118,8 +140,7 @@ def _box(view: _View) -> list[Markup]:
     """Draw the floor and the edges that rise from it, but for the one in front."""
     around = np.array([*_CORNERS, _CORNERS[0]])
     floor = view.at(around[:, 0], around[:, 1], 0.0)
-    front = min(_CORNERS, key=lambda corner: float(_turned(*corner)[1]))
-    posts = [view.at(x, y, [0.0, 1.0]) for x, y in _CORNERS if (x, y) != front]
+    posts = [view.at(x, y, [0.0, 1.0]) for x, y in _CORNERS if (x, y) != view.front]
     return [svg.line(floor, "rule"), *(svg.line(post, "rule") for post in posts)]
 
 
@@ -141,9 +162,9 @@ def _cells(surface: Surface, heights: Relief, view: _View) -> list[Markup]:
     corners = [[f"{px:.1f} {py:.1f}" for px, py in row] for row in view.at(x[None, :], y[:, None], tall).tolist()]
     middles = ((tall[:-1, :-1] + tall[:-1, 1:] + tall[1:, 1:] + tall[1:, :-1]) / 4).tolist()
     columns, rows = range(x.size - 1), range(y.size - 1)
-    if math.sin(_AZIMUTH) > 0:  # away grows with x
+    if math.sin(view.azimuth) > 0:  # away grows with x
         columns = columns[::-1]
-    if math.cos(_AZIMUTH) > 0:
+    if math.cos(view.azimuth) > 0:
         rows = rows[::-1]
     found = []
     for row in rows:
@@ -171,7 +192,7 @@ def _path(surface: Surface, heights: Relief, view: _View) -> list[Markup]:
 
 
 def path_heights(surface: Surface, heights: Relief) -> Array:
-    """Give the path on the surface `(points, 3)`: places on the floor and heights; parts beside the grid are left out.
+    """Give the path on the surface `(points, 3)`: places on the floor and heights, which are NaN beside the grid.
 
     Between two points of the path it lies on the surface too, so a long step follows the hills.
     """
@@ -185,7 +206,8 @@ def path_heights(surface: Surface, heights: Relief) -> Array:
     walk = np.concatenate([piece[:200] for piece in pieces])
     tall = _between(_places(surface.a), _places(surface.b), heights.height(surface.losses), walk)
     found = np.column_stack([walk, tall])
-    return found[np.isfinite(found).all(axis=1)]
+    inside = np.flatnonzero(np.isfinite(tall))
+    return found[inside[0] : inside[-1] + 1] if inside.size else found[:0]
 
 
 def _places_of(values: Array, axis: Array) -> Array:
@@ -206,8 +228,7 @@ def _between(x: Array, y: Array, heights: Array, points: Array) -> Array:
 
 def _floor_names(surface: Surface, view: _View, size: float) -> list[Markup]:
     """Write the directions and the first, middle and last step along the two edges in front."""
-    front = min(_CORNERS, key=lambda corner: float(_turned(*corner)[1]))
-    parts = []
+    front, parts = view.front, []
     for axis, (name, values) in enumerate(zip(surface.directions, (surface.a, surface.b), strict=True)):
         # The outer side of an edge is where the other coordinate goes on beyond it.
         beside = front[1 - axis]
@@ -225,7 +246,7 @@ def _beside(view: _View, axis: int, along: float, beside: float, text: str, colo
 
 def _height_axis(surface: Surface, heights: Relief, view: _View, size: float) -> list[Markup]:
     """Draw the axis of the losses at the edge that is farthest to the left."""
-    x, y = min(_CORNERS, key=lambda corner: float(_turned(*corner)[0]))
+    x, y = view.left
     parts = [svg.line(view.at(x, y, [0.0, 1.0]), "muted")]
     for height, label in height_ticks(heights):
         at = view.at(x, y, height).tolist()
@@ -257,14 +278,14 @@ def surface_data(surface: Surface) -> str:
         "x": _rounded(_places(surface.a)),
         "y": _rounded(_places(surface.b)),
         "z": [[int(value) if math.isfinite(value) else None for value in row] for row in thousandths.tolist()],
-        "path": [_rounded(point) for point in path],
+        "path": [_rounded(point) if math.isfinite(point[2]) else None for point in path.tolist()],
         "ticks": [[round(place, 4), label] for place, label in height_ticks(heights)],
         "names": [shorten(name, 44) for name in surface.directions],
         "ends": [
             [axes.loss_label(float(v)) for v in (s[0], (s[0] + s[-1]) / 2, s[-1])] for s in (surface.a, surface.b)
         ],
         "loss": _loss(surface),
-        "view": [_AZIMUTH, _ELEVATION, _HEIGHT, _DISTANCE],
+        "view": [round(_best_side(surface, heights), 4), _ELEVATION, _HEIGHT, _DISTANCE],
     }
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 

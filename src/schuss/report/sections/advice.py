@@ -8,7 +8,7 @@ from .. import layout
 from ..ground import Rule, read_rules
 from ..history import History
 from ..markup import Markup, element
-from ..words import figure
+from ..words import amount
 
 __all__ = ["advice"]
 
@@ -23,7 +23,7 @@ def advice(history: History) -> Markup:
 
 def _written(rule: Rule) -> Markup:
     measured = ", ".join(
-        f"{name.replace('_', ' ')} {figure(value)}" for name, value in rule.numbers if math.isfinite(value)
+        f"{name.replace('_', ' ')} {amount(value)}" for name, value in rule.numbers if math.isfinite(value)
     )
     reasons = ". ".join(filter(None, [measured and f"Measured: {measured}", rule.source and f"Source: {rule.source}"]))
     below = element("span", {"class": "reasons"}, f"{reasons}.") if reasons else ""

@@ -39,11 +39,10 @@ def ground(history: History) -> Markup:
     surfaces = read_surfaces(history)
     parts = [
         _surface(history, surfaces[0]) if surfaces else Markup(),
-        layout.pair(*_maps(history, surfaces), _steps(history)),
+        layout.pair(*_maps(history, surfaces), _steps(history), _precision(history), *_boundaries(history)),
         _slices(history),
         _few_rows(history),
         _spectrum(history),
-        layout.pair(_precision(history), *_boundaries(history)),
         layout.facts(_facts(history)),
     ]
     if not any(parts):
@@ -128,7 +127,7 @@ def _spectrum(history: History) -> Markup:
     if not np.isfinite(known).any() and not len(density):
         return Markup()
     caption = "How much the loss curves, and along how many directions: the eigenvalues of its Hessian at the model."
-    if len(density):
+    if len(density) and density[:, 2].any():
         caption += " The band is how far the probes of the density differ."
     table = ground_tables.curvature_table(curvature)
     return picture("spectrum", figures.curvature_spectrum, history, caption, _ravine(curvature), table)
@@ -162,7 +161,8 @@ def _boundaries(history: History) -> list[Markup]:
         drawn = figures.decision_boundary(history, which=which)
         name = "boundary" if which == 0 else f"boundary-{which + 1}"
         shares = np.bincount(boundary.classes.ravel(), minlength=len(boundary.names)) / boundary.classes.size
-        summary = ", ".join(f"{name} on {percent(share)}" for name, share in zip(boundary.names, shares, strict=True))
+        order = [at for at in np.argsort(-shares, kind="stable").tolist() if shares[at] > 0]
+        summary = ", ".join(f"{boundary.names[at]} on {percent(float(shares[at]))}" for at in order)
         found.append(layout.figure(Picture(name, drawn, None, caption, f"Of the plane: {summary}.")))
     return found
 
