@@ -154,8 +154,9 @@ def numbers(holder: Mapping[str, Any], key: str) -> Array:
 
 
 def read_surfaces(history: History) -> list[Surface]:
-    """Every surface that can be drawn, those first that hold most of their path; of those along the same directions the
-    last one.
+    """Every surface that can be drawn, those first that hold most of their path.
+
+    Of those along the same directions the last one counts.
     """
     found: dict[tuple[str, str], Surface] = {}
     for event in history.measured.get("surface", ()):
