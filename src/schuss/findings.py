@@ -30,17 +30,17 @@ def most_telling(model: Model) -> list[dict[str, Any]]:
 
 
 def findings(model: Model, feed: Feed) -> dict[str, Any]:
-    """Give `columns`, those that move the scores of held-out rows most, and `drift` between these and the others.
+    """Give `weights`, `columns`, those that move the scores of held-out rows most, and `drift` from the other rows.
 
-    Where the rows learned from are not in memory there is no drift, and without held-out rows neither.
+    Where the rows learned from are not in memory there is no drift, and without held-out rows there are only weights.
     """
+    found: dict[str, Any] = {"weights": most_telling(model)}
     held = [chunk.rows for chunk in (feed.select, feed.score) if chunk is not None]
-    if not held:
-        return {}
-    columns = column_spreads(model, held[-1])
-    if not isinstance(feed, MemoryFeed):
-        return {"columns": columns}
-    return {"columns": columns, "drift": drift(model.encoder, feed.training.rows, concatenate_rows(held))}
+    if held:
+        found["columns"] = column_spreads(model, held[-1])
+    if held and isinstance(feed, MemoryFeed):
+        found["drift"] = drift(model.encoder, feed.training.rows, concatenate_rows(held))
+    return found
 
 
 def column_spreads(model: Model, rows: Rows) -> list[dict[str, Any]]:

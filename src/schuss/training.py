@@ -22,7 +22,7 @@ from .data.feed import Feed, MemoryFeed
 from .data.saved import Saved, together
 from .descent.losses import Loss, loss_for, unit_of
 from .errors import DataError, OptionError, UnknownClassError
-from .findings import findings, most_telling
+from .findings import findings
 from .finish.finish import Finished, finish, run_rows
 from .folder import BAD_ROWS, MODEL, RECORD, REPORT, RunFolder
 from .glance import glance
@@ -348,7 +348,6 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
         winner=run.number,
         chosen=chosen,
         **judged,
-        weights=most_telling(model),
         **findings(model, feed),
         counts=feed.counts.went(),
         rows=ended.rows,
