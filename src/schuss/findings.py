@@ -13,7 +13,7 @@ from .drift import drift
 from .explaining import in_target_units
 from .model import Model
 
-__all__ = ["column_spreads", "findings", "most_telling"]
+__all__ = ["column_spreads", "findings", "most_telling", "some_rows"]
 
 SHOWN = 40
 
@@ -27,6 +27,12 @@ def most_telling(model: Model) -> list[dict[str, Any]]:
     features = [entry for entry in entries if entry["importance"] is not None]
     features.sort(key=lambda entry: -entry["importance"])
     return features[:SHOWN] + [entry for entry in entries if entry["importance"] is None]
+
+
+def some_rows(feed: Feed) -> Rows:
+    """Give the rows at which slopes are looked at: those held out, or else the first that are learned from."""
+    rows = (feed.select or feed.score or next(feed.chunks(0))).rows
+    return take_rows(rows, np.arange(min(row_count(rows), _ROWS)))
 
 
 def findings(model: Model, feed: Feed) -> dict[str, Any]:

@@ -17,12 +17,11 @@ import numpy as np
 from . import __version__
 from .basis import place_of, places_for_workers, save_basis, versions
 from .checkpoints import Checkpointer
-from .data.chunk import Rows, row_count, take_rows
 from .data.feed import Feed, MemoryFeed
 from .data.saved import Saved, together
 from .descent.losses import Loss, loss_for, unit_of
 from .errors import DataError, OptionError, UnknownClassError
-from .findings import findings
+from .findings import findings, some_rows
 from .finish.finish import Finished, finish, run_rows
 from .folder import BAD_ROWS, MODEL, RECORD, REPORT, RunFolder
 from .glance import glance
@@ -43,8 +42,6 @@ from .scorers import slopes_of
 from .settings import Settings, parse_seconds
 
 __all__ = ["Result", "Task", "end", "task_of", "train"]
-
-EXPLAINED_ROWS = 2000
 
 SHARE = 0.1
 """Of the time between two checkpoints: after so much of it, one is written when a race is over, since what follows may
@@ -388,7 +385,7 @@ def _model(task: Task, champion: Champion, chosen: dict[str, Any]) -> Model:
     if settings.network is not None:
         network = architecture_of(settings, prepared.encoder)
         weights = weights.reshape(-1, network.size)
-        slopes, reach = slopes_of(network, weights, _some_rows(task.feed))
+        slopes, reach = slopes_of(network, weights, some_rows(task.feed))
         own = {"network": network, "slopes": slopes, "reach": reach}
     return Model(
         prepared.encoder,
@@ -400,12 +397,6 @@ def _model(task: Task, champion: Champion, chosen: dict[str, Any]) -> Model:
         svmlight_base=svmlight_base(prepared.source),
         **own,
     )
-
-
-def _some_rows(feed: Feed) -> Rows:
-    """Give the rows at which slopes are looked at: those held out, or else the first that are learned from."""
-    rows = (feed.select or feed.score or next(feed.chunks(0))).rows
-    return take_rows(rows, np.arange(min(row_count(rows), EXPLAINED_ROWS)))
 
 
 def _trained(prepared: Prepared, champion: Champion) -> dict[str, Any]:
