@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import __version__
 from .basis import place_of, places_for_workers, save_basis, versions
 from .checkpoints import Checkpointer
