@@ -123,7 +123,7 @@ def test_every_figure_is_drawn_once_and_fits(browser, tmp_path, name, width):
     assert seen["requests"] == 0
 
 
-GROUND = ["surface", "map", "map-2", "steps", "slices", "few-rows", "spectrum", "precision", "boundary"]
+GROUND = ["surface", "map", "map-2", "steps", "precision", "boundary", "slices", "few-rows", "spectrum"]
 
 
 @pytest.mark.parametrize("width", [1200, 390])
