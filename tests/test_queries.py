@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +52,12 @@ def test_queries_train_and_predict_like_the_table_they_give(query: Any, flights:
     predicted = asked.model.predict(query(flights), proba=True)
     assert predicted.equals(asked.model.predict(table, proba=True))
     assert asked.model.evaluate(query(flights))["accuracy"] > 0.6
+
+
+@pytest.mark.parametrize("name", ["query_duckdb", "lazy_polars"])
+def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(sys, "argv", [name, str(tmp_path)])
+    runpy.run_path(str(Path(__file__).parents[1] / "examples" / f"{name}.py"), run_name="__main__")
+    metric, value = capsys.readouterr().out.split()[:2]
+    assert metric in ("accuracy", "R2")
+    assert float(value) > (0.99 if metric == "R2" else 0.75)

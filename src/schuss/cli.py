@@ -207,13 +207,15 @@ commands.add_command(update)
 
 @commands.command()
 @click.argument("model")
-@options.option("--top", type=click.IntRange(min=1), default=20, metavar="N", help="How many of the largest weights.")
+@options.option(
+    "--top", type=click.IntRange(min=1), default=20, metavar="N", help="How many of the weights that matter most."
+)
 @click.option("--rows", metavar="DATA", help="Show what each column adds to the score of each of these rows instead.")
 @click.option("--out", metavar="FILE", help="Write the rows to this .csv or .parquet file instead of standard output.")
 @options.reading_again
 @options.as_json
 def explain(model: str, top: int, rows: str | None, out: str | None, as_json: bool, **reading: Any) -> None:
-    """Show the largest weights of a model, in the units of the data, or what the score of each row consists of.
+    """Show the weights that matter most, in the units of the data, or what the score of each row consists of.
 
     MODEL is the folder of a run, or its model.safetensors.
     """

@@ -264,7 +264,7 @@ class Model:
         return {"rows": rows, "skipped_rows": skipping.read - rows, "loss": mean, **tally.metrics()}
 
     def explain(self, top: int = 20) -> list[dict[str, Any]]:
-        """Give the `top` weights of largest magnitude, and every intercept after them.
+        """Give the `top` weights of largest importance, and every intercept after them.
 
         Those of networks, whose scores have no weights, are slopes: how a score changes with a feature, on average over
         held-out rows, those first that change it most, up or down. The intercept is the score of the average row (of
@@ -275,10 +275,10 @@ class Model:
         """
         folded = self.encoder.in_data_units(self.scorer.slopes.astype(np.float64))
         features, outputs = self.encoder.width, self.scorer.outputs
-        largest = np.argsort(-self.scorer.reach, axis=None, kind="stable")[:top]
-        intercepts = features * outputs + np.arange(outputs)
-        places = [divmod(at, outputs) for at in [*largest.tolist(), *intercepts.tolist()]]
         moves = deviations(self.encoder) * in_target_units(self.encoder)[0]
+        first = np.argsort(-self.scorer.reach * moves[:, None], axis=None, kind="stable")[:top]
+        intercepts = features * outputs + np.arange(outputs)
+        places = [divmod(at, outputs) for at in [*first.tolist(), *intercepts.tolist()]]
         return [self._entry(index, output, folded, moves) for index, output in places]
 
     def contributions(self, source: Any, **reading: Any) -> pa.Table:

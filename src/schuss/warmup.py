@@ -12,6 +12,7 @@ from .data.feed import open_feed
 from .preparation import prepare
 from .settings import Settings
 from .training import train
+from .updating import update
 
 __all__ = ["warmup"]
 
@@ -26,7 +27,7 @@ RUNS = (16, 8, 4)
 
 
 def warmup() -> float:
-    """Compile what a training with default settings uses; give the seconds it took.
+    """Compile what a training with default settings and its updates use; give the seconds it took.
 
     Compiled kernels are kept on the disk, so that a second call takes almost no time.
     """
@@ -35,7 +36,8 @@ def warmup() -> float:
         for table in _tables():
             train(table, "y", runs=runs, threads=1, epochs=1)
     for table in _tables():
-        train(table, "y", runs=min(RUNS), threads=1)  # to the end, its finish by full passes
+        model = train(table, "y", runs=min(RUNS), threads=1).model  # to the end, its finish by full passes
+        update(model, table)
     for table in (*_tables(), *_typed_tables()):
         _stream(table)
     return time.perf_counter() - begun
