@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lessons import drawing, minima, rare, rates, ravine, sample, search
+from lessons import drawing, minima, rare, rates, ravine, sample, search, stream
 from lessons.problems import digits, images
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -153,6 +153,14 @@ def test_noise_leaves_a_poor_minimum() -> None:
     assert found["descent by all rows"] == found["descent by 100 rows"] == found["random local search"] == 0
     assert found["descent by one row"] > 0.4
     assert found["simulated annealing"] > 0.8
+
+
+def test_an_update_follows_a_truth_that_turns_round() -> None:
+    found = stream.losses(count=3000, turns=1000, together=500)
+    assert found["schuss update"].shape == (5,)  # 500 rows of the first truth, 1,000 of the second, 1,000 of the first
+    assert found["as trained"][1:3].min() > 1.0
+    assert found["schuss update"][2] < found["the truth"][2] + 0.1
+    assert found["schuss update"].mean() < 0.6 * found["as trained"].mean()
 
 
 @pytest.mark.parametrize("page", ["neuron"])
