@@ -143,16 +143,18 @@ def spans(inside: NDArray[np.bool_], x: Array, y: Array) -> str:
     >>> spans(np.array([[True, True, False]]), np.array([0.0, 4.0, 8.0, 12.0]), np.array([10.0, 5.0]))
     'M0 10H8V5H0Z'
     """
-    found = []
-    for row in range(len(inside)):
-        if not inside[row].any():
-            continue
-        ends = np.flatnonzero(np.diff(np.concatenate([[0], inside[row].astype(np.int8), [0]])))
-        low, high = short(float(y[row]), 1), short(float(y[row + 1]), 1)
-        for start, end in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True):
-            left, right = short(float(x[start]), 1), short(float(x[end]), 1)
-            found.append(f"M{left} {low}H{right}V{high}H{left}Z")
-    return "".join(found)
+    padded = np.zeros((inside.shape[0], inside.shape[1] + 2), np.int8)
+    padded[:, 1:-1] = inside
+    turns = np.diff(padded, axis=1)
+    across, down = ([short(place, 1) for place in axis.tolist()] for axis in (x, y))
+    return "".join(
+        [
+            f"M{across[start]} {down[row]}H{across[end]}V{down[row + 1]}H{across[start]}Z"
+            for (row, start), (_, end) in zip(
+                np.argwhere(turns > 0).tolist(), np.argwhere(turns < 0).tolist(), strict=True
+            )
+        ]
+    )
 
 
 def _contours(plot: Plot, surface: Surface, tall: Array, levels: Sequence[float]) -> list[Markup]:

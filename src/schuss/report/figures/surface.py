@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import svg
 from ..ground import Relief, Surface, read_surfaces, relief
-from ..history import RecordLike, as_history, evenly
+from ..history import RecordLike, as_history
 from ..markup import Markup, element
 from ..palette import ground_colour
 from ..svg import Figure
@@ -151,8 +151,13 @@ def _places(values: Array) -> Array:
 
 def _thinned(surface: Surface) -> tuple[Array, Array, Array]:
     """Give the places and the losses of at most so many cells as the still picture can show."""
-    a, b = evenly(surface.a.size, _CELLS + 1), evenly(surface.b.size, _CELLS + 1)
+    a, b = _each(surface.a.size), _each(surface.b.size)
     return _places(surface.a)[a], _places(surface.b)[b], surface.losses[np.ix_(b, a)]
+
+
+def _each(size: int) -> NDArray[np.int64]:
+    """Give places of a list at even distances, as many as cells can be drawn, and the last one."""
+    return np.unique(np.append(np.arange(0, size, math.ceil((size - 1) / _CELLS)), size - 1))
 
 
 def _cells(surface: Surface, heights: Relief, view: _View) -> list[Markup]:

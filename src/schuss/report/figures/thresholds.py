@@ -62,13 +62,13 @@ def roc_and_precision(record: RecordLike, *, narrow: bool = False) -> Figure:
     share = number(curve.get("positives")) / (number(curve.get("positives")) + number(curve.get("negatives")))
     if narrow:
         roc, precision = (
-            Plot(Axis(_WHOLE, 62, 346), Axis(_WHOLE, 318, 34)),
-            Plot(Axis(_WHOLE, 62, 346), Axis(_WHOLE, 688, 404)),
+            Plot(Axis(_WHOLE, 62, 340), Axis(_WHOLE, 318, 34)),
+            Plot(Axis(_WHOLE, 62, 340), Axis(_WHOLE, 688, 404)),
         )
     else:
         roc, precision = (
             Plot(Axis(_WHOLE, 62, 412), Axis(_WHOLE, 384, 34)),
-            Plot(Axis(_WHOLE, 556, 906), Axis(_WHOLE, 384, 34)),
+            Plot(Axis(_WHOLE, 550, 900), Axis(_WHOLE, 384, 34)),
         )
     parts = (
         *_frame(roc, "false positive rate", "true positive rate (recall)"),
