@@ -33,6 +33,7 @@ addEventListener("load", () => {
   };
   const painted = () => data().reduce((sum, part) => (sum * 31 + part) % 1000003, 0);
   const colours = () => new Set(data().filter((_, at) => at % 4 === 1)).size;
+  for (const button of document.querySelectorAll(".controls button")) button.click();
   const ask = canvas ? (then) => requestAnimationFrame(() => requestAnimationFrame(then)) : (then) => then();
   const turned = canvas ? { before: painted(), said: [press("Home"), press("ArrowLeft"), press("ArrowUp")] } : {};
   ask(() => {

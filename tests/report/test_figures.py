@@ -24,7 +24,7 @@ from schuss.report.figures import axes
 from schuss.report.figures.axes import Axis, Plot
 from schuss.report.history import as_history
 from schuss.report.markup import Markup, element
-from schuss.report.palette import DARK, HEAT_STEPS, HEAT_SWITCH, LIGHT, RATE_STEPS
+from schuss.report.palette import DARK, GROUND_STEPS, HEAT_STEPS, HEAT_SWITCH, LIGHT, RATE_STEPS
 from schuss.report.runs import describe_run
 from schuss.report.svg import Figure
 
@@ -196,6 +196,25 @@ def test_text_and_curves_stand_out_from_the_paper(colours):
 def test_scales_are_ordered_in_grey(colours):
     for name, steps in (("rate", RATE_STEPS), ("heat", HEAT_STEPS)):
         assert len({np.sign(d) for d in np.diff([luminance(colours[f"{name}-{i}"]) for i in range(steps)])}) == 1
+
+
+def lightness(colour):
+    """L of OKLab, Ottosson (2020)."""
+    channels = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    cones = np.array([
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]) @ linear  # fmt: skip
+    return float(np.cbrt(cones) @ [0.2104542553, 0.7936177850, -0.0040720468])
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK])
+def test_the_ground_is_even_in_lightness(colours):
+    steps = np.diff([lightness(colours[f"ground-{step}"]) for step in range(GROUND_STEPS)])
+    np.testing.assert_allclose(steps, steps.mean(), atol=0.004)
+    assert contrast(colours["path"], colours["casing"]) > 15, "the path is seen on every colour"
 
 
 def test_every_colour_has_one_name_in_both_themes():

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
+from html import unescape
 
 import numpy as np
 import pytest
@@ -164,7 +165,8 @@ def test_the_section_says_what_was_measured():
     html = render([*records.binary(), *ground.events()])
     for words in (
         "The loss of the training rows over a plane through the model",
-        "The lowest loss of the grid is 0.1000 at (0, 0), the highest 1e12 at (1, 1).",
+        "The lowest loss of the grid is 0.1000 at (0, 0), the highest 1e12 at (1, 1). From there it comes to 1.600 and "
+        "1.600 along &#39;first direction of the path&#39;, to 0.3000 and 0.3000 along",
         "Beyond 2/λ₁ = 2 steps along the steepest direction grow: the edge of stability.",
         "The largest eigenvalue is 9.10 times the tenth one and 88.0 times the median one.",
         "6 bits a weight keep the loss.",
@@ -274,3 +276,26 @@ def test_the_surface_that_holds_most_of_the_path_is_drawn_first():
     within, without = ground.bowl(), {**ground.bowl(), "directions": ["c", "d"], "path": []}
     found = read_surfaces(as_history([without, beside, within]))
     assert [one.directions[0] for one in found] == ["first direction of the path", "a", "c"]
+
+
+def test_hostile_names_of_the_ground_stay_words():
+    found = []
+    for event in ground.events():
+        named = {key: records.HOSTILE[:2] for key in ("directions", "axes") if key in event}
+        named |= {key: records.HOSTILE[0] for key in ("of", "unit", "at", "direction") if key in event}
+        if "names" in event:
+            named["names"] = records.HOSTILE[:3]
+        if event["event"] == "advice":
+            named["rules"] = [
+                {"rule": h, "sentence": h, "numbers": {h: 1.0}, "source": h} for h in records.HOSTILE if h
+            ]
+        if event["event"] == "surface":
+            named["path"] = [[0.0, 0.0, 0.1, hostile] for hostile in records.HOSTILE]
+        found.append({**event, **named})
+    html = render([*records.hostile(), *found])
+    assert html.count("<script>") == 1, "the page's own"
+    assert "<script>alert" not in html
+    for drawing in re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL):
+        ElementTree.fromstring(drawing)
+    data = re.search(r'data-surface="([^"]*)"', html)[1]
+    assert json.loads(unescape(data))["names"][0] == records.HOSTILE[0]

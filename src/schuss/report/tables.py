@@ -302,7 +302,7 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return shorten(", ".join(_plain(item) for item in value), 200) or "none"
+        return shorten(", ".join(_plain(item) for item in value), 200) if value else "none"
     if isinstance(value, Mapping):
         return shorten(json.dumps(value, ensure_ascii=False, default=str), 200)
     return shorten(setting(value), 200)

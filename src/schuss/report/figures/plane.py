@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import svg
-from ..ground import Boundary, Surface, read_boundaries, read_surfaces, relief
+from ..ground import Boundary, Relief, Surface, read_boundaries, read_surfaces, relief
 from ..history import RecordLike, as_history
 from ..markup import Markup, element, short
 from ..palette import GROUND_STEPS
@@ -46,7 +46,7 @@ def loss_map(record: RecordLike, *, which: int = 0) -> Figure:
     surface = surfaces[which]
     heights = relief(surface.losses)
     tall = heights.height(surface.losses)
-    signs = _scale_signs(heights.limits, heights.cut, surface.unit)
+    signs = _scale_signs(heights, surface.unit)
     plot = _square(surface.a, surface.b, signs)
     parts = [
         *key.draw(signs),
@@ -68,10 +68,11 @@ def _on_paper(plot: Plot, parts: list[Markup]) -> Figure:
     return Figure(440.0, plot.y.start + _FOOT, tuple(parts), (plot,))
 
 
-def _scale_signs(limits: tuple[float, float], cut: bool, unit: str) -> list[list[Sign]]:
-    most = f"{figure(limits[1], 3)}{' or more' if cut else ''}"
+def _scale_signs(heights: Relief, unit: str) -> list[list[Sign]]:
+    least, most = (figure(loss, 3) for loss in heights.limits)
+    more, log = " or more" if heights.cut else "", ", in logarithms" if heights.log else ""
     scale = key.scale_sign(
-        f"loss {figure(limits[0], 3)} to {most}{unit and ' ' + unit}",
+        f"loss {least} to {most}{more}{unit and ' ' + unit}{log}",
         [f"ground-{step}" for step in range(0, GROUND_STEPS, 2)],
     )
     return [[scale]]

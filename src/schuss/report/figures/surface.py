@@ -300,7 +300,7 @@ def _rounded(values: Sequence[float] | Array) -> list[float]:
 
 
 def surface_words(surface: Surface) -> str:
-    """Say how high and how low the surface is, and where."""
+    """Say how high and how low the surface is, and where, and how it rises along its axes."""
     finite = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
     low, high = (np.unravel_index(int(find(finite)), finite.shape) for find in (np.nanargmin, np.nanargmax))
 
@@ -309,4 +309,19 @@ def surface_words(surface: Surface) -> str:
         steps = f"{axes.loss_label(float(surface.a[column]))}, {axes.loss_label(float(surface.b[row]))}"
         return f"{figure(float(finite[row, column]))} at ({steps})"
 
-    return f"The lowest loss of the grid is {place(low)}, the highest {place(high)}."
+    return f"The lowest loss of the grid is {place(low)}, the highest {place(high)}.{_rises(surface, finite, low)}"
+
+
+def _rises(surface: Surface, finite: Array, low: Any) -> str:
+    """Say how high the loss is at the ends of both lines through the lowest place."""
+    row, column = (int(place) for place in low)
+    ends = [
+        [figure(float(loss)) for loss in (line[0], line[-1]) if math.isfinite(loss)]
+        for line in (finite[row], finite[:, column])
+    ]
+    said = [
+        f"{' and '.join(losses)} along '{name}'"
+        for losses, name in zip(ends, surface.directions, strict=True)
+        if losses
+    ]
+    return f" From there it comes to {', to '.join(said)}." if said else ""
