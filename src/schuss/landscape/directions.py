@@ -75,5 +75,5 @@ def projected(points: Array, center: Array, directions: Array) -> Array:
     array([[2. , 1.5]])
     """
     basis = directions.reshape(len(directions), -1)
-    moves = (points - center).reshape(len(points), -1)
+    moves = (points - center).reshape(len(points), basis.shape[1])
     return np.linalg.lstsq(basis @ basis.T, basis @ moves.T, rcond=None)[0].T.astype(np.float64)
