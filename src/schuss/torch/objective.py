@@ -11,9 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from schuss.errors import OptionError
 from schuss.population.network.inputs import called, checked, each, joined, mapped, rows_of
+
+from .first_layer import Split, split
 
 __all__ = ["ModuleObjective"]
 
@@ -22,6 +25,9 @@ Array = NDArray[np.float64]
 ROWS_AT_ONCE = 1024
 ROWS_OF_IMAGES = 256
 """Rows that go through a module at once: what lies between its layers stays in the caches; rows of images are long."""
+
+NUMBERS_CACHED = 1 << 20
+"""Numbers that a first layer makes at once: fewer fit a smaller cache, and cost more calls."""
 
 GRAPH_BYTES = 2**30
 """What `curvature_at` may keep of a first derivative; beyond, every product computes it anew."""
@@ -97,10 +103,36 @@ class ModuleObjective:
         return self._values([self._vector(one) for one in candidates])
 
     def values_along(self, center: Array, directions: Array, points: Array) -> Array:
-        """Give F at W + Σ_d x_d V_d for directions `(D, n)` and points `(P, D)`: `(P,)`."""
-        return np.concatenate(
-            [self.values(center + part @ directions) for part in np.array_split(points, max(len(points) // 64, 1))]
-        )
+        """Give F at W + Σ_d x_d V_d for directions `(D, n)` and points `(P, D)`: `(P,)`.
+
+        Of a sequence that begins with an affine layer, what that layer makes is linear in the point: it is computed
+        D + 1 times, however many the points.
+        """
+        parts = split(self.module, self.shapes) if isinstance(self.inputs, Tensor) else None
+        if parts is None or len(points) <= len(directions) + 1:
+            groups = np.array_split(points, max(len(points) // 64, 1))
+            return np.concatenate([self.values(center + group @ directions) for group in groups])
+        with torch.no_grad():
+            return self._over_plane(parts, torch.stack([self._vector(one) for one in (center, *directions)]), points)
+
+    def _over_plane(self, parts: Split, basis: Tensor, points: Array) -> Array:
+        """Give F at many points of the plane through basis[0] along the others."""
+        weights_at = [basis[0] + torch.tensor(one, dtype=self.dtype, device=basis.device) @ basis[1:] for one in points]
+        sums = np.array([float(self._penalty(one)) for one in weights_at])
+        rest = [parts.rest(self._named(one)) for one in weights_at]
+        named = [self._named(one) for one in basis]
+        numbers = parts.moved(named[0], parts.before(self.inputs[:1])).numel()
+        for (inputs, targets, weights), share in self._batches(max(NUMBERS_CACHED // numbers, 32)):
+            passed = parts.before(inputs)
+            start, *moves = (parts.moved(one, passed) for one in named)
+            moved = torch.empty_like(start)
+            for at, places in enumerate(points.tolist()):
+                torch.add(start, moves[0], alpha=places[0], out=moved)
+                for place, move in zip(places[1:], moves[1:], strict=True):
+                    moved.add_(move, alpha=place)
+                output = functional_call(parts.after, rest[at], (moved,))
+                sums[at] += share * float(self._reduced(output, targets, weights))
+        return sums
 
     def _values(self, vectors: Sequence[Tensor]) -> Array:
         with torch.no_grad():
@@ -178,9 +210,9 @@ class ModuleObjective:
         found.weights = None if self.weights is None else self.weights[chosen]
         return found
 
-    def _batches(self) -> Iterator[tuple[tuple[Any, Tensor, Tensor | None], float]]:
+    def _batches(self, size: int | None = None) -> Iterator[tuple[tuple[Any, Tensor, Tensor | None], float]]:
         """Yield inputs, targets and weights of some rows, and their share in the mean."""
-        size = ROWS_OF_IMAGES if next(iter(each(self.inputs))).ndim > 2 else ROWS_AT_ONCE
+        size = size or (ROWS_OF_IMAGES if next(iter(each(self.inputs))).ndim > 2 else ROWS_AT_ONCE)
         total = len(self.targets) if self.weights is None else float(self.weights.sum())
         for begin in range(0, len(self.targets), size):
             rows = slice(begin, begin + size)
@@ -190,7 +222,10 @@ class ModuleObjective:
 
     def _mean(self, parameters: Mapping[str, Tensor], inputs: Any, targets: Tensor, weights: Tensor | None) -> Tensor:
         """Give the mean loss of some rows."""
-        output = called(self.module, dict(parameters), inputs)
+        return self._reduced(called(self.module, dict(parameters), inputs), targets, weights)
+
+    def _reduced(self, output: Any, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """Give the mean loss of outputs."""
         losses = checked(self.loss(output, targets), len(targets), weighted=weights is not None)
         return losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
 
