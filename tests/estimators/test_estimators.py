@@ -336,3 +336,17 @@ def test_coo_and_int64_indices_are_taken() -> None:
 def test_parameters_that_cannot_be(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         SGDClassifier(**options).fit(X, BINARY)
+
+
+def test_partial_fit_follows_a_stream_that_turns_round() -> None:
+    rng = np.random.default_rng(0)
+    X, turned = rng.normal(size=(2400, 4)), np.where(np.arange(2400) < 1200, 1, -1)
+    y = turned * (X @ [2.0, -1.0, 0.5, 0.0]) + 0.3 * rng.normal(size=2400) > 0
+    model, right = SGDClassifier(loss="log_loss"), []
+    for start in range(0, 2400, 20):
+        rows = slice(start, start + 20)
+        if start:
+            right.append(np.mean(model.predict(X[rows]) == y[rows]))
+        model.partial_fit(X[rows], y[rows], classes=[False, True])
+    assert np.mean(right[10:59]) > 0.9  # before the turn
+    assert np.mean(right[75:]) > 0.85  # from 300 rows after it on

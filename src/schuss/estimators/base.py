@@ -205,7 +205,7 @@ class LinearSGD(BaseEstimator):
         return [self._answer(done.weights, done.averaged) for done in found]
 
     def _online(self, problems: Sequence[Problem], starts: Sequence[Array]) -> list[Array]:
-        """Let runs of different rates learn from the rows; the best so far answers."""
+        """Let runs of different rates learn from the rows, and answer together."""
         learners: list[Online] = getattr(self, "_learners", None) or [
             Online(
                 problem.loss, problem.outputs, problem.l2, problem.l1, problem.intercept,

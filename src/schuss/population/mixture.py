@@ -29,7 +29,7 @@ from schuss.descent.penalties import L2, ElasticNet
 from schuss.population import dense, sparse
 from schuss.population.block import Block, fresh_block, plain, single
 
-__all__ = ["Mixture", "MixtureState"]
+__all__ = ["MEMORY_ROWS", "Mixture", "MixtureState", "shares_of"]
 
 HALF_LIFE = 8192
 """Rows after which squared gradients count half; from 1,024 to for ever nothing changed by more than 0.003 nats."""
@@ -201,10 +201,15 @@ class Mixture:
     def _average(self, block: Block, standing: NDArray[np.float64]) -> NDArray[np.float32]:
         """Average the weights by the shares."""
         weights = self._lanes_of(block.weights)
-        shares = np.exp(SHARPNESS * (standing.min() - standing))
+        shares = shares_of(standing)
         shares[~np.isfinite(weights).all(axis=(0, 1))] = 0.0
         there = shares > 0
         return (weights[:, :, there] @ (shares[there] / shares[there].sum())).astype(np.float32)
+
+
+def shares_of(standing: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give what each run counts by its losses of late, the best one's 1; `kernels.mixture` does so for every row."""
+    return np.exp(SHARPNESS * (standing.min() - standing))
 
 
 def _until_halving(chunk: Chunk, rows: int) -> Iterator[Chunk]:
