@@ -62,6 +62,7 @@ BAD = {
     "no JSON": ('{"a":}', "'{\"a\":}' is not a JSON object"),
     "a list": ("[1]", "'[1]' is not a JSON object"),
     "a number": ("3", "'3' is not a JSON object"),
+    "two objects": ('{"a":1} {"a":2}', "'{\"a\":1} {\"a\":2}' is not a JSON object"),
     "cut off": ('{"a":2', "'{\"a\":2' is not a JSON object"),
     "a word": ('{"a":"x"}', "column 'a': \"x\" is not a number"),
     "an object": ('{"a":{"b":1}}', "column 'a': {\"b\": 1} is not a number"),

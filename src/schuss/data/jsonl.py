@@ -217,6 +217,8 @@ def _parse(lines: bytes, name: str, row: int, schema: pa.Schema | None) -> pa.Ta
         table = pajson.read_json(io.BytesIO(lines), read, parse)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
         raise _first_fault(lines, name, row, schema, str(error)) from error
+    if table.num_rows != lines.count(b"\n") and table.num_rows != sum(bool(line.strip()) for line in lines.split(b"\n")):
+        raise _first_fault(lines, name, row, schema, "several objects in a line")  # Arrow makes rows of them
     return table if schema is None else table.select(schema.names).cast(schema)
 
 
