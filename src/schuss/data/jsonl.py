@@ -23,6 +23,7 @@ from schuss.errors import BadRowError, DataError
 SAMPLE_BYTES = 16 << 20
 _SAMPLED_PARTS = 16
 _BLOCK_BYTES = 4 << 20
+_TWO_OBJECTS = re.compile(rb"\}[ \t\r]*\{")  # or a word that looks like it
 _NO_OBJECT = re.compile(rb"^[ \t\r]*[^{ \t\r\n]", re.MULTILINE)
 
 
@@ -217,7 +218,7 @@ def _parse(lines: bytes, name: str, row: int, schema: pa.Schema | None) -> pa.Ta
         table = pajson.read_json(io.BytesIO(lines), read, parse)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
         raise _first_fault(lines, name, row, schema, str(error)) from error
-    if table.num_rows != lines.count(b"\n") and table.num_rows != sum(bool(line.strip()) for line in lines.split(b"\n")):
+    if _TWO_OBJECTS.search(lines) and table.num_rows != sum(bool(line.strip()) for line in lines.split(b"\n")):
         raise _first_fault(lines, name, row, schema, "several objects in a line")  # Arrow makes rows of them
     return table if schema is None else table.select(schema.names).cast(schema)
 
