@@ -62,7 +62,7 @@ BAD = {
     "no JSON": ('{"a":}', "'{\"a\":}' is not a JSON object"),
     "a list": ("[1]", "'[1]' is not a JSON object"),
     "a number": ("3", "'3' is not a JSON object"),
-    "two objects": ('{"a":1} {"a":2}', "'{\"a\":1} {\"a\":2}' is not a JSON object"),
+    "two objects": ('{"a":1} {"a":2}', '\'{"a":1} {"a":2}\' is not a JSON object'),
     "cut off": ('{"a":2', "'{\"a\":2' is not a JSON object"),
     "a word": ('{"a":"x"}', "column 'a': \"x\" is not a number"),
     "an object": ('{"a":{"b":1}}', "column 'a': {\"b\": 1} is not a number"),
@@ -83,6 +83,14 @@ def test_bad_lines(tmp_path: Path, line: str, sentence: str, row: int) -> None:
     found = str(caught.value)
     assert found.startswith(f"t.jsonl, row {row:,}")
     assert found.endswith(sentence), found
+
+
+@pytest.mark.parametrize(
+    "text", ['\n\n {"a": 1}{"a": 2}\n', '{"a":\n {"b": 0}}\n{"a": {"b": 1}}', '{"a": 1}\n\n{"a": 2} {}\n']
+)
+def test_a_line_is_an_object_where_blank_ones_make_up_the_number(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match="is not a JSON object"):
+        values(source_of(tmp_path, text))
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -23,7 +23,7 @@ from schuss.errors import BadRowError, DataError
 SAMPLE_BYTES = 16 << 20
 _SAMPLED_PARTS = 16
 _BLOCK_BYTES = 4 << 20
-_TWO_OBJECTS = re.compile(rb"\}[ \t\r]*\{")  # or a word that looks like it
+_BLANK_LINE = re.compile(rb"(?:\A|\n)[ \t\r]*\n|\n[ \t\r]+\Z")
 _NO_OBJECT = re.compile(rb"^[ \t\r]*[^{ \t\r\n]", re.MULTILINE)
 
 
@@ -218,9 +218,16 @@ def _parse(lines: bytes, name: str, row: int, schema: pa.Schema | None) -> pa.Ta
         table = pajson.read_json(io.BytesIO(lines), read, parse)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError) as error:
         raise _first_fault(lines, name, row, schema, str(error)) from error
-    if _TWO_OBJECTS.search(lines) and table.num_rows != sum(bool(line.strip()) for line in lines.split(b"\n")):
-        raise _first_fault(lines, name, row, schema, "several objects in a line")  # Arrow makes rows of them
+    if table.num_rows != _count(lines):  # Arrow takes two objects in a line, and one over several lines
+        raise _first_fault(lines, name, row, schema, "not one object a line")
     return table if schema is None else table.select(schema.names).cast(schema)
+
+
+def _count(lines: bytes) -> int:
+    """Count the lines that are not blank."""
+    if _BLANK_LINE.search(lines):
+        return sum(bool(line.strip()) for line in lines.split(b"\n"))
+    return lines.count(b"\n") + (not lines.endswith(b"\n"))
 
 
 def _first_fault(lines: bytes, name: str, row: int, schema: pa.Schema | None, reason: str) -> BadRowError:
