@@ -23,7 +23,6 @@ from schuss.errors import BadRowError, DataError
 SAMPLE_BYTES = 16 << 20
 _SAMPLED_PARTS = 16
 _BLOCK_BYTES = 4 << 20
-_BLANK_LINE = re.compile(rb"(?:\A|\n)[ \t\r]*\n|\n[ \t\r]+\Z")
 _NO_OBJECT = re.compile(rb"^[ \t\r]*[^{ \t\r\n]", re.MULTILINE)
 
 
@@ -225,7 +224,7 @@ def _parse(lines: bytes, name: str, row: int, schema: pa.Schema | None) -> pa.Ta
 
 def _count(lines: bytes) -> int:
     """Count the lines that are not blank."""
-    if _BLANK_LINE.search(lines):
+    if lines[:1].isspace() or any(b"\n" + blank in lines for blank in (b"\n", b" ", b"\t", b"\r")):
         return sum(bool(line.strip()) for line in lines.split(b"\n"))
     return lines.count(b"\n") + (not lines.endswith(b"\n"))
 
