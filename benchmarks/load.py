@@ -1,9 +1,9 @@
 """Train and predict on a large file within a limit of memory.
 
-    python benchmarks/load.py FOLDER ROWS LIMIT_MIB
+    python benchmarks/load.py FOLDER ROWS LIMIT_MIB TIME_LIMIT
 
-Writes a Parquet file of ROWS rows (28 float32 columns and a target), trains and predicts in processes whose data
-segment (RLIMIT_DATA: heap and anonymous maps) is limited, and prints the peaks.
+Writes a Parquet file of ROWS rows (28 float32 columns and a target, 113 bytes a row), trains for at most TIME_LIMIT and
+predicts in processes whose data segment (RLIMIT_DATA: heap and anonymous maps) is limited, and prints the peaks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def write(path: Path, rows: int) -> None:
     for start in range(0, rows, GROUP):
         X = rng.standard_normal((min(GROUP, rows - start), COLUMNS), np.float32)
         table = pa.table({f"x{j}": X[:, j] for j in range(COLUMNS)} | {"y": X @ truth + rng.normal(size=len(X)) > 0})
-        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer = writer or pq.ParquetWriter(path, table.schema, compression="none", use_dictionary=False)
         writer.write_table(table)
     if writer is not None:
         writer.close()
@@ -53,7 +53,8 @@ def main() -> None:
     path = folder / "load.parquet"
     write(path, rows)
     print(f"{rows:,} rows, {path.stat().st_size / 1e9:.2f} GB, limit {mebibytes} MiB", flush=True)
-    limited(["train", str(path), "--target", "y", "--out", str(folder / "run"), "--force", "--quiet"], mebibytes)
+    options = ["--target", "y", "--cache", "off", "--time-limit", sys.argv[4], "--force", "--quiet"]
+    limited(["train", str(path), "--out", str(folder / "run"), *options], mebibytes)
     limited(["predict", str(folder / "run"), str(path), "--out", str(folder / "predictions.parquet")], mebibytes)
 
 
