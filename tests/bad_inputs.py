@@ -1,4 +1,4 @@
-"""Bad input files, each against train, predict and evaluate; writes what schuss says of them to docs/errors.md.
+"""Bad input files, each against train, predict, evaluate and update; writes what schuss says of them to docs/errors.md.
 
 python tests/bad_inputs.py docs/errors.md
 """
@@ -113,6 +113,7 @@ FILES: list[tuple[str, str, Callable[[], bytes]]] = [
     ("labels 1, 1.0 and 01", "spellings.csv", lambda: labelled(["1", "0", "1.0", "01"])),
     ("labels of composed and decomposed letters", "accents.csv", lambda: labelled(["é", "e\u0301", "a"])),
     ("JSON line that is no object", "list.jsonl", lambda: jsonl("[1, 2]\n")),
+    ("two objects in a JSON line", "two.jsonl", lambda: jsonl('{"size": 1, "level": "low"} {"size": 2}\n')),
     ("JSON key that comes twice", "key.jsonl", lambda: jsonl('{"size": 1, "size": 2, "level": "low"}\n')),
     ("JSON value of another type", "type.jsonl", lambda: jsonl('{"size": "big", "colour": "red", "level": "low"}\n')),
     ("svmlight index of 2·10⁹", "huge_index.svm", lambda: svmlight("1 2000000000:1\n")),
@@ -130,6 +131,7 @@ def commands(name: str) -> Iterator[list[str]]:
     if not name.endswith(".svm"):
         yield ["predict", "model", name, "--out", "predictions.csv"]
         yield ["evaluate", "model", name]
+        yield ["update", "model", name, "--out", "updated.safetensors"]
 
 
 def said(command: list[str]) -> tuple[int, str]:
@@ -164,9 +166,10 @@ def page() -> str:
         "# Errors",
         "",
         "What the command line says of bad input. Wherever there is a sentence the exit code is 2, and nothing was",
-        "written: a finished run, a model and a file of predictions that stood there stay as they were. A notice is no",
-        "error. This page is made by `python tests/bad_inputs.py docs/errors.md`, and a test compares it with what is",
-        "said. Where one row alone is bad, `--on-bad-row skip` goes on without it.",
+        "written: a finished run, a model and a file of predictions that stood there stay as they were; `update` alone",
+        "keeps what the rows before a bad one have taught it. A notice is no error. This page is made by",
+        "`python tests/bad_inputs.py docs/errors.md`, and a test compares it with what is said. Where one row alone is",
+        "bad, `--on-bad-row skip` goes on without it.",
         "",
         "|input|command|what is said|",
         "|-|-|-|",
