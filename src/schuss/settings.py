@@ -69,9 +69,12 @@ def parse_seconds(text: str | float | None, option: str = "time-limit") -> float
 
 def _number(text: str, name: str, whole: str) -> float:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise OptionError(f"option '--{name}' takes a number with a unit, not '{whole}'") from None
+        number = math.inf
+    if number == math.inf:
+        raise OptionError(f"option '--{name}' takes a number with a unit, not '{whole[:40]}'")
+    return number
 
 
 def machine_memory() -> int:
@@ -100,8 +103,9 @@ def _network(value: Any) -> str | None:
         return None
     units = value.split(",") if isinstance(value, str) else [value] if np.ndim(value) == 0 else [*value]
     sizes = [str(one).strip() for one in units]
-    if not sizes or not all(one.isdecimal() and int(one) for one in sizes):
-        raise OptionError(f"option '--network' takes the units of hidden layers such as 256,128, not '{value}'")
+    if not sizes or not all(one.isdecimal() and len(one) < 10 and int(one) for one in sizes):
+        shown = str(value)[:40]
+        raise OptionError(f"option '--network' takes the units of hidden layers such as 256,128, not '{shown}'")
     return ",".join(sizes)
 
 

@@ -131,6 +131,12 @@ MALFORMED = {
     "fraction as an index": ("1 1.5:2", "expected index:value, found '1.5:2'"),
     "negative index": ("1 -1:2", "the index in '-1:2' is below"),
     "large index": ("1 3000000000:2", "the index in '3000000000:2' is above 2,147,483,646"),
+    "a long label": ("1" * 300_000 + "x 1:1", "the label '" + "1" * 40 + "' is not a number"),
+    "a long value": ("1 2:" + "1" * 300_000 + "x", "expected index:value, found '2:" + "1" * 38 + "'"),
+    "a long index": (
+        "1 " + "7" * 5_000 + ":1",
+        "the index in '" + "7" * 40 + "' is above 2,147,483,646, the largest that fits",
+    ),
     "index twice": ("1 2:1 3:1 2:1", "the index 2 comes twice"),
     "no label": ("1:2 3:4", "the label '1:2' is not a number"),
     "word for a label": ("spam 3:4", "the label 'spam' is not a number"),

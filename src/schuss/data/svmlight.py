@@ -24,7 +24,7 @@ _BLOCK_BYTES = 4 << 20
 _LARGEST_INDEX = 2**31 - 2
 _BLANKS = bytes(range(33))
 _AS_BLANKS = bytes.maketrans(_BLANKS, b" " * 33)
-_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_NUMBER = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _PAIR = pa.struct([pa.field("index", pa.int32(), nullable=False), pa.field("value", pa.float32(), nullable=False)])
 
 
@@ -251,12 +251,12 @@ def _fault(tokens: list[bytes], base: int) -> str | None:
         index, colon, value = token.partition(b":")
         if not colon or not re.fullmatch(rb"[+-]?\d+", index) or not _NUMBER.fullmatch(value):
             return f"expected index:value, found {text!r}"
-        number = int(index)
+        number = float(index)  # exact up to the largest; of thousands of digits no int would be made
         if number < base:
             return f"the index in {text!r} is below {base}, from which the indices of this source count"
         if number > _LARGEST_INDEX:
             return f"the index in {text!r} is above {_LARGEST_INDEX:,}, the largest that fits"
         if number in seen:
-            return f"the index {number} comes twice"
+            return f"the index {number:.0f} comes twice"
         seen.add(number)
     return None
