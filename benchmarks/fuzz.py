@@ -37,7 +37,8 @@ if ATHERIS:
         from schuss.data.open import open_source
         from schuss.data.schema import infer_schema
         from schuss.descent import initializers, losses, schedules, specs
-        from schuss.descent.optimizers import Adam, hyperparameters
+        from schuss.descent.optimizers import Adam
+        from schuss.descent.optimizers.hyperparameters import settings_of
 else:
     import schuss
     from schuss import sealed, settings
@@ -46,7 +47,8 @@ else:
     from schuss.data.open import open_source
     from schuss.data.schema import infer_schema
     from schuss.descent import initializers, losses, schedules, specs
-    from schuss.descent.optimizers import Adam, hyperparameters
+    from schuss.descent.optimizers import Adam
+    from schuss.descent.optimizers.hyperparameters import settings_of
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz", dir="/dev/shm" if Path("/dev/shm").exists() else None))
 LONGEST_SECONDS = 10.0
@@ -137,7 +139,7 @@ def words(data: bytes) -> None:
     assert ",".join(specs.split_specs(text)) == text
     parsers = (
         schedules.parse_schedule, initializers.parse_initializer, losses.family_of,
-        lambda spec: hyperparameters.settings_of(Adam(), spec), settings.parse_bytes, settings.parse_seconds,
+        lambda spec: settings_of(Adam(), spec), settings.parse_bytes, settings.parse_seconds,
     )  # fmt: skip
     for parse in parsers:
         with contextlib.suppress(ValueError, schuss.SchussError):
@@ -212,7 +214,7 @@ def main() -> None:
     def once(data: bytes) -> None:
         nonlocal cases, slowest
         cases += 1
-        began = time.monotonic()
+        began = time.process_time()
         try:
             run(data)
         except schuss.SchussError:
@@ -220,7 +222,7 @@ def main() -> None:
         except Exception:
             Path(f"fuzz-{name}.bin").write_bytes(data)
             raise
-        slowest = max(slowest, time.monotonic() - began)
+        slowest = max(slowest, time.process_time() - began)
         if slowest > LONGEST_SECONDS:
             Path(f"fuzz-{name}.bin").write_bytes(data)
             raise TimeoutError(f"{slowest:.1f} s")
