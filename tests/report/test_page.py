@@ -145,6 +145,23 @@ def test_the_answer_in_words(pages):
     assert "typical error (root mean square) is 17.93, 60% below the constant predictor's 44.63." in words
 
 
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (None, "A linear model of 77 features, trained on"),
+        ("256,128", "A network with 2 hidden layers of 256, 128 relu units on 77 features, trained on"),
+        ([64], "A network with 1 hidden layer of 64 relu units on 77 features, trained on"),
+        ("mine:build", "A network (mine:build) on 77 features, trained on"),
+    ],
+)
+def test_what_kind_of_model_it_is(network, words):
+    record = records.newer(records.binary())
+    record[0]["options"] |= {"network": network, "activation": "relu"}
+    said = Page(render(record)).words
+    assert words in said
+    assert ("integrated gradients" in said) == (network is not None)
+
+
 def test_scores_have_intervals_and_say_how_they_were_found():
     words = Page(render(records.newer(records.binary()))).words
     for said in (

@@ -66,12 +66,25 @@ def lead(history: History) -> str:
 
 def _trained(history: History) -> str:
     features = number(history.start.get("features"))
-    made_of = f" of {plural(features, 'feature')}" if math.isfinite(features) else ""
+    made_of = f" {'on' if history.network else 'of'} {plural(features, 'feature')}" if math.isfinite(features) else ""
     rows = number(history.data.get("training_rows"))
     seen = f" {plural(rows, 'row')} of" if math.isfinite(rows) else ""
     classes = len(sequence(history.start, "classes"))
     kind = f"tells apart the {classes} classes of" if classes > 2 else "predicts"
-    return f"A linear model{made_of}, trained on{seen} {source_in_words(history)}, {kind} {target_in_words(history)}."
+    trained = f"trained on{seen} {source_in_words(history)}"
+    return f"{_model_in_words(history)}{made_of}, {trained}, {kind} {target_in_words(history)}."
+
+
+def _model_in_words(history: History) -> str:
+    """What kind of model it is."""
+    if not history.network:
+        return "A linear model"
+    sizes = history.network.replace(" ", "").split(",")
+    if not all(size.isdecimal() for size in sizes):
+        return f"A network ({history.network})"
+    activation = str(mapping(history.start, "options").get("activation") or "")
+    layers = f"{plural(len(sizes), 'hidden layer')} of {', '.join(sizes)} {activation} units".replace("  ", " ")
+    return f"A network with {layers}"
 
 
 def _so_far(history: History) -> str:

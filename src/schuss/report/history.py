@@ -130,6 +130,14 @@ class History:
         return str(self.start.get("task") or ("classification" if self.start.get("classes") else "regression"))
 
     @property
+    def network(self) -> str:
+        """The hidden layers of a network as they were asked for, empty for a linear model."""
+        found = mapping(self.start, "options").get("network")
+        if isinstance(found, (list, tuple)):
+            return ",".join(map(str, found))
+        return str(found or "")
+
+    @property
     def relative(self) -> bool:
         """Whether the runs' losses are shares of the constant predictor's: of a number, whose units say little."""
         return self.start.get("task") == "regression" and number(self.data.get("constant_loss")) > 0

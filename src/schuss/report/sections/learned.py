@@ -23,9 +23,10 @@ def learned(history: History) -> Markup:
     raised = f"raises the score of {only}" if only else "raises the score"
     if history.task == "regression":
         raised = "raises the prediction"
+    slopes = " Of a network it is its mean slope over held-out rows." if history.network else ""
     caption = (
         "The features that move the score most, by a standard deviation of each: to the right a larger value "
-        f"{raised}, to the left it lowers it."
+        f"{raised}, to the left it lowers it.{slopes}"
     )
     first = weights[0]
     summary = f"The largest is {first.name} with {figure(first.moved, 3)}."
@@ -40,7 +41,7 @@ def _columns(history: History) -> Markup:
         return Markup()
     caption = (
         "How much each column moves the score: the standard deviation, over held-out rows, of what it adds. Columns "
-        "that say the same share what they say."
+        f"that say the same share what they say.{' Of a network: integrated gradients.' if history.network else ''}"
     )
     most, spread = columns[0]
     summary = f"{most} moves it most, by {figure(spread, 3)}."
