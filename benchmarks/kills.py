@@ -39,6 +39,9 @@ from schuss.data import shuffle
 TITLE = "kills.py: killed at random moments, resumed, compared"
 ROWS = 6_000
 FORMATS = ("parquet", "folder", "csv", "csv.gz", "jsonl", "arrow", "svm", "npz")
+NETWORK = "network"
+"""Parquet again, learned by a small network: its processes import PyTorch, which takes seconds, so they are asked for."""
+
 EVERY = "0.05s"
 BEYOND = 1.1
 """A kill comes at the latest after so many times as long as an undisturbed training takes: some come to an end."""
@@ -119,9 +122,10 @@ def train(kind: Kind, data: Path) -> int:
         stream()
     target = [] if kind.form in ("svm", "npz") else ["--target", "y"]
     epochs = ["--epochs", "4"] if kind.streamed else []  # the others are finished by full passes
-    place = str(data / f"t.{kind.form}")
+    network = ["--network", "8"] if kind.form == NETWORK else []
+    place = str(data / f"t.{'parquet' if network else kind.form}")
     output = ["--out", "run", "--checkpoint-every", EVERY, "--quiet"]
-    return schuss(["train", place, *target, *epochs, "--runs", "4", *output])
+    return schuss(["train", place, *target, *epochs, "--runs", "4", *network, *output])
 
 
 def resume(kind: Kind) -> int:
@@ -222,7 +226,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", action="append", choices=FORMATS, help="one format, several times for several")
+    parser.add_argument(
+        "--only", action="append", choices=(*FORMATS, NETWORK), help="one format, several times for several"
+    )
     parser.add_argument("--write", action="store_true", help="keep the table in RESULTS.md")
     options: Any = parser.parse_args()
     here = Path.cwd()
