@@ -40,7 +40,7 @@ TITLE = "kills.py: killed at random moments, resumed, compared"
 ROWS = 6_000
 FORMATS = ("parquet", "folder", "csv", "csv.gz", "jsonl", "arrow", "svm", "npz")
 NETWORK = "network"
-"""Parquet again, learned by a small network: its processes import PyTorch, which takes seconds, so they are asked for."""
+"""Parquet again, learned by a small network; only on request: each process imports PyTorch, which takes seconds."""
 
 EVERY = "0.05s"
 BEYOND = 1.1
