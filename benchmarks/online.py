@@ -37,9 +37,7 @@ import results
 import sets
 
 TITLE = "online.py: learning from a stream, beside River and VW"
-BANK = (
-    "age,job,marital,education,default,balance,housing,loan,contact,day,month,duration,campaign,pdays,previous,poutcome"
-)
+BANK = "age,job,marital,education,default,balance,housing,loan,contact,day,month,duration,campaign,pdays,previous"
 
 
 class Stream(NamedTuple):
