@@ -299,3 +299,20 @@ def test_hostile_names_of_the_ground_stay_words():
         ElementTree.fromstring(drawing)
     data = re.search(r'data-surface="([^"]*)"', html)[1]
     assert json.loads(unescape(data))["names"][0] == records.HOSTILE[0]
+
+
+def test_pointing_at_the_ground_shows_no_run_of_the_race():
+    for draw in FIGURES:
+        assert "data-run" not in draw(ground.events()).svg("")
+
+
+def test_without_a_script_the_surface_is_a_picture():
+    html = render([*records.binary(), ground.bowl()])
+    box = re.search(r'<div data-surface="[^"]*">(.*?)<figcaption>', html, flags=re.DOTALL)[1]
+    assert len(re.findall(r"<svg[^>]*role=\"img\" aria-label=\"The lowest loss", box)) == 2, "for desk and phone"
+    assert re.search(r"<canvas[^>]* hidden=\"\"", box)
+    assert re.search(r'<div class="controls"[^>]* hidden=""', box)
+    assert "turning" not in re.search(r"<div data-surface", html)[0]
+    assert html.count("Turning") and "Turning" not in render(records.binary()), (
+        "its script comes only where it is needed"
+    )

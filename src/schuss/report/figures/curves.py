@@ -85,13 +85,15 @@ def chart(
     narrow: bool = False,
     size: tuple[float, float] | None = None,
     extend: bool = False,
+    linked: bool = True,
     over: Sequence[Markup] = (),
     behind: Callable[[Plot], Sequence[Markup]] = lambda plot: (),
 ) -> Figure:
     """Draw curves in a frame, the last one on top; where they leave it they are cut.
 
-    narrow : draw for a phone; extend : lead each curve on to the right edge with dots, where it ended earlier; behind :
-    gives what lies under the curves.
+    narrow : draw for a phone; extend : lead each curve on to the right edge with dots, where it ended earlier; linked :
+    pointing at a curve shows those of the same place in the page's other charts; behind : gives what lies under the
+    curves.
     """
     width, height = size or ((360.0, 320.0) if narrow else (920.0, 420.0))
     left = 50.0 if narrow else 58.0
@@ -106,8 +108,8 @@ def chart(
         *axes.bottom(plot, x_ticks, frame.label, frame.x_name),
         axes.title(plot, frame.y_name, left),
         *behind(plot),
-        *(_drawn(plot, place, curve, extend) for place, curve in enumerate(curves)),
-        *_names(plot, curves),
+        *(_drawn(plot, place if linked else None, curve, extend) for place, curve in enumerate(curves)),
+        *_names(plot, curves, linked),
         *over,
     ]
     return Figure(width, height, tuple(parts), (plot,))
@@ -117,7 +119,7 @@ def _log_label(value: float) -> str:
     return power_label(value) if value < 1e-3 or value >= 1e4 else axes.loss_label(value)
 
 
-def _drawn(plot: Plot, place: int, curve: Curve, extend: bool) -> Markup:
+def _drawn(plot: Plot, place: int | None, curve: Curve, extend: bool) -> Markup:
     """Draw one curve."""
     points = _pixels(plot, curve)
     parts: list[Markup] = [svg.line(axes.inside(points, plot), curve.colour, curve.width, curve.dash)]
@@ -141,7 +143,7 @@ def _pixels(plot: Plot, curve: Curve) -> NDArray[np.float64]:
     return plot.at(line[:, 0], line[:, 1])
 
 
-def _names(plot: Plot, curves: Sequence[Curve]) -> list[Markup]:
+def _names(plot: Plot, curves: Sequence[Curve], linked: bool) -> list[Markup]:
     """Write the names of the curves to the right of where they end, each beside a piece of its line."""
     named = [(place, curve) for place, curve in enumerate(curves) if curve.name and len(curve.line)]
     wanted = [min(max(float(_pixels(plot, curve)[-1, 1]), plot.y.end), plot.y.start) for _, curve in named]
@@ -152,5 +154,5 @@ def _names(plot: Plot, curves: Sequence[Curve]) -> list[Markup]:
         sample = svg.line([(x + 5, y), (x + 15, y)], curve.colour, curve.width, curve.dash)
         bold = curve.width > 3
         name = svg.words(curve.name, (x + 20, y), "ink" if bold else "muted", _LABEL, bold=bold)
-        parts.append(svg.told(curve.said or curve.name, sample, name, run=place))
+        parts.append(svg.told(curve.said or curve.name, sample, name, run=place if linked else None))
     return parts

@@ -74,7 +74,7 @@ def _draw_slices(slices: list[Slice], narrow: bool) -> Figure:
             curves.append(Curve("", held, colour, 1.6, (4, 3), f"{name}, on held-out rows"))
         kinks.append((one.kinks, colour))
     frame = Frame("steps along the direction", "loss", span, limits, y_log=heights.log, label=axes.loss_label)
-    drawn = chart(curves, frame, narrow=narrow)
+    drawn = chart(curves, frame, narrow=narrow, linked=False)
     marks = [mark for places, colour in kinks for mark in _kink_marks(drawn.plots[0], places, colour)]
     if not narrow:
         return Figure(drawn.width, drawn.height, (*drawn.parts, *marks), drawn.plots)
@@ -121,8 +121,7 @@ def step_sizes(record: RecordLike) -> Figure:
     )
     frame = Frame("learning rate of the step", "loss after one step", (float(steps.rates[0]), float(steps.rates[-1])),
                   limits, x_log=True, label=power_label)  # fmt: skip
-    drawn = chart([curve], frame, size=_SIZE, behind=lambda plot: _edge(plot, steps.edge))
-    return Figure(drawn.width, drawn.height, drawn.parts, drawn.plots)
+    return chart([curve], frame, size=_SIZE, linked=False, behind=lambda plot: _edge(plot, steps.edge))
 
 
 def _edge(plot: Plot, edge: float) -> list[Markup]:
@@ -248,7 +247,7 @@ def precision_needed(record: RecordLike) -> Figure:
     curve = Curve("", np.column_stack([bits, losses]), "accent", 2.2, (), "loss of rounded weights", marks=True)
     frame = Frame("bits of each weight", "loss", (float(bits.min()), float(bits.max())), limits, y_log=heights.log,
                   label=lambda tick: f"{tick:g}")  # fmt: skip
-    return chart([curve], frame, size=_SIZE, behind=lambda plot: _needed(plot, needed))
+    return chart([curve], frame, size=_SIZE, linked=False, behind=lambda plot: _needed(plot, needed))
 
 
 def _needed(plot: Plot, bits: float) -> list[Markup]:

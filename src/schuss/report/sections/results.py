@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -42,22 +41,18 @@ def _drawn_thresholds(history: History) -> list[Markup]:
         "named with it, right how many of all named are right. Dashed: what guessing reaches."
     )
     held = mapping(history.finish, "holdout")
-    areas = [f"area under the ROC curve {_with_interval(history, 'auc', figure)}"]
-    areas += [f"average precision {_with_interval(history, 'average_precision', figure)}"]
-    summary = _sentence(", ".join(areas)) if math.isfinite(number(held.get("auc"))) else ""
+    areas = (
+        f"Area under the ROC curve {_score(history, 'auc')}, average precision {_score(history, 'average_precision')}."
+    )
+    summary = areas if math.isfinite(number(held.get("auc"))) else ""
     table = tables.thresholds_table(points)
     return [picture("thresholds", figures.roc_and_precision, history, caption, summary, table)]
 
 
-def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}."
-
-
-def _with_interval(history: History, key: str, words: Callable[..., str]) -> str:
+def _score(history: History, key: str) -> str:
     """A score of the held-out rows and, where it is known, its 95 % interval."""
-    value = words(number(mapping(history.finish, "holdout").get(key)), 3)
-    ends = interval(history, key)
-    return f"{value} ({words(ends[0], 3)} to {words(ends[1], 3)})" if ends else value
+    value, ends = figure(number(mapping(history.finish, "holdout").get(key)), 3), interval(history, key)
+    return f"{value} ({figure(ends[0], 3)} to {figure(ends[1], 3)})" if ends else value
 
 
 def _drawn_probabilities(history: History) -> list[Markup]:
@@ -107,28 +102,16 @@ def _drawn_predictions(history: History) -> list[Markup]:
 
 
 _SCORES = {
-    "accuracy": "accuracy",
-    "auc": "area under the ROC curve",
-    "average_precision": "average precision",
-    "macro_f1": "F1, mean of the classes",
-    "brier": "Brier score",
-    "r2": "R²",
-    "rmse": "root mean squared error",
-    "mae": "mean absolute error",
-    "loss": "loss",
-    "gain": "gain on the constant predictor's loss",
-}
-_METHODS = {
-    "accuracy": "Wilson (1927)",
-    "auc": "DeLong et al. (1988), by logits",
-    "average_precision": "Boyd et al. (2013), by logits",
-    "macro_f1": "bootstrap of the confusion matrix",
-    "brier": "standard error over rows",
-    "r2": "ratio estimate, Cochran (1977)",
-    "rmse": "standard error over rows",
-    "mae": "standard error over rows",
-    "loss": "standard error over rows",
-    "gain": "standard error of paired differences",
+    "accuracy": ("accuracy", "Wilson (1927)"),
+    "auc": ("area under the ROC curve", "DeLong et al. (1988), by logits"),
+    "average_precision": ("average precision", "Boyd et al. (2013), by logits"),
+    "macro_f1": ("F1, mean of the classes", "bootstrap of the confusion matrix"),
+    "brier": ("Brier score", "standard error over rows"),
+    "r2": ("R²", "ratio estimate, Cochran (1977)"),
+    "rmse": ("root mean squared error", "standard error over rows"),
+    "mae": ("mean absolute error", "standard error over rows"),
+    "loss": ("loss", "standard error over rows"),
+    "gain": ("gain on the constant predictor's loss", "standard error of paired differences"),
 }
 
 
@@ -136,7 +119,7 @@ def scores_table(history: History) -> Table | None:
     """All that was measured on the held-out rows, with 95 % intervals and how they were found."""
     holdout = mapping(history.finish, "holdout")
     rows = []
-    for key, name in _SCORES.items():
+    for key, (name, method) in _SCORES.items():
         value, ends = number(holdout.get(key)), interval(history, key)
         if key == "gain":
             value = number(holdout.get("constant_loss")) - number(holdout.get("loss"))
@@ -144,7 +127,7 @@ def scores_table(history: History) -> Table | None:
             continue
         words = (lambda share: percent(share, 1)) if key == "accuracy" else figure
         between = f"{words(ends[0])} to {words(ends[1])}" if ends else ""
-        rows.append((name, words(value), between, _METHODS[key] if ends else ""))
+        rows.append((name, words(value), between, method if ends else ""))
     if not rows:
         return None
     whole = f"Scores on {plural(number(holdout.get('rows')), 'held-out row')} that no choice was made by"
