@@ -6,17 +6,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from tests.cluster.faults import STORE
 
-from schuss.cluster.on_ray import OBJECTS, _imported
+from schuss.cluster.on_ray import _imported
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
     """Two workers on this machine, which trainings find and leave running."""
-    assert OBJECTS
     ray = _imported(None)
     ray.init(
-        address="local", num_cpus=2, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False,
+        address="local", num_cpus=2, include_dashboard=False, object_store_memory=STORE, log_to_driver=False,
         configure_logging=False,
     )  # fmt: skip
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
-import random
+import re
 import signal
-import threading
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from tests.cluster.faults import killing
 from tests.test_workers import table
 
-from schuss import train
+from schuss import resume, train
 from schuss.cluster import on_ray
 from schuss.cluster.on_ray import OnRay
 from schuss.errors import ClusterError, DataError
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -36,42 +40,6 @@ def learn(place: str, out: Path, cluster: str | None = None, **options: Any) -> 
     return (out / "model.safetensors").read_bytes()
 
 
-def parent_of(process: str) -> int:
-    return int(Path("/proc", process, "stat").read_text().rpartition(")")[2].split()[1])
-
-
-def processes_of_workers() -> list[int]:
-    """The processes that do work for this one: Ray names them, and their parents' parent is this process."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            ours = parent_of(str(parent_of(folder.name))) == os.getpid()
-            if ours and (folder / "cmdline").read_bytes().startswith(b"ray::_do"):
-                found.append(int(folder.name))
-    return found
-
-
-@contextmanager
-def killing(seed: int, every: float) -> Iterator[list[int]]:
-    """Kill a worker at random moments, not so often that none can begin."""
-    rng, over, killed = random.Random(seed), threading.Event(), []
-
-    def kill() -> None:
-        while not over.wait(rng.uniform(0, 2 * every)):
-            for process in processes_of_workers()[:1]:
-                with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
-                    killed.append(process)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        yield killed
-    finally:
-        over.set()
-        killer.join()
-
-
 @pytest.mark.parametrize("options", [{"epochs": "auto"}, {"optimizer": "adagrad,momentum"}])
 def test_the_bytes_are_those_of_workers_in_this_process(place: str, tmp_path: Path, options: dict[str, Any]) -> None:
     assert learn(place, tmp_path / "ray", **options) == learn(place, tmp_path / "here", "here", **options)
@@ -79,9 +47,46 @@ def test_the_bytes_are_those_of_workers_in_this_process(place: str, tmp_path: Pa
 
 def test_killed_workers_change_no_byte(place: str, tmp_path: Path) -> None:
     expected = learn(place, tmp_path / "here", "here", epochs=12)
-    with killing(0, 1.0) as killed:
-        assert learn(place, tmp_path / "ray", epochs=12) == expected
+    with killing(0, most=3, within=0.3) as (killed, listen):
+        assert learn(place, tmp_path / "ray", epochs=12, progress=listen) == expected
     assert killed
+
+
+def test_a_node_lost_and_one_added_change_no_byte(place: str, tmp_path: Path) -> None:
+    expected = learn(place, tmp_path / "here", "here", epochs=4)
+    command = [sys.executable, "-m", "tests.cluster.faults", place, str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert re.search(r"lost after \d+ rows; added after \d+ rows; 2 nodes in the end", done.stdout)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == expected
+
+
+def test_a_training_whose_driver_is_killed_goes_on_to_the_same_bytes(place: str, tmp_path: Path) -> None:
+    expected = learn(place, tmp_path / "here", "here", epochs=40)
+    run = tmp_path / "run"
+    options = ["--epochs", "40", "--runs", "4", "--workers", "4", "--checkpoint-every", "0.01s", "--out", str(run)]
+    command = [sys.executable, "-m", "schuss", "train", place, "--target", "y", *options, "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        while driver.poll() is None and not [*(run / "checkpoint").glob("[0-9]*.safetensors")]:
+            time.sleep(0.01)
+        driver.kill()
+    assert driver.returncode == -signal.SIGKILL
+    assert not (run / "model.safetensors").exists()
+    resume(run)
+    assert (run / "model.safetensors").read_bytes() == expected
+
+
+def test_a_cluster_of_its_own_for_a_command(place: str, tmp_path: Path) -> None:
+    options = ["--epochs", "1", "--runs", "2", "--workers", "2", "--json", "--out", str(tmp_path / "run"), "--quiet"]
+    command = [sys.executable, "-W", "error", "-m", "schuss", "train", place, "--target", "y", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["outcome"] == "epochs done"
+    assert not done.stderr
+    missing = subprocess.run(
+        [*command, "--cluster", "127.0.0.1:1", "--force"], capture_output=True, text=True, check=False
+    )
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("schuss: there is no Ray cluster at '127.0.0.1:1' to be used: ")
+    assert missing.stderr.count("\n") == 1
 
 
 def late(mark: str, seconds: float) -> tuple[None, str]:
