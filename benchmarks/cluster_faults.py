@@ -1,9 +1,9 @@
 """Whether a training on a Ray cluster comes to the same bytes whatever dies: workers, a node, or its driver.
 
 A table is trained on once by workers in this process, undisturbed; then on a local Ray cluster again and again, while
-workers are killed by SIGKILL at random moments, each within a second of a sign of life; then on a cluster of two nodes, of
-which one is lost and another one added; then by a command that is killed at a random moment and resumed. Every model must
-be the same to the last byte, and no round may fail.
+workers are killed by SIGKILL at random moments, each within a second of a sign of life; then on a cluster of two nodes,
+of which one is lost and another one added; then by a command that is killed at a random moment and resumed. Every model
+must be the same to the last byte, and no round may fail.
 
     python benchmarks/cluster_faults.py --kills 200 --nodes 5 --drivers 10 --write    into RESULTS.md; half an hour
 """
