@@ -56,6 +56,12 @@ def test_the_model_is_that_of_one_machine(place: str, workers: int, options: dic
     assert many.record[0]["options"]["workers"] == workers
 
 
+def test_networks_are_averaged_too(place: str) -> None:
+    one, many = train(place, "y", runs=4, epochs=6, network="8"), learn(place, epochs=6, network="8")
+    assert many.summary["holdout"]["loss"] == pytest.approx(one.summary["holdout"]["loss"], rel=0.05)
+    assert many.summary["holdout"]["loss"] < 0.6 * many.summary["holdout"]["constant_loss"]
+
+
 def test_a_training_without_workers_says_nothing_of_them(place: str) -> None:
     one = train(place, "y", runs=2, epochs=1)
     assert "workers" not in one.model.settings

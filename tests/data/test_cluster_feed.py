@@ -180,6 +180,7 @@ def test_a_span_without_rows_to_learn_from(tmp_path: Path) -> None:
 
 def test_rows_between_averages() -> None:
     assert rows_between(1_000, 4) == cluster_feed.LEAST
-    assert rows_between(10**12, 16) == cluster_feed.MOST
+    assert rows_between(10**12, 2) == cluster_feed.MOST
+    assert rows_between(10**12, 100) == 100 * cluster_feed.MOST_EACH
     assert rows_between(16 * 16 * 4_000, 16) == 4_000 // 32 * 32
     assert all(rows_between(n, 3) % 32 == 0 for n in range(10_000, 10**6, 9_999))

@@ -39,8 +39,11 @@ This must not depend on what memory a cluster happens to have, since only rows t
 """
 
 ROUNDS = 16
-LEAST, MOST = 256, 1 << 18
-"""Rounds in an epoch, and between which numbers of rows of a worker that holds: see `rows_between`."""
+LEAST, MOST, MOST_EACH = 256, 1 << 17, 1 << 14
+"""Rounds in an epoch, by measurement (`benchmarks/cluster.py`), and between which numbers of rows that holds.
+
+The driver takes about a millisecond for each worker in every round: the more there are, the longer they learn alone.
+"""
 
 
 class Piece(NamedTuple):
@@ -291,7 +294,7 @@ def open_cluster_feed(reader: Reader, workers: Workers, spans: list[Span], *, or
 def rows_between(training_rows: int, workers: int) -> int:
     """Give the rows that each worker learns from between two averages: a 16th of its epoch, a multiple of 32."""
     share = training_rows / (workers * ROUNDS)
-    return int(min(max(share, LEAST), MOST)) // 32 * 32
+    return int(min(max(share, LEAST), max(MOST, MOST_EACH * workers))) // 32 * 32
 
 
 def resume_cluster_feed(
