@@ -22,8 +22,8 @@ _ROWS, _ROWS_OF_NETWORKS = 2000, 200
 
 
 def most_telling(model: Model) -> list[dict[str, Any]]:
-    """Give the forty weights that move the scores most, among the four hundred largest, and every intercept."""
-    entries = model.explain(top=10 * SHOWN)
+    """Give the forty weights that move the scores most, among the hundred and sixty largest, and every intercept."""
+    entries = model.explain(top=4 * SHOWN)
     features = [entry for entry in entries if entry["importance"] is not None]
     features.sort(key=lambda entry: -entry["importance"])
     return features[:SHOWN] + [entry for entry in entries if entry["importance"] is None]
