@@ -1,4 +1,4 @@
-"""Users' own PyTorch modules: their losses as objectives; needs `pip install 'schuss[torch]'`."""
+"""Users' own PyTorch modules: races, objectives and optimizers; needs `pip install 'schuss[torch]'`."""
 
 from __future__ import annotations
 
@@ -11,5 +11,7 @@ except ModuleNotFoundError:
 
 from schuss.torch import optim
 from schuss.torch.objective import ModuleObjective
+from schuss.torch.options import RaceOptions
+from schuss.torch.race import RaceResult, race
 
-__all__ = ["ModuleObjective", "optim"]
+__all__ = ["ModuleObjective", "RaceOptions", "RaceResult", "optim", "race"]

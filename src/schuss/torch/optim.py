@@ -224,6 +224,16 @@ def _write(after: tuple[Any, Any], one: Tensor, slots: list[Tensor]) -> None:
         slot.copy_(changed)
 
 
+def class_for(rule: Any) -> type[RuleOptimizer]:
+    """Give the class that steps by a rule, its hyperparameters being options; one made for it where there is none."""
+    for kind in RuleOptimizer.__subclasses__():
+        if type(kind.rule) is type(rule) and type(getattr(kind.rule, "rule", None)) is type(
+            getattr(rule, "rule", None)
+        ):
+            return kind
+    return type(type(rule).__name__, (RuleOptimizer,), {"rule": rule, "__doc__": type(rule).__doc__})
+
+
 class SGD(RuleOptimizer):
     """Plain steps; see `schuss.descent.optimizers.SGD`."""
 

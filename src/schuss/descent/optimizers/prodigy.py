@@ -20,10 +20,9 @@ class Prodigy(NamedTuple):
         m ← β₁ m + (1 − β₁) d g;  v ← β₂ v + (1 − β₂) d² g²;  w ← w − η d m/(√v + d ε)   with the d before the step.
 
     The sums run over all weights of a run, intercepts too, and distances are counted from the origin (those of networks
-    from where they began). η is a factor
-    about 1 that a schedule lets fall; without bias corrections, as the authors have it. Their package, prodigyopt 1.1,
-    multiplies ε by the d after the step: while d grows by factors of ten the first steps differ a little, and weights
-    by 1e-5 to 1e-3 after 200 steps.
+    from where they began). η is a factor about 1 that a schedule lets fall; without bias corrections, as the authors
+    have it. Their package, prodigyopt 1.1, multiplies ε by the d after the step: while d grows by factors of ten the
+    first steps differ a little, and weights by 1e-5 to 1e-3 after 200 steps.
 
     β₁, β₂, ε, and `distance`, the d to begin with: one number each or one a run.
     """
