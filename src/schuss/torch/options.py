@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,12 +88,12 @@ class RaceOptions:
         for spec in self.optimizers:
             per_run(rule_named(bare(spec)), [spec])
 
-    def range_of(self, optimizer: str) -> tuple[float, float]:
-        """Give the lowest and highest learning rate of an optimizer."""
+    def range_of(self, optimizer: Any) -> tuple[float, float]:
+        """Give the lowest and highest learning rate of an optimizer, a name or a rule."""
         if self.learning_rate is not None:
             ends = np.ravel(np.asarray(self.learning_rate, np.float64))
             return float(ends[0]), float(ends[-1])
-        rule = rule_named(bare(optimizer))
+        rule = rule_named(bare(optimizer)) if isinstance(optimizer, str) else optimizer
         low, high = trait(rule, "rate_range")
         if trait(rule, "number_names"):
             return low, high

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from schuss.population.network.inputs import called, checked, mapped, rows_of
 from schuss.population.network.rules import Stack
@@ -32,8 +33,8 @@ from schuss.population.network.rules import Stack
 __all__ = ["Batch", "Copies", "evaluation", "in_words", "is_out_of_memory", "row_losses"]
 
 TOGETHER = 4e7
-"""Multiplications of a copy and mini-batch up to which copies go together on a CPU: beyond, a layer fills the processor
-by itself, and what lies between the layers of sixteen copies leaves the caches."""
+"""Operations of a copy and mini-batch up to which copies go together on a CPU: beyond, a layer fills the processor by
+itself, and what lies between the layers of sixteen copies leaves the caches."""
 
 SCORED_ROWS = 1024
 """Rows that are scored at once."""
@@ -93,7 +94,7 @@ class Copies:
         self.judge = copy.deepcopy(self.module).eval()
         self.precision, self.say, self.compiled = precision, say, compiled
         self.trainable = {name: one for name, one in self.module.named_parameters() if one.requires_grad}
-        self.weights = sum(one.numel() for one in self.trainable.values())
+        self._row_operations = 0.0
         self.buffers = {name: _stacked(one, runs) for name, one in module.named_buffers()}
         self.why_in_turn, self.at_once, self.own = None, runs, []
         if why_in_turn:
@@ -162,8 +163,13 @@ class Copies:
 
     def _copies_at_once(self, batch: Batch) -> int:
         """Say how many copies go together through the module."""
-        heavy = self.device.type == "cpu" and 6.0 * self.weights * batch.rows > TOGETHER
-        return 1 if heavy else min(self.at_once, self.runs)
+        if self.device.type != "cpu" or self.at_once == 1:
+            return min(self.at_once, self.runs)
+        if not self._row_operations:
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                called(self.judge, {}, batch.inputs)
+            self._row_operations = max(3.0 * counter.get_total_flops() / batch.rows, 1.0)  # the pass back costs two
+        return 1 if self._row_operations * batch.rows > TOGETHER else self.at_once
 
     def _learn_some(self, leaves: Tensors, gradients: Tensors, some: slice, batch: Batch) -> Tensor:
         """Write the gradients of some copies; give their losses."""
