@@ -82,7 +82,7 @@ class ModuleObjective:
 
     @property
     def filters(self) -> list[slice]:
-        """Give the places of the filters: of each parameter of two dimensions and more, what each of its outputs has."""
+        """Give the filters: of each parameter of two dimensions and more, what each of its outputs has."""
         return [
             slice(begin, begin + (place.stop - place.start) // self.shapes[name][0])
             for name, place in self.places.items()
