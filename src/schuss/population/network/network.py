@@ -117,10 +117,15 @@ class Network:
         """Tell the schedules the held-out losses of the runs, by number."""
         return replace(state, slowed=rates.slowed_by(state.runs, state.slowed, losses))
 
-    def advance(self, state: NetworkState, chunk: Chunk) -> tuple[NetworkState, Tallies]:
-        """Learn from a chunk; the parameters of `state` are used up."""
+    def advance(
+        self, state: NetworkState, chunk: Chunk, shares: NDArray[np.float32] | None = None
+    ) -> tuple[NetworkState, Tallies]:
+        """Learn from a chunk; the parameters of `state` are used up.
+
+        shares : `(rows, runs)`, by what each run multiplies the weights of the rows.
+        """
         rows = len(chunk.targets)
-        cut = batches(chunk, self.batch_size, self.architecture, self.device)
+        cut = batches(chunk, self.batch_size, self.architecture, self.device, shares)
         jobs = [partial(self._advance_block, state, block, cut) for block in state.blocks]
         with _one_thread():
             tally = _in_place(state, side_by_side(jobs, self.threads), np.float64)
@@ -143,8 +148,9 @@ class Network:
             scores, trace = self.layers.scores(stack.parameters, batch.rows, self._noise(row))
             with np.errstate(all="ignore"):  # what is not finite shows in the tally
                 losses, derivatives = evaluate(self.loss, scores, batch.targets)
-            tally += (losses * batch.weights).sum(1, dtype=torch.float64)
-            derivatives = derivatives * (batch.weights / batch.many)
+            weights = batch.weights if batch.weights.ndim == 1 else batch.weights[:, list(block.places)].T
+            tally += (losses * weights).sum(1, dtype=torch.float64)
+            derivatives = derivatives * (weights / batch.many)[..., None, :]
             self.layers.backward(stack.parameters, batch.rows, trace, derivatives, stack.gradients)
             stack.step()
             row += batch.many

@@ -137,7 +137,7 @@ class Sparse(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A mini-batch: `many` rows, and some after them that weigh nothing."""
+    """A mini-batch: `many` rows, and some after them that weigh nothing; weights `[row]`, or `[row, run]`."""
 
     rows: Rows
     targets: Tensor
@@ -145,10 +145,16 @@ class Batch(NamedTuple):
     many: int
 
 
-def batches(chunk: Chunk, size: int, architecture: Architecture, device: str) -> list[Batch]:
-    """Cut a chunk into mini-batches, and bring them to where the parameters are."""
+def batches(
+    chunk: Chunk, size: int, architecture: Architecture, device: str, shares: NDArray[np.float32] | None = None
+) -> list[Batch]:
+    """Cut a chunk into mini-batches, and bring them to where the parameters are.
+
+    shares : `(rows, runs)`, by what each run multiplies the weights of the rows.
+    """
     rows, many = _as_rows(chunk.rows, architecture, device), len(chunk.targets)
-    targets, weights = (torch.tensor(one, device=device) for one in (chunk.targets, chunk.weights))
+    own = chunk.weights if shares is None else chunk.weights[:, None] * shares
+    targets, weights = (torch.tensor(one, device=device) for one in (chunk.targets, own))
     found = []
     for start in range(0, many, size):
         stop = min(start + size, many)
