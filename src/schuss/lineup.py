@@ -14,7 +14,7 @@ from .data.feed import Feed, MemoryFeed
 from .descent.losses import Loss, constant_classes, constant_number, judge_of, values_and_gradients
 from .descent.optimizers import bare, rule_named, trait
 from .model import outputs_of
-from .networks import NETWORK_BATCH, inits_of, network_bytes, network_of
+from .networks import batch_of, inits_of, network_bytes, network_of
 from .population.block import state_bytes
 from .population.cluster import on_workers
 from .population.linear import Linear
@@ -76,6 +76,8 @@ def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> lis
     contenders = []
     for name in dict.fromkeys(map(bare, names)):
         batch = _batch_size(settings, encoder, rule_named(name))
+        if settings.network is not None:
+            batch = batch_of(settings, feed.training_rows)
         population = population_of(name, settings, encoder, feed, loss, batch)
         own = tuple(run._replace(batch_size=batch) for run in runs if bare(run.optimizer) == name)
         contenders.append(Contender(population, population.start(own)))
@@ -99,8 +101,6 @@ def _own_population(name: str, settings: Settings, encoder: Encoder, feed: Feed,
 
 def _batch_size(settings: Settings, encoder: Encoder, rule: Any) -> int:
     """Give the size of a mini-batch; where untouched weights rest, one row at a time is natural."""
-    if settings.network is not None:
-        return NETWORK_BATCH if settings.batch_size == "auto" else int(settings.batch_size)
     natural = 1 if trait(rule, "sparse") == "resting" and encoder.sparse else DENSE_BATCH
     return natural if settings.batch_size == "auto" else int(settings.batch_size)
 

@@ -20,11 +20,12 @@ from .data.saved import Saved, together
 from .descent.losses import Loss, loss_for, unit_of
 from .errors import DataError, OptionError, UnknownClassError
 from .findings import findings, some_rows
+from .finish.committee import committee, is_affordable
 from .finish.finish import Finished, finish, run_rows
 from .folder import BAD_ROWS, MODEL, RECORD, REPORT, RunFolder
 from .glance import glance
 from .judgement import judge
-from .lineup import Constant, constant_prediction, line_up
+from .lineup import Constant, constant_prediction, line_up, population_of
 from .model import Model, outputs_of
 from .networks import architecture_of
 from .population.population import Run
@@ -148,7 +149,17 @@ class Task:
     def plan(self) -> Plan:
         """How long to train."""
         settings = self.prepared.settings
-        return Plan(None if settings.epochs == "auto" else int(settings.epochs), parse_seconds(settings.time_limit))
+        epochs = None if settings.epochs == "auto" else int(settings.epochs)
+        return Plan(epochs, parse_seconds(settings.time_limit), short=epochs is None and self.has_committee)
+
+    @property
+    def has_committee(self) -> bool:
+        """Whether a committee of networks comes after the race."""
+        prepared = self.prepared
+        if prepared.settings.network is None:
+            return False
+        size = architecture_of(prepared.settings, prepared.encoder).size
+        return is_affordable(self.feed, size, prepared.reader.holdout.kind)
 
     @property
     def saving(self) -> Saving | None:
@@ -222,27 +233,40 @@ def end(task: Task, ended: Finish, started: float) -> Result:
         cut_short = cut_short or task.interrupted()
         return cut_short or time.monotonic() - started >= (plan.seconds or math.inf)
 
-    if plan.epochs is None and settings.network is None:  # whoever asks for epochs gets these and no more
+    if plan.epochs is None and (settings.network is None or task.has_committee):  # who asks for epochs gets no more
         events = len(task.record.events)
         if task.checkpointer is not None and task.checkpointer.due(SHARE):
             _write_end(task, ended, started, events)
-        finished = finish(
-            ended.champion,
-            task.feed,
-            task.loss,
-            l2=None if settings.l2 == "auto" else float(settings.l2),
-            constant_loss=task.constant.loss,
-            spent_rows=run_rows(task.record, ended.rows),
-            record=task.record,
-            holdout=task.prepared.reader.holdout.kind,
-            seed=settings.seed,
-            unit=task.unit,
-            stop=stop,
-        )
+        finished = _finish(task, ended, stop)
         if cut_short and ended.outcome != "interrupted":
             _write_end(task, ended, started, events)
             ended = ended._replace(outcome="interrupted", advice="")
     return _conclude(task, ended, finished, started)
+
+
+def _finish(task: Task, ended: Finish, stop: Callable[[], bool]) -> Finished:
+    """Make the best of a champion: by full passes over the rows, or by a committee of networks."""
+    prepared, settings, champion = task.prepared, task.prepared.settings, ended.champion
+    options: dict[str, Any] = {
+        "l2": None if settings.l2 == "auto" else float(settings.l2),
+        "record": task.record,
+        "seed": settings.seed,
+        "unit": task.unit,
+        "stop": stop,
+    }
+    if settings.network is not None:
+        run = champion.run
+        members: Any = population_of(run.optimizer, settings, prepared.encoder, task.feed, task.loss, run.batch_size)
+        return committee(champion, members, task.feed, task.loss, **options)
+    return finish(
+        champion,
+        task.feed,
+        task.loss,
+        constant_loss=task.constant.loss,
+        spent_rows=run_rows(task.record, ended.rows),
+        holdout=prepared.reader.holdout.kind,
+        **options,
+    )
 
 
 def _write_end(task: Task, ended: Finish, started: float, events: int) -> None:
@@ -324,6 +348,8 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
     settings = prepared.settings
     if settings.network is not None:
         chosen |= {"network": settings.network, "activation": settings.activation, "dropout": settings.dropout}
+        if champion.state.weights.ndim > 1:
+            chosen |= {"members": len(champion.state.weights)}
     if champion.passes:
         chosen |= {"finish": "full-batch", "passes": champion.passes}
     model = _model(task, champion, chosen)

@@ -16,8 +16,8 @@ PENALTIES = (0.0, 10.0, 1.0, 100.0)
 """λ₂ · N of neighbouring rates: what is right falls as the rows N grow in number, as with any prior."""
 
 
-OF_NETWORKS = 0.01
-"""The highest rate worth trying of a network, in that of a linear model."""
+OF_NETWORKS = (3.0, 0.01)
+"""The lowest and the highest rate worth trying of a network, in those of a linear model."""
 
 
 def _rate_range(optimizer: str, squared_norm: float) -> tuple[float, float]:
@@ -64,7 +64,8 @@ def default_runs(
     for place, (optimizer, schedule, init) in enumerate(pairings):
         share = count // len(pairings) + (place < count % len(pairings))
         low, high = _rate_range(optimizer, squared_norm)
-        high *= OF_NETWORKS if network else 1.0
+        if network:
+            low, high = low * OF_NETWORKS[0], high * OF_NETWORKS[1]
         rates = np.geomspace(low, high, share) if share > 1 else np.array([np.sqrt(low * high)])
         for i in range(share):
             rate = float(rates[i]) if learning_rate is None else learning_rate

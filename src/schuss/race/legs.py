@@ -10,6 +10,8 @@ __all__ = ["advice", "begin_leg", "correct", "leg_is_over", "replan", "still_fal
 FIRST_LEG_ROWS = 65_536
 """Rows of the first leg on small data: about 2,000 mini-batches of 32."""
 
+SHORT_LEG_ROWS = 16_384
+
 ENOUGH_ROWS = 64
 """With `--epochs auto`, training ends at the latest after so many times the rows of the first leg."""
 
@@ -40,7 +42,7 @@ def _leg_epochs(race: Race) -> int:
     """Give the whole epochs of the coming leg."""
     if race.plan.epochs is not None:
         return min(race.plan.epochs, race.feed.epochs_at_most or race.plan.epochs)
-    first = -(-FIRST_LEG_ROWS // max(race.feed.training_rows, 1))
+    first = -(-(SHORT_LEG_ROWS if race.plan.short else FIRST_LEG_ROWS) // max(race.feed.training_rows, 1))
     epochs = first * 2**race.leg
     return min(epochs, race.feed.epochs_at_most or epochs)
 
@@ -85,6 +87,8 @@ def why_stop(race: Race, before: Champion | None) -> str | None:
     """Say why no further leg follows, or None if one does."""
     if race.plan.epochs is not None:
         return "epochs done"
+    if race.plan.short:
+        return "converged"
     if race.feed.epochs_at_most is not None and race.epoch >= race.feed.epochs_at_most:
         return "end of the stream"
     if before is not None and not still_falling(race, before):

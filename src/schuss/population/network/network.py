@@ -175,6 +175,20 @@ class Network:
             return _in_place(state, side_by_side(jobs, self.threads), np.float32)
 
     @torch.no_grad()
+    def scores(self, state: NetworkState, chunk: Chunk) -> NDArray[np.float32]:
+        """Give the scores of every row for every run `(rows, runs, outputs)`."""
+        cut = batches(chunk, SCORED_ROWS, self.architecture, self.device)
+        found = np.empty((len(chunk.targets), len(state.runs), self.architecture.outputs), np.float32)
+        with _one_thread():
+            for places, stack in state.blocks:
+                parameters, first = stack.evaluated(), 0
+                for batch in cut:
+                    own = self.layers.scores(parameters, batch.rows)[0][..., : batch.many]
+                    found[first : first + batch.many, list(places)] = own.permute(2, 0, 1).cpu().numpy()
+                    first += batch.many
+        return found
+
+    @torch.no_grad()
     def _losses_of_block(self, stack: Stack, cut: list[Batch]) -> NDArray[np.float32]:
         """Give the loss of every row for every run of a block `(rows, runs)`."""
         parameters, loss, found = stack.evaluated(), judge_of(self.loss), []

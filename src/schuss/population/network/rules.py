@@ -193,7 +193,8 @@ class Stack:
         """Step by the compiled rule, some runs in each thread."""
         arrays = scalars, buffer.weights.numpy(), buffer.slots.numpy(), buffer.gradient.numpy()
         work = partial(store.run, "flat:step_flat", self._static, *arrays)
-        edges = np.linspace(0, self.runs, min(self.threads, self.runs) + 1).astype(int).tolist()
+        even = np.linspace(0, self.runs, min(self.threads, self.runs) + 1) if self.threads > 1 else (0, self.runs)
+        edges = [int(edge) for edge in even]
         side_by_side([partial(work, a, z) for a, z in pairwise(edges)], self.threads)
 
     def _step_eagerly(self, buffer: Buffer, scalars: Tensor, sums: list[Tensor]) -> None:

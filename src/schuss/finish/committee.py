@@ -1,0 +1,188 @@
+"""On few rows the race's champion becomes a committee of networks.
+
+A tenth of a thousand rows can tell neither a good penalty from a bad one nor when to stop. Dealt into folds, all of
+them can: a row is scored by the networks that have not learned from it. All networks of all penalties learn at once, as
+runs of one population whose rows weigh nothing where they are held out, in legs as in the race, until the rows left out
+no longer gain by it. Then networks that begin anew learn from all rows, with the best penalty and for as long as was
+best. Their scores are averaged, which is better than the best of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.chunk import CHUNK_ROWS, Chunk, join, take
+from ..data.feed import Feed, MemoryFeed
+from ..data.holdout import Kind
+from ..descent.losses import Loss, judge_of, values_and_gradients
+from ..population.population import Run, Tallies, WinnerState
+from ..race.record import Recorder
+from ..race.state import Champion
+from .finish import Finished, Validation
+from .folds import deal
+
+__all__ = ["Members", "committee", "is_affordable"]
+
+PENALTIES = (30.0, 10.0, 3.0, 0.3)
+"""λ₂ · N of the members."""
+
+FOLDS = 4
+
+MEMBERS = 8
+"""Networks that learn from all rows in the end."""
+
+LEGS = (16_384, 16_384, 32_768, 65_536, 131_072)
+"""Rows that each leg learns from, filled up to whole epochs."""
+
+STILL_FALLING = 0.005
+"""A leg was worth its rows if it lowered the loss of the rows left out by this share of it."""
+
+MOST_ROWS = 20_000
+MOST_WORK = 3e8
+"""Rows, and products of rows and parameters, up to which a committee takes seconds."""
+
+
+class Members(Protocol):
+    """A population whose rows may weigh differently in each run, and whose scores can be seen."""
+
+    def start(self, runs: tuple[Run, ...]) -> Any:
+        """Give the state of runs that have not learned anything yet."""
+        ...
+
+    def begin_leg(self, state: Any, planned_rows: int) -> Any:
+        """Begin the schedules anew."""
+        ...
+
+    def advance(self, state: Any, chunk: Chunk, shares: NDArray[np.float32] | None = None) -> tuple[Any, Tallies]:
+        """Learn from a chunk."""
+        ...
+
+    def scores(self, state: Any, chunk: Chunk) -> NDArray[np.float32]:
+        """Give the scores `(rows, runs, outputs)`."""
+        ...
+
+    def take(self, state: Any, number: int) -> WinnerState:
+        """Copy one run out."""
+        ...
+
+
+class _Best(NamedTuple):
+    """What was best so far: the leg and the place of the penalty, its networks, and their loss of the rows left out."""
+
+    leg: int
+    penalty: int
+    weights: NDArray[np.float32]
+    loss: float
+
+
+class _Task(NamedTuple):
+    """What all parts of a committee's training share."""
+
+    members: Members
+    seed: int
+    stop: Callable[[], bool]
+
+    def legs(self, runs: tuple[Run, ...], rows: Chunk, shares: NDArray[np.float32] | None) -> Iterator[Any]:
+        """Train in legs, and give the state after each; less of the last one where training is to stop."""
+        state, epoch, many = self.members.start(runs), 0, len(rows.targets)
+        for planned in LEGS:
+            epochs = -(-planned // many)
+            state = self.members.begin_leg(state, epochs * many)
+            for order in self._orders(many, range(epoch, epoch + epochs)):
+                if self.stop():
+                    break
+                own = None if shares is None else shares[order]
+                state = self.members.advance(state, take(rows, order), own)[0]
+            epoch += epochs
+            yield state
+
+    def _orders(self, many: int, epochs: range) -> Iterator[NDArray[np.int64]]:
+        """Give the places of the rows of some epochs, each in an order of its own, a chunk at a time."""
+        for epoch in epochs:
+            order = np.random.default_rng([self.seed, epoch, FOLDS]).permutation(many)
+            yield from (order[start : start + CHUNK_ROWS] for start in range(0, many, CHUNK_ROWS))
+
+    def weights(self, state: Any, runs: tuple[Run, ...]) -> NDArray[np.float32]:
+        """Give the parameters of some runs `(runs, parameters)`."""
+        return np.stack([self.members.take(state, run.number).weights for run in runs])
+
+
+def is_affordable(feed: Feed, size: int, holdout: Kind) -> bool:
+    """Whether a committee of networks with so many parameters comes after a race over these rows."""
+    if not isinstance(feed, MemoryFeed) or holdout not in ("share", "none"):
+        return False
+    rows = feed.training_rows
+    return 4 * FOLDS <= rows <= MOST_ROWS and rows * size <= MOST_WORK
+
+
+def committee(
+    champion: Champion,
+    members: Members,
+    feed: Feed,
+    loss: Loss,
+    *,
+    l2: float | None,
+    record: Recorder,
+    seed: int,
+    unit: float,
+    stop: Callable[[], bool],
+) -> Finished:
+    """Train a committee with the champion's optimizer and rate on all rows but those that score.
+
+    l2 : the penalty that the user has fixed, None to choose one; unit : what losses are multiplied by for the record;
+    stop : asked before every chunk.
+    """
+    assert isinstance(feed, MemoryFeed)
+    rows = feed.training if feed.select is None else join([feed.training, feed.select])
+    many, task = len(rows.targets), _Task(members, seed, stop)
+    penalties = [level / many for level in PENALTIES] if l2 is None else [l2]
+    runs = tuple(
+        champion.run._replace(number=place * FOLDS + fold, l2=penalty)
+        for place, penalty in enumerate(penalties)
+        for fold in range(FOLDS)
+    )
+    dealt = deal(rows.targets, seed, FOLDS)
+    there = (dealt[:, None] != np.arange(FOLDS)) * np.float32(FOLDS / (FOLDS - 1))
+    shares = np.tile(there.astype(np.float32), len(penalties))
+    best: _Best | None = None
+    for leg, state in enumerate(task.legs(runs, rows, shares)):
+        losses, before = _losses(members.scores(state, rows), dealt, loss, rows), best
+        record("committee", leg=leg, l2=penalties, folds=FOLDS, losses=[unit * one for one in losses.tolist()])
+        if best is None or losses.min() < best.loss:
+            place = int(losses.argmin())
+            own = task.weights(state, runs[place * FOLDS : (place + 1) * FOLDS])
+            best = _Best(leg, place, own, float(losses.min()))
+        if stop() or (before is not None and not best.loss < (1 - STILL_FALLING) * before.loss):
+            break
+    assert best is not None
+    run = champion.run._replace(l2=penalties[best.penalty])
+    epochs = sum(-(-planned // many) for planned in LEGS[: best.leg + 1])
+    scored = champion._replace(run=run, state=_winner(best.weights), rows=epochs * many, loss=best.loss)
+    final = scored
+    if not stop():
+        everything = rows if feed.score is None else join([rows, feed.score])
+        anew = tuple(run._replace(number=len(runs) + place) for place in range(MEMBERS))
+        state = next(islice(task.legs(anew, everything, None), best.leg, None))
+        final = scored if stop() else scored._replace(state=_winner(task.weights(state, anew)))
+    return Finished(scored, final, Validation(many, FOLDS, unit * best.loss))
+
+
+def _winner(weights: NDArray[np.float32]) -> WinnerState:
+    return WinnerState(weights, {}, np.empty(0))
+
+
+def _losses(scores: NDArray[np.float32], dealt: NDArray[np.int8], loss: Loss, rows: Chunk) -> NDArray[np.float64]:
+    """Give the mean loss of each penalty's members over the rows that they have not learned from."""
+    there = np.flatnonzero(dealt >= 0)
+    by_penalty = scores.reshape(len(scores), -1, FOLDS, scores.shape[2])[there, :, dealt[there]]
+    weights, targets = rows.weights[there].astype(np.float64), rows.targets[there]
+    means = []
+    for own in by_penalty.transpose(1, 0, 2):
+        losses = values_and_gradients(judge_of(loss), own.astype(np.float64), targets)[0]
+        means.append(float(np.average(losses, weights=weights)))
+    return np.where(np.isfinite(means), means, np.inf)
