@@ -70,6 +70,8 @@ def test_exported_names() -> None:
         "InputError",
         "Model",
         "ModelFileError",
+        "NetworkClassifier",
+        "NetworkRegressor",
         "OptionError",
         "OutputError",
         "Result",

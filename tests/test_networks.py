@@ -59,6 +59,22 @@ def test_a_hidden_layer_learns_what_no_line_parts() -> None:
     assert network["loss"] < 0.3 * linear["loss"]
 
 
+def test_few_rows_make_a_committee() -> None:
+    data = ring(300)
+    result = schuss.train(data, network="16", runs=4)
+    chosen, folds = result.summary["chosen"], result.summary["cross_validation"]
+    assert (chosen["members"], folds["folds"]) == (8, 4)
+    assert folds["rows"] == result.summary["rows"] - result.summary["holdout"]["rows"]
+    legs = [event for event in result.record if event["event"] == "committee"]
+    assert folds["loss"] == min(min(event["losses"]) for event in legs)
+    model, rows = result.model, np.float32(data[0])
+    assert model.network is not None
+    assert model.weights.shape == (8, model.network.size)
+    each = [dataclasses.replace(model, weights=one[None]).scores(rows) for one in model.weights]
+    np.testing.assert_allclose(np.mean(each, axis=0), model.scores(rows), atol=1e-6)
+    assert model.evaluate(ring(1000))["accuracy"] > 0.9
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber:1", "poisson", "quantile:0.5"])
 def test_losses_of_numbers(loss: str) -> None:
     X = np.random.default_rng(0).normal(size=(800, 3))
@@ -259,7 +275,7 @@ def test_the_command_line_tells_what_was_chosen(tmp_path: Path, capsys: pytest.C
     words = ["--network", "8,4", "--dropout", "0.1", "--epochs", "2", "--runs", "4", "--out", out, "--json", "-q"]
     assert main(["train", str(tmp_path / "t.csv"), "--target", "pay", *words]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert summary["chosen"]["network"] == "8,4"
+    assert (summary["chosen"]["network"], summary["chosen"]["members"]) == ("8,4", 1)
     assert main(["export", out, "--to", "json"]) == 2
     assert "this one is a network" in capsys.readouterr().err
 

@@ -24,7 +24,7 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .comparison import Comparison, compare
-    from .estimators import SGDClassifier, SGDRegressor
+    from .estimators import NetworkClassifier, NetworkRegressor, SGDClassifier, SGDRegressor
     from .landscape.gradcheck import gradcheck
     from .model import Model
     from .resuming import resume
@@ -41,6 +41,8 @@ __all__ = [
     "InputError",
     "Model",
     "ModelFileError",
+    "NetworkClassifier",
+    "NetworkRegressor",
     "OptionError",
     "OutputError",
     "Result",
@@ -65,6 +67,8 @@ __all__ = [
 _LAZY = {
     "Comparison": "comparison",
     "Model": "model",
+    "NetworkClassifier": "estimators",
+    "NetworkRegressor": "estimators",
     "Result": "training",
     "SGDClassifier": "estimators",
     "SGDRegressor": "estimators",

@@ -238,6 +238,12 @@ class Model:
         """Compute the scores `(n, outputs)` of encoded rows."""
         return self.scorer.scores(rows)
 
+    def raw_scores(self, source: Any, **reading: Any) -> NDArray[np.float64]:
+        """Compute the scores `(n, outputs)` of every row of `source`, in order; raises DataError as `predict` does."""
+        opened, skipping = self._open(source, reading)
+        found = [scores for scores, _, _ in self._scored(opened, skipping, target=False)]
+        return np.concatenate(found) if found else np.empty((0, self.scorer.outputs))
+
     def evaluate(self, source: Any, **reading: Any) -> dict[str, Any]:
         """Compare the predictions for every row of `source` that has a target with the target.
 

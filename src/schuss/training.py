@@ -27,7 +27,7 @@ from .glance import glance
 from .judgement import judge
 from .lineup import Constant, constant_prediction, line_up, population_of
 from .model import Model, outputs_of
-from .networks import architecture_of
+from .networks import architecture_of, least_rate
 from .population.population import Run
 from .preparation import Prepared, prepare, svmlight_base
 from .process import interruptible, limited_threads, peak_memory
@@ -155,11 +155,10 @@ class Task:
     @property
     def has_committee(self) -> bool:
         """Whether a committee of networks comes after the race."""
-        prepared = self.prepared
-        if prepared.settings.network is None:
+        settings, kind = self.prepared.settings, self.prepared.reader.holdout.kind
+        if settings.network is None:
             return False
-        size = architecture_of(prepared.settings, prepared.encoder).size
-        return is_affordable(self.feed, size, prepared.reader.holdout.kind)
+        return is_affordable(self.feed, architecture_of(settings, self.prepared.encoder).size, kind)
 
     @property
     def saving(self) -> Saving | None:
@@ -246,7 +245,7 @@ def end(task: Task, ended: Finish, started: float) -> Result:
 
 def _finish(task: Task, ended: Finish, stop: Callable[[], bool]) -> Finished:
     """Make the best of a champion: by full passes over the rows, or by a committee of networks."""
-    prepared, settings, champion = task.prepared, task.prepared.settings, ended.champion
+    prepared, champion, settings = task.prepared, ended.champion, task.prepared.settings
     options: dict[str, Any] = {
         "l2": None if settings.l2 == "auto" else float(settings.l2),
         "record": task.record,
@@ -255,9 +254,10 @@ def _finish(task: Task, ended: Finish, stop: Callable[[], bool]) -> Finished:
         "stop": stop,
     }
     if settings.network is not None:
-        run = champion.run
-        members: Any = population_of(run.optimizer, settings, prepared.encoder, task.feed, task.loss, run.batch_size)
-        return committee(champion, members, task.feed, task.loss, **options)
+        optimizer, batch = champion.run.optimizer, champion.run.batch_size
+        members: Any = population_of(optimizer, settings, prepared.encoder, task.feed, task.loss, batch)
+        rate = least_rate(optimizer, task.record.events)
+        return committee(champion, members, task.feed, task.loss, least_rate=rate, **options)
     return finish(
         champion,
         task.feed,
@@ -348,8 +348,7 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
     settings = prepared.settings
     if settings.network is not None:
         chosen |= {"network": settings.network, "activation": settings.activation, "dropout": settings.dropout}
-        if champion.state.weights.ndim > 1:
-            chosen |= {"members": len(champion.state.weights)}
+        chosen |= {"members": len(np.atleast_2d(champion.state.weights))}
     if champion.passes:
         chosen |= {"finish": "full-batch", "passes": champion.passes}
     model = _model(task, champion, chosen)

@@ -36,8 +36,8 @@ FOLDS = 4
 MEMBERS = 8
 """Networks that learn from all rows in the end."""
 
-LEGS = (16_384, 16_384, 32_768, 65_536, 131_072)
-"""Rows that each leg learns from, filled up to whole epochs."""
+LEGS = (256, 256, 512, 1024, 2048)
+"""Mini-batches of each leg, filled up to whole epochs."""
 
 STILL_FALLING = 0.005
 """A leg was worth its rows if it lowered the loss of the rows left out by this share of it."""
@@ -90,8 +90,7 @@ class _Task(NamedTuple):
     def legs(self, runs: tuple[Run, ...], rows: Chunk, shares: NDArray[np.float32] | None) -> Iterator[Any]:
         """Train in legs, and give the state after each; less of the last one where training is to stop."""
         state, epoch, many = self.members.start(runs), 0, len(rows.targets)
-        for planned in LEGS:
-            epochs = -(-planned // many)
+        for epochs in _epochs(many, runs[0].batch_size):
             state = self.members.begin_leg(state, epochs * many)
             for order in self._orders(many, range(epoch, epoch + epochs)):
                 if self.stop():
@@ -127,6 +126,7 @@ def committee(
     loss: Loss,
     *,
     l2: float | None,
+    least_rate: float,
     record: Recorder,
     seed: int,
     unit: float,
@@ -134,15 +134,16 @@ def committee(
 ) -> Finished:
     """Train a committee with the champion's optimizer and rate on all rows but those that score.
 
-    l2 : the penalty that the user has fixed, None to choose one; unit : what losses are multiplied by for the record;
-    stop : asked before every chunk.
+    l2 : the penalty that the user has fixed, None to choose one; least_rate : the champion's rate is raised to it;
+    unit : what losses are multiplied by for the record; stop : asked before every chunk.
     """
     assert isinstance(feed, MemoryFeed)
     rows = feed.training if feed.select is None else join([feed.training, feed.select])
     many, task = len(rows.targets), _Task(members, seed, stop)
     penalties = [level / many for level in PENALTIES] if l2 is None else [l2]
+    first = champion.run._replace(learning_rate=max(champion.run.learning_rate, least_rate))
     runs = tuple(
-        champion.run._replace(number=place * FOLDS + fold, l2=penalty)
+        first._replace(number=place * FOLDS + fold, l2=penalty)
         for place, penalty in enumerate(penalties)
         for fold in range(FOLDS)
     )
@@ -160,8 +161,8 @@ def committee(
         if stop() or (before is not None and not best.loss < (1 - STILL_FALLING) * before.loss):
             break
     assert best is not None
-    run = champion.run._replace(l2=penalties[best.penalty])
-    epochs = sum(-(-planned // many) for planned in LEGS[: best.leg + 1])
+    run = first._replace(l2=penalties[best.penalty])
+    epochs = sum(_epochs(many, run.batch_size)[: best.leg + 1])
     scored = champion._replace(run=run, state=_winner(best.weights), rows=epochs * many, loss=best.loss)
     final = scored
     if not stop():
@@ -170,6 +171,11 @@ def committee(
         state = next(islice(task.legs(anew, everything, None), best.leg, None))
         final = scored if stop() else scored._replace(state=_winner(task.weights(state, anew)))
     return Finished(scored, final, Validation(many, FOLDS, unit * best.loss))
+
+
+def _epochs(rows: int, batch: int) -> list[int]:
+    """Give the epochs of each leg."""
+    return [-(-steps * min(batch, rows) // rows) for steps in LEGS]
 
 
 def _winner(weights: NDArray[np.float32]) -> WinnerState:

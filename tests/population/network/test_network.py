@@ -11,6 +11,7 @@ from schuss.descent.activations import ACTIVATIONS, parse_activation
 from schuss.descent.losses import LOSSES, judge_of, loss_for, values_and_gradients
 from schuss.descent.optimizers import rule_named
 from schuss.population.architecture import Architecture, Embedding
+from schuss.population.network import network as network_module
 from schuss.population.network.layers import Layers, evaluate
 from schuss.population.network.network import Network
 from schuss.population.network.rows import batches
@@ -137,7 +138,10 @@ def some_runs(count: int, schedule: str = "linear", l1: float = 0.0) -> tuple[Ru
 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_bits_do_not_depend_on_threads_or_neighbours(sparse: bool, dropout: float) -> None:
+def test_bits_do_not_depend_on_threads_or_neighbours(
+    sparse: bool, dropout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_module, "THREADS_PAY", 0)
     embeddings = (Embedding(4, 10, 2),) if sparse else ()
     architecture = Architecture(FEATURES, 1, (37, 5), "relu", dropout, embeddings)
     runs, chunks = some_runs(9), some_chunks(sparse)

@@ -44,6 +44,13 @@ class Block(NamedTuple):
     stack: Stack
 
 
+THREADS_PAY = 1 << 21
+"""Products of parameters and rows of a mini-batch from which on blocks learn in threads of their own.
+
+Below, an operation takes less than handing the interpreter's lock over.
+"""
+
+
 @dataclass(frozen=True)
 class NetworkState:
     """All that changes while a population learns; seen : the rows of all legs."""
@@ -84,7 +91,8 @@ class Network:
 
         Neighbours, whose rates are alike, come into different blocks: those that stay in the race are spread over both.
         """
-        count = min(self.threads, len(runs)) if self.device == "cpu" else 1
+        pays = self.device == "cpu" and self.architecture.size * self.batch_size >= THREADS_PAY
+        count = min(self.threads, len(runs)) if pays else 1
         return self._placed(runs, [tuple(range(b, len(runs), count)) for b in range(count)])
 
     def _placed(self, runs: tuple[Run, ...], blocks: Sequence[tuple[int, ...]]) -> NetworkState:
@@ -148,9 +156,10 @@ class Network:
             scores, trace = self.layers.scores(stack.parameters, batch.rows, self._noise(row))
             with np.errstate(all="ignore"):  # what is not finite shows in the tally
                 losses, derivatives = evaluate(self.loss, scores, batch.targets)
-            weights = batch.weights if batch.weights.ndim == 1 else batch.weights[:, list(block.places)].T
+            weights = batch.weights if batch.weights.ndim == 1 else batch.weights[:, list(block.places)].T.contiguous()
             tally += (losses * weights).sum(1, dtype=torch.float64)
-            derivatives = derivatives * (weights / batch.many)[..., None, :]
+            # In one layout whatever the number of runs: products of another one may differ in the last bit.
+            derivatives = (derivatives * (weights / batch.many)[..., None, :]).contiguous()
             self.layers.backward(stack.parameters, batch.rows, trace, derivatives, stack.gradients)
             stack.step()
             row += batch.many
