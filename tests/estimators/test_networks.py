@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from schuss import NetworkClassifier, NetworkRegressor
 
-SHORT: dict[str, Any] = {"hidden_layer_sizes": 16, "max_iter": 30, "runs": 4, "random_state": 0}
+SHORT: dict[str, Any] = {"hidden_layer_sizes": 16, "max_iter": 150, "runs": 4, "learning_rate_init": 0.01, "random_state": 0}
 
 
 def ring(rows: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +36,7 @@ def test_classes() -> None:
     proba = found.predict_proba(X)
     np.testing.assert_allclose(proba.sum(axis=1), 1.0)
     assert (found.classes_[proba.argmax(axis=1)] == found.predict(X)).all()
-    assert found.n_iter_ == 30
+    assert found.n_iter_ == 150
     again = clone(found).fit(X, y)
     np.testing.assert_array_equal(again.predict_proba(X), proba)
     sparse = NetworkClassifier(**SHORT).fit(csr_matrix(X), y)
