@@ -18,16 +18,16 @@ from .checkpoints import Checkpointer
 from .data.feed import Feed, MemoryFeed
 from .data.saved import Saved, together
 from .descent.losses import Loss, loss_for, unit_of
+from .ending import finished_race, has_committee, is_finished_by_passes
 from .errors import DataError, OptionError, UnknownClassError
 from .findings import findings, some_rows
-from .finish.committee import committee, is_affordable
-from .finish.finish import Finished, finish, run_rows
+from .finish.finish import Finished
 from .folder import BAD_ROWS, MODEL, RECORD, REPORT, RunFolder
 from .glance import glance
 from .judgement import judge
-from .lineup import Constant, constant_prediction, line_up, population_of
+from .lineup import Constant, constant_prediction, line_up
 from .model import Model, outputs_of
-from .networks import architecture_of, least_rate
+from .networks import architecture_of
 from .population.population import Run
 from .preparation import Prepared, prepare, svmlight_base
 from .process import interruptible, limited_threads, peak_memory
@@ -150,15 +150,7 @@ class Task:
         """How long to train."""
         settings = self.prepared.settings
         epochs = None if settings.epochs == "auto" else int(settings.epochs)
-        return Plan(epochs, parse_seconds(settings.time_limit), short=epochs is None and self.has_committee)
-
-    @property
-    def has_committee(self) -> bool:
-        """Whether a committee of networks comes after the race."""
-        settings, kind = self.prepared.settings, self.prepared.reader.holdout.kind
-        if settings.network is None:
-            return False
-        return is_affordable(self.feed, architecture_of(settings, self.prepared.encoder).size, kind)
+        return Plan(epochs, parse_seconds(settings.time_limit), short=has_committee(self.prepared, self.feed))
 
     @property
     def saving(self) -> Saving | None:
@@ -223,7 +215,7 @@ def _train(
 
 def end(task: Task, ended: Finish, started: float) -> Result:
     """Do all that comes after a race; `started` is when its clock stood at zero."""
-    plan, settings = task.plan, task.prepared.settings
+    plan = task.plan
     finished = Finished(ended.champion, ended.champion)
     cut_short = False
 
@@ -232,41 +224,18 @@ def end(task: Task, ended: Finish, started: float) -> Result:
         cut_short = cut_short or task.interrupted()
         return cut_short or time.monotonic() - started >= (plan.seconds or math.inf)
 
-    if plan.epochs is None and (settings.network is None or task.has_committee):  # who asks for epochs gets no more
+    if plan.short or is_finished_by_passes(task.prepared):
         events = len(task.record.events)
         if task.checkpointer is not None and task.checkpointer.due(SHARE):
             _write_end(task, ended, started, events)
-        finished = _finish(task, ended, stop)
+        finished = finished_race(
+            task.prepared, task.feed, task.loss, ended,
+            constant_loss=task.constant.loss, record=task.record, unit=task.unit, stop=stop,
+        )  # fmt: skip
         if cut_short and ended.outcome != "interrupted":
             _write_end(task, ended, started, events)
             ended = ended._replace(outcome="interrupted", advice="")
     return _conclude(task, ended, finished, started)
-
-
-def _finish(task: Task, ended: Finish, stop: Callable[[], bool]) -> Finished:
-    """Make the best of a champion: by full passes over the rows, or by a committee of networks."""
-    prepared, champion, settings = task.prepared, ended.champion, task.prepared.settings
-    options: dict[str, Any] = {
-        "l2": None if settings.l2 == "auto" else float(settings.l2),
-        "record": task.record,
-        "seed": settings.seed,
-        "unit": task.unit,
-        "stop": stop,
-    }
-    if settings.network is not None:
-        optimizer, batch = champion.run.optimizer, champion.run.batch_size
-        members: Any = population_of(optimizer, settings, prepared.encoder, task.feed, task.loss, batch)
-        rate = least_rate(optimizer, task.record.events)
-        return committee(champion, members, task.feed, task.loss, least_rate=rate, **options)
-    return finish(
-        champion,
-        task.feed,
-        task.loss,
-        constant_loss=task.constant.loss,
-        spent_rows=run_rows(task.record, ended.rows),
-        holdout=prepared.reader.holdout.kind,
-        **options,
-    )
 
 
 def _write_end(task: Task, ended: Finish, started: float, events: int) -> None:
@@ -348,7 +317,7 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
     settings = prepared.settings
     if settings.network is not None:
         chosen |= {"network": settings.network, "activation": settings.activation, "dropout": settings.dropout}
-        chosen |= {"members": len(np.atleast_2d(champion.state.weights))}
+        chosen |= {"members": champion.state.weights.shape[0] if champion.state.weights.ndim > 1 else 1}
     if champion.passes:
         chosen |= {"finish": "full-batch", "passes": champion.passes}
     model = _model(task, champion, chosen)

@@ -13,7 +13,13 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from schuss import NetworkClassifier, NetworkRegressor
 
-SHORT: dict[str, Any] = {"hidden_layer_sizes": 16, "max_iter": 150, "runs": 4, "learning_rate_init": 0.01, "random_state": 0}
+SHORT: dict[str, Any] = {
+    "hidden_layer_sizes": 16,
+    "max_iter": 150,
+    "runs": 4,
+    "learning_rate_init": 0.01,
+    "random_state": 0,
+}
 
 
 def ring(rows: int = 300) -> tuple[np.ndarray, np.ndarray]:
