@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lessons import drawing, minima, rare, rates, ravine, sample, search, stream
+from lessons import drawing, hidden, minima, rare, rates, ravine, sample, search, stream
 from lessons.problems import digits, images
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -168,3 +168,27 @@ def test_examples_of_pages_run(page: str) -> None:
     failed, tried = doctest.testfile(str(DOCS / "learn" / f"{page}.md"), module_relative=False)
     assert tried
     assert not failed
+
+
+def test_hidden_units_learn_what_a_line_cannot() -> None:
+    found = {name: accuracy for name, accuracy, _ in hidden.widths((None, 16), rows=600, epochs=40)}
+    assert found["none"] < 0.6
+    assert found["16"] > 0.95
+
+
+def test_gradients_vanish_in_sigmoids_and_not_in_relus() -> None:
+    sigmoid, relu = (hidden.slopes_by_layer(name, start) for name, start in (("sigmoid", "glorot"), ("relu", "he")))
+    assert sigmoid[0] < 1e-4 * sigmoid[-1]
+    assert 0.05 < relu[0] / relu[-1] < 20
+
+
+def test_units_die_at_a_rate_that_is_too_high() -> None:
+    low, high = hidden.dead_units("relu", (0.1, 1.0))
+    assert (low[0], low[1] < 0.1) == (0.0, True)
+    assert high[0] > 0.5
+    assert high[1] > 1.0
+
+
+def test_pixels_at_the_margin_hardly_matter() -> None:
+    shares = hidden.pixels(epochs=8)
+    assert shares[:, 0].mean() < 0.3 * shares[2:6, 2:6].mean()
