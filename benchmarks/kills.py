@@ -121,8 +121,9 @@ def train(kind: Kind, data: Path) -> int:
     if kind.streamed:
         stream()
     target = [] if kind.form in ("svm", "npz") else ["--target", "y"]
-    epochs = ["--epochs", "4"] if kind.streamed else []  # the others are finished by full passes
     network = ["--network", "8"] if kind.form == NETWORK else []
+    # Networks learn long until more does not help; the others in memory are finished by full passes.
+    epochs = ["--epochs", "4"] if kind.streamed or network else []
     place = str(data / f"t.{'parquet' if network else kind.form}")
     output = ["--out", "run", "--checkpoint-every", EVERY, "--quiet"]
     return schuss(["train", place, *target, *epochs, "--runs", "4", *network, *output])
