@@ -124,7 +124,7 @@ def main() -> None:
     silent = sum(one.rule == "none" for one in outcomes)
     text = "\n".join([
         f"{datetime.date.today()}, {len(outcomes)} sets of PMLB, {EPOCHS} epochs, at most {MOST_ROWS:,} rows, seed 0. "
-        f"A cell counts the sets where the better of the advised optimizers is surely better : surely worse than that one. "
+        f"A cell counts the sets where the advised optimizer is surely better : surely worse than that one. "
         f"No rule applies to {silent} sets.",
         "", *table,
     ])  # fmt: skip

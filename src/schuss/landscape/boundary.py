@@ -58,8 +58,7 @@ def decision_boundary(
 ) -> Boundary:
     """Ask a classifier for the class at every point of a grid over the plane in which rows are spread most.
 
-    classify : from rows `(n, features)` to class indices; rows : those to draw over it; margin : around them, in units
-    of their extent.
+    `classify` gives class indices for rows `(n, features)`; `margin` is left around the rows, in units of their extent.
 
     >>> found = decision_boundary(lambda rows: (rows[:, 0] > 0).astype(int), np.array([[-1.0, 0.0], [1.0, 1.0]]), 5)
     >>> found.classes[0]

@@ -135,7 +135,7 @@ def eigenpairs(
     shape : of the weights, and of the vectors to give.
     count : how many eigenvalues.
     smallest : the most negative ones instead.
-    tolerance : the residual of each at most, in units of the largest |λ| met.
+    tolerance : the residual of each at most, in units of the largest `|λ|` met.
     products : how many are taken at most; what has not converged until then is given with its residual.
     seed : of the vectors that the spaces begin with.
 

@@ -77,6 +77,8 @@ def spectrum(objective: Objective, weights: Array, *, probes: int = 4, steps: in
     steps : products for each: as many nodes.
     seed : of the vectors.
 
+    Example
+    -------
     >>> from schuss.data.chunk import Chunk
     >>> from schuss.descent.losses import SquaredError
     >>> from schuss.objective import LinearObjective

@@ -29,7 +29,7 @@ def filter_normalised(direction: Array, weights: Array, filters: Sequence[Any] |
     the same along such directions (Li et al. 2018, *Visualizing the Loss Landscape of Neural Nets*, section 4). What
     is in no filter, biases and the scales of batch normalisation, is not moved.
 
-    filters : places in the weights, anything that indexes an array; by default those of a linear model, the slopes
+    Filters are places in the weights, anything that indexes an array; by default those of a linear model, the slopes
     `weights[:-1, j]` of each output.
 
     >>> filter_normalised(np.array([[1.0], [1.0], [9.0]]), np.array([[3.0], [4.0], [2.0]])).ravel().round(3)

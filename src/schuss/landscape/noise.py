@@ -48,10 +48,10 @@ class NoiseScale(NamedTuple):
 
 
 def noise_scale(objective: LinearObjective, weights: Array) -> NoiseScale:
-    """Give the simple gradient noise scale of a linear model, exactly: B = tr Σ / |G|².
+    """Give the simple gradient noise scale of a linear model, exactly: `B = tr Σ / |G|²`.
 
     G is the mean gradient of the loss (the penalty is left out: it has no noise), Σ the covariance of the gradients of
-    single rows, N − 1 in its denominator; that of a row is D x̃, so that its square is |D|² (|x|² + 1). Batches
+    single rows, N − 1 in its denominator; that of a row is D x̃, so that its square is `|D|² (|x|² + 1)`. Batches
     far below B gain in proportion to their size, batches far above it next to nothing (McCandlish et al. 2018, *An
     Empirical Model of Large-Batch Training*, equation 2.9). It changes on the way: near the minimum G vanishes.
 
@@ -79,7 +79,7 @@ def noise_scale_by_batches(
 ) -> NoiseScale:
     """Estimate the gradient noise scale from the lengths of the gradients of two batch sizes.
 
-    |G|² ≈ (B |G_B|² − b |G_b|²) / (B − b) and tr Σ ≈ (|G_b|² − |G_B|²) / (1/b − 1/B), each averaged over the draws
+    `|G|² ≈ (B |G_B|² − b |G_b|²) / (B − b)` and `tr Σ ≈ (|G_b|² − |G_B|²) / (1/b − 1/B)`, each averaged over the draws
     before they are divided, since the mean of ratios is biased (McCandlish et al. 2018, appendix A.1). The standard
     error is that of the jackknife. Batches are drawn with replacement.
     """

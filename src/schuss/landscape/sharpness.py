@@ -30,7 +30,7 @@ BITS = tuple(range(2, 17))
 def keskar_sharpness(
     objective: Objective, weights: Array, epsilon: float = 1e-3, iterations: int = ITERATIONS
 ) -> float:
-    """Give 100 (max F(w + y) − F(w)) / (1 + F(w)) over the box |yᵢ| ≤ ε (|wᵢ| + 1), in percent.
+    """Give 100 (max F(w + y) − F(w)) / (1 + F(w)) over the box `|yᵢ| ≤ ε (|wᵢ| + 1)`, in percent.
 
     The worst place is looked for by so many iterations of L-BFGS-B (Keskar et al. 2017, *On Large-Batch Training for
     Deep Learning*, metric 2.1 with A = I). Compare only minima of the same loss, and with care: a network with larger
@@ -140,8 +140,8 @@ def bits_needed(
 ) -> Bits:
     """Round the weights to fewer and fewer bits, and find how many keep the loss within `rise`.
 
-    b bits are 2ᵇ − 1 equally spaced values between −max |w| and max |w| of a block. A flat minimum needs fewer: that is
-    how Hochreiter and Schmidhuber (1997, *Flat Minima*) define one.
+    b bits are 2ᵇ − 1 equally spaced values between `−max |w|` and `max |w|` of a block. A flat minimum needs fewer:
+    that is how Hochreiter and Schmidhuber (1997, *Flat Minima*) define one.
 
     blocks : places in the weights that have a scale of their own; by default all have one.
     """
