@@ -24,11 +24,14 @@ import regret_sets
 import results
 
 import schuss
-from schuss.landscape.advice import RARE_SHARE, RAVINE
+from schuss.landscape.advice import RAVINE
 
 TITLE = "advice.py: does the advised optimizer win?"
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "adam")
 EPOCHS, MOST_ROWS, ERRORS = 3, 5_000, 2.0
+RARE_SHARE = 0.25
+"""Share of features that fewer than 1 % of the rows touch, from which adaptive rates were advised."""
+
 ADVISED = {"ravine": ("momentum", "nesterov"), "rare": ("adagrad",), "both": ("adam",)}
 
 

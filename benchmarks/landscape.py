@@ -30,7 +30,6 @@ from schuss.torch.objective import ModuleObjective
 
 TITLE = "landscape.py: a slice and eigenvalues of two networks, beside other packages"
 ROWS, CELLS, COUNT = 2000, 25, 5
-ROUNDS = 1
 
 
 class Timing(NamedTuple):
@@ -97,7 +96,7 @@ def curvlinops_values(module: nn.Module, rows: Tensor, targets: Tensor, batch: i
     from scipy.sparse.linalg import eigsh
 
     batches = [(rows[at : at + batch], targets[at : at + batch]) for at in range(0, ROWS, batch)]
-    parameters = dict(module.named_parameters())
+    parameters = list(module.parameters())
     operator = HessianLinearOperator(module, nn.CrossEntropyLoss(), parameters, batches, check_deterministic=False)
     return np.sort(eigsh(operator.to_scipy(), COUNT, which="LA", return_eigenvectors=False, tol=1e-3))[::-1]
 
@@ -109,10 +108,10 @@ def timed(call: Callable[[], np.ndarray], reference: np.ndarray | None = None) -
     return Timing(seconds, float("nan") if reference is None else float((abs(found - reference) / reference).max()))
 
 
-def beside(ours: Callable[[], Timing], theirs: Callable[[], Timing]) -> tuple[list[Timing], list[Timing]]:
+def beside(ours: Callable[[], Timing], theirs: Callable[[], Timing], rounds: int) -> tuple[list[Timing], list[Timing]]:
     """Both in turn, after one round that nobody counts."""
     ours()
-    pairs = [(ours(), theirs()) for _ in range(ROUNDS)]
+    pairs = [(ours(), theirs()) for _ in range(rounds)]
     return [one for one, _ in pairs], [other for _, other in pairs]
 
 
@@ -125,7 +124,7 @@ def compared(what: str, name: str, peer: str, ours: list[Timing], theirs: list[T
     return [what, name, peer, *seconds, f"{ratio:.1f}", *errors]
 
 
-def network(name: str, make: Callable[[], nn.Module]) -> Iterator[list[str]]:
+def network(name: str, make: Callable[[], nn.Module], rounds: int) -> Iterator[list[str]]:
     """Compare on one network."""
     rows, targets = data()
     module, loss = trained(make, rows, targets), nn.functional.cross_entropy
@@ -135,6 +134,7 @@ def network(name: str, make: Callable[[], nn.Module]) -> Iterator[list[str]]:
     pair = beside(
         lambda: timed(lambda: our_slice(objective)),
         lambda: timed(lambda: their_slice(copy.deepcopy(module), rows, targets)),
+        rounds,
     )
     yield compared("25 × 25 slice", name, "loss-landscapes", *pair)
     peers = {
@@ -142,23 +142,30 @@ def network(name: str, make: Callable[[], nn.Module]) -> Iterator[list[str]]:
         "curvlinops, batches of 250": lambda: curvlinops_values(module, rows, targets, 250),
     }
     for peer, call in peers.items():
-        pair = beside(lambda: timed(lambda: our_values(objective), true), lambda call=call: timed(call, true))
+        pair = beside(lambda: timed(lambda: our_values(objective), true), lambda call=call: timed(call, true), rounds)
         yield compared(f"{COUNT} largest eigenvalues", name, peer, *pair)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="write the table into RESULTS.md")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is timed")
     given = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     head = ["what", "network", "peer", "ours, s", "theirs, s", "theirs / ours", "our error", "their error"]
     table = ["| " + " | ".join(head) + " |", "|" + "-|" * 3 + "-:|" * 5]
     for name, make in (("MLP", mlp), ("CNN", cnn)):
-        for line in network(name, make):
+        for line in network(name, make, given.rounds):
             table.append("| " + " | ".join(line) + " |")
             print(table[-1], flush=True)
-    text = "\n".join([f"{datetime.date.today()}, torch {torch.__version__}, one thread, a shared machine.", "", *table])
+    text = "\n".join(
+        [
+            f"{datetime.date.today()}, torch {torch.__version__}, one thread, {given.rounds} rounds, a shared machine.",
+            "",
+            *table,
+        ]
+    )
     if given.write:
         results.write_section(TITLE, text)
 

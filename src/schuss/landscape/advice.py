@@ -1,6 +1,8 @@
 """Advice: rules that turn what was measured into plain sentences, each with its number and its source.
 
-A rule looks at a few facts and either applies or not; it never decides anything for the training.
+A rule looks at a few facts and either applies or not; it never decides anything for the training. Rules that were tried
+and dropped stand in benchmarks/advice.py: momentum as the best optimizer for a ravine, Adagrad for rare features, Adam
+for both.
 """
 
 from __future__ import annotations
@@ -13,9 +15,6 @@ __all__ = ["RULES", "Facts", "Rule", "advise", "facts_of"]
 
 RAVINE = 100.0
 """λ₁ over the median eigenvalue from which plain descent crawls: flat directions need so many steps."""
-
-RARE_SHARE = 0.25
-"""Share of features that fewer than 1 % of the rows touch, from which adaptive rates are worth having."""
 
 AT_THE_EDGE = 0.8
 """η λ₁ / 2 from which a plain step is about as long as the steepest direction allows; beyond 1 it overshoots."""
@@ -46,28 +45,12 @@ class Rule(NamedTuple):
 
 RULES = (
     Rule(
-        "ravine and rare features",
-        ("ravine", "rare_share"),
-        lambda facts: facts["ravine"] >= RAVINE and facts["rare_share"] >= RARE_SHARE,
-        "The valley is a ravine (its steepest direction curves {ravine:.3g} times as much as the median one) and "
-        "{rare_share:.0%} of the features are rare: Adam, which has momentum and a rate for each weight, suits that.",
-        "Kingma and Ba 2015, Adam, section 1",
-    ),
-    Rule(
         "ravine",
-        ("ravine", "rare_share"),
-        lambda facts: facts["ravine"] >= RAVINE and facts["rare_share"] < RARE_SHARE,
-        "The valley is a ravine: its steepest direction curves {ravine:.3g} times as much as the median one. Momentum "
-        "or Nesterov's, which add up steps along the floor, need about {shorter:.3g} times fewer steps at best.",
-        "Polyak 1964; Nesterov 1983; Goh 2017, Why Momentum Really Works",
-    ),
-    Rule(
-        "rare features",
-        ("ravine", "rare_share"),
-        lambda facts: facts["ravine"] < RAVINE and facts["rare_share"] >= RARE_SHARE,
-        "{rare_share:.0%} of the features are touched by fewer than 1 % of the rows: Adagrad, whose rate stays high "
-        "for weights that hear little, suits that.",
-        "Duchi, Hazan and Singer 2011, section 1",
+        ("ravine", "plain"),
+        lambda facts: facts["ravine"] >= RAVINE,
+        "The valley is a ravine: its steepest direction curves {ravine:.3g} times as much as the median one, and plain "
+        "SGD zigzags in it. Momentum adds up steps along the floor; on such data adaptive rates did better still.",
+        "Polyak 1964; Goh 2017, Why Momentum Really Works; benchmarks/advice.py",
     ),
     Rule(
         "edge of stability",
@@ -115,7 +98,7 @@ RULES = (
 def advise(facts: Facts) -> list[dict[str, Any]]:
     """Say what follows from facts: for each rule that applies its name, sentence, numbers and source.
 
-    >>> [one["rule"] for one in advise({"ravine": 5000.0, "rare_share": 0.0, "shorter": 35.0, "edge": 0.1})]
+    >>> [one["rule"] for one in advise({"ravine": 5000.0, "plain": 1.0, "edge": 0.1})]
     ['ravine']
     """
     known = {name: value for name, value in facts.items() if value is not None and not math.isnan(value)}
@@ -143,8 +126,6 @@ def facts_of(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     chosen = last.get("finish", {}).get("chosen") or {}
     if "curvature" in last:
         facts |= _of_curvature(last["curvature"], chosen)
-    if "touched" in last:
-        facts["rare_share"] = float(last["touched"]["rare_share"])
     scale = last.get("noise", {}).get("scale")
     if scale is not None and chosen.get("batch_size"):
         facts |= {"noise_scale": float(scale), "batch_size": float(chosen["batch_size"])}
@@ -158,8 +139,9 @@ def _of_curvature(curvature: Mapping[str, Any], chosen: Mapping[str, Any]) -> di
     facts: dict[str, float] = {}
     ratio = ravine["first_to_median"]
     if ratio is not None and math.isfinite(ratio):
-        facts |= {"ravine": float(ratio), "shorter": math.sqrt(max(float(ratio), 1.0)) / 2}
+        facts["ravine"] = float(ratio)
     if chosen.get("optimizer") == "sgd" and "finish" not in chosen and len(values):
+        facts["plain"] = 1.0
         facts["edge"] = float(chosen["learning_rate"]) * float(values[0]) / 2
     return facts
 

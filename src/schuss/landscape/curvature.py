@@ -17,7 +17,10 @@ Array = NDArray[np.float64]
 Product = Callable[[Array], Array]
 
 TOLERANCE = 1e-3
-"""Residual of an eigenpair in units of the largest eigenvalue: the error of the value is about its square."""
+"""Residual of an eigenpair in units of its eigenvalue: the error of the value is about its square."""
+
+LEAST = 1e-3
+"""Residuals are in units of this share of the largest |λ| at least: eigenvalues near zero have few digits."""
 
 MOST_PRODUCTS = 400
 
@@ -135,7 +138,7 @@ def eigenpairs(
     shape : of the weights, and of the vectors to give.
     count : how many eigenvalues.
     smallest : the most negative ones instead.
-    tolerance : the residual of each at most, in units of the largest `|λ|` met.
+    tolerance : the residual of each at most, in units of its own `|λ|`, or of a thousandth of the largest.
     products : how many are taken at most; what has not converged until then is given with its residual.
     seed : of the vectors that the spaces begin with.
 
@@ -170,7 +173,9 @@ def eigenpairs(
         values = np.concatenate([values, found.values])[order]
         residuals = np.concatenate([residuals, found.residuals])[order]
         vectors = np.concatenate([vectors, krylov.lifted(found.vectors)])[order]
-    sure = (sure or len(vectors) == size) and bool((residuals[:count] <= tolerance * scale).all())
+    sure = (sure or len(vectors) == size) and bool(
+        (residuals[:count] <= _allowed(values[:count], tolerance, scale)).all()
+    )
     top = slice(count)
     return Eigenpairs(sign * values[top], vectors[top].reshape(-1, *shape), residuals[top], taken, sure)
 
@@ -193,14 +198,20 @@ def _grow(krylov: Krylov, wanted: int, floor: float, tolerance: float, scale: fl
         krylov.extend()
         values, vectors, residuals = krylov.ritz()
         scale = max(scale, float(abs(values).max()))
-        above = (values > floor + tolerance**2 * scale) | (values + residuals > floor + tolerance * scale)
+        margin = float(_allowed(np.array(floor), tolerance, scale)) if math.isfinite(floor) else 0.0
+        above = (values > floor + tolerance * margin) | (values + residuals > floor + margin)
         kept = np.flatnonzero(above)[:wanted]
         enough = len(kept) == wanted or math.isfinite(floor)
-        done = enough and (residuals[kept] <= tolerance * scale).all() and len(values) > 2
+        converged = residuals <= _allowed(values, tolerance, scale)
+        done = enough and converged[kept].all() and len(values) > 2
         if done or krylov.full:
-            converged = residuals <= tolerance * scale
             kept = kept if done or not converged.any() else np.flatnonzero(above & converged)
             return _Ritz(values[kept], vectors[:, kept], residuals[kept]), scale
+
+
+def _allowed(values: Array, tolerance: float, scale: float) -> Array:
+    """Give the residuals that eigenvalues may have."""
+    return tolerance * np.maximum(abs(values), LEAST * scale)
 
 
 def _finite(product: Array) -> Array:
