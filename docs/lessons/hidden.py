@@ -30,7 +30,7 @@ STARTS = {
     "tanh, glorot": ("tanh", "glorot", "rate-2"),
     "relu, he": ("relu", "he", "ink"),
 }
-RATES = (0.1, 0.5, 0.7, 0.9, 1.0)
+RATES = (0.1, 0.5, 1.0, 1.5, 2.0)
 SHADES = " ░▒▓█"
 
 

@@ -183,7 +183,7 @@ def test_gradients_vanish_in_sigmoids_and_not_in_relus() -> None:
 
 
 def test_units_die_at_a_rate_that_is_too_high() -> None:
-    low, high = hidden.dead_units("relu", (0.1, 1.0))
+    low, high = hidden.dead_units("relu", (0.1, 2.0))
     assert (low[0], low[1] < 0.1) == (0.0, True)
     assert high[0] > 0.5
     assert high[1] > 1.0
