@@ -133,6 +133,17 @@ def test_without_ray(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
         learn(place, cluster=None)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense:port"])
+def test_a_cluster_that_cannot_be_reached(
+    place: str, tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--target", "y", "--workers", "2", "--cluster", address, "--out", str(tmp_path / "run"), "--quiet"]
+    assert main(["train", place, *options]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"schuss: there is no Ray cluster at '{address}' to be used: ")
+    assert said.count("\n") == 1
+
+
 def test_shards_whose_columns_differ(tmp_path: Path) -> None:
     pq.write_table(table(), tmp_path / "a.parquet")
     pq.write_table(table().rename_columns(["x0", "x1", "x2", "x3", "store", "y"]), tmp_path / "b.parquet")

@@ -81,12 +81,6 @@ def test_a_cluster_of_its_own_for_a_command(place: str, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["outcome"] == "epochs done"
     assert not done.stderr
-    missing = subprocess.run(
-        [*command, "--cluster", "127.0.0.1:1", "--force"], capture_output=True, text=True, check=False
-    )
-    assert missing.returncode == 2
-    assert missing.stderr.startswith("schuss: there is no Ray cluster at '127.0.0.1:1' to be used: ")
-    assert missing.stderr.count("\n") == 1
 
 
 def late(mark: str, seconds: float) -> tuple[None, str]:

@@ -9,6 +9,7 @@ import logging
 import os
 import platform
 import signal
+import socket
 import statistics
 import threading
 import time
@@ -36,6 +37,9 @@ Whichever ends first is taken. The other is left alone: while it runs, its slow 
 
 OBJECTS = 1 << 30
 """Bytes of shared memory for a cluster of this machine alone; what goes beyond them Ray moves to the disk."""
+
+ANSWER = 10.0
+"""Seconds within which a cluster must answer."""
 
 COMPARED = ("python", "schuss", "numpy", "numba", "pyarrow")
 
@@ -180,8 +184,11 @@ def _connect(ray: Any, count: int, address: str | None) -> None:
             cores = min(count, available_cores())
             ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=OBJECTS, **quiet)
         else:
+            if ":" in address:  # Ray itself would try for minutes
+                host, _, port = address.rpartition("://")[2].rpartition(":")
+                socket.create_connection((host, int(port)), timeout=ANSWER).close()
             ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         where = "on this machine" if address is None else f"at '{address}'"
         reason = " ".join(str(error).split()).rstrip(".")
         raise ClusterError(f"there is no Ray cluster {where} to be used: {reason}") from error
