@@ -174,7 +174,7 @@ def test_a_folder_holds_record_report_and_the_winner(tmp_path: Path) -> None:
             np.testing.assert_array_equal(sealed.load(name), one)
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert found.report == tmp_path / "run" / "report.html"
-    assert "Sequential" in report
+    assert "A Sequential of 195 parameters, trained on 540 rows." in report
     assert "constant predictor" not in report
 
 

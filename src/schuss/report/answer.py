@@ -69,6 +69,9 @@ def _trained(history: History) -> str:
     made_of = f" {'on' if history.network else 'of'} {plural(features, 'feature')}" if math.isfinite(features) else ""
     rows = number(history.data.get("training_rows"))
     seen = f" {plural(rows, 'row')} of" if math.isfinite(rows) else ""
+    if history.task == "module":
+        parameters = plural(number(history.start.get("parameters")), "parameter")
+        return f"A {source_in_words(history)} of {parameters}, trained on{seen.removesuffix(' of')}."
     classes = len(sequence(history.start, "classes"))
     kind = f"tells apart the {classes} classes of" if classes > 2 else "predicts"
     trained = f"trained on{seen} {source_in_words(history)}"
