@@ -8,7 +8,7 @@ goes on with the rest (`schuss update`); the others, which have no training of a
 
 elec2: half-hourly prices, up or down, as ordered; a tenth to train on. kddcup99: the official training file, then the
 drifted test file, whose first tenth is to adapt to. The constants of `schuss update` were looked at on elec2, bank,
-adult and the generated streams; kddcup99 and flights were run with them as they were.
+adult and the generated streams; kddcup99 was run with them as they were.
 
 River: LogisticRegression (LinearRegression for numbers) with StandardScaler, words as OneHotEncoder makes them.
 VW: --loss_function logistic (squared), from text. Neither draws random numbers; schuss is run with several seeds.

@@ -133,3 +133,10 @@ def test_where_there_is_nothing_to_look_at(tmp_path: Path) -> None:
     (tmp_path / RECORD).write_bytes(record[: len(record) // 2])
     with pytest.raises(DataError, match="was cut off"):
         schuss.survey_run(tmp_path, data)
+
+
+def test_networks_have_no_landscape_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, _ = rows("classes")
+    schuss.train(data, network="4", epochs=1, runs=2, out=tmp_path)
+    assert main(["landscape", str(tmp_path)]) == 2
+    assert "holds networks; the landscape of a run is that of linear models" in capsys.readouterr().err

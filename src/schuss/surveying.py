@@ -73,7 +73,7 @@ def survey_run(
     Raises
     ------
     DataError, ModelFileError
-        When there is no finished run, or its data cannot be found.
+        When there is no finished run of linear models, or its data cannot be found.
 
     Example
     -------
@@ -88,6 +88,8 @@ def survey_run(
     """
     folder = Path(run)
     model, record = Model.load(folder), _record(folder)
+    if model.network is not None:
+        raise DataError(f"'{folder}' holds networks; the landscape of a run is that of linear models")
     start = record[0]
     notices: list[str] = []
     with limited_threads(start["options"].get("threads")):
