@@ -143,8 +143,9 @@ def test_a_run_that_is_lost_is_left_out_and_begins_anew(monkeypatch: pytest.Monk
 
 def test_wide_models_have_fewer_copies() -> None:
     loss = LOSSES_BY_NAME["log_loss"].loss
-    widths = [Mixture(loss, features, 1, True).lanes for features in (1000, 500_000, 1 << 20, 1 << 24)]
-    assert widths == [16, 16, 8, 4]
+    at_the_edge = (1 << 20) - 1  # with its intercept, eight copies of weights and squares take 64 MiB
+    widths = [Mixture(loss, features, 1, True).lanes for features in (1000, 500_000, at_the_edge, 1 << 20, 1 << 24)]
+    assert widths == [16, 16, 8, 4, 4]
     for features in (1000, 1 << 20):
         rates = Mixture(loss, features, 1, True).rates
         assert rates[0] == 0
