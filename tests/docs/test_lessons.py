@@ -83,8 +83,8 @@ def test_only_one_power_of_ten_is_right() -> None:
 
 def test_a_gradient_costs_a_few_losses() -> None:
     cost = search.costs(1000, 256, 256, 7)
-    assert cost.parameters > 1.2
-    assert 1.6 < cost.both < 20  # about 3 on a machine that has nothing else to do; the numerical one costs 131,072
+    assert 1.2 < cost.parameters < cost.both * 1.1
+    assert 1.6 < cost.both < 6  # the numerical one costs 131,072
 
 
 def test_fewer_rows_a_step_need_fewer_rows() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from schuss.descent.schedules import Plateau, Schedule, Slowed, WarmUp, bound, parse_schedule
 from schuss.population.population import Run
 
-__all__ = ["bases", "factors", "schedules", "slowed_by"]
+__all__ = ["bases", "factors", "of_steps", "schedules", "slowed_by"]
 
 
 def schedule_of(run: Run) -> Schedule:
@@ -41,6 +41,17 @@ def bases(runs: tuple[Run, ...], block: int, lanes: int, slowed: tuple[Slowed, .
         slow = slowed[place].factor if slowed else 1.0
         rates[known.index(schedule_of(runs[place])), place - block * lanes] = runs[place].learning_rate * slow
     return rates
+
+
+def of_steps(
+    runs: tuple[Run, ...], slowed: tuple[Slowed, ...], *, rows: int, planned_rows: int, batch_size: int, steps: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give factors `(steps, schedules)` and bases `(schedules, runs)`, whose product are the rates of coming steps.
+
+    rows : of the leg that have been learned; planned_rows : all that it has.
+    """
+    progress = np.minimum((rows + batch_size * np.arange(steps)) / planned_rows, 1.0)
+    return factors(runs, progress, planned_rows / batch_size), bases(runs, 0, len(runs), slowed)
 
 
 def slowed_by(runs: tuple[Run, ...], slowed: tuple[Slowed, ...], losses: dict[int, float]) -> tuple[Slowed, ...]:

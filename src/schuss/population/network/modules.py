@@ -107,9 +107,9 @@ class Modules:
 
     def _rates(self, state: ModulesState, size: int, steps: int) -> NDArray[np.float64]:
         """Give the learning rates of the coming steps `(steps, runs)`."""
-        progress = np.minimum((state.rows + size * np.arange(steps)) / state.planned_rows, 1.0)
-        factors = rates.factors(state.runs, progress, state.planned_rows / size)
-        return factors @ rates.bases(state.runs, 0, len(state.runs), state.slowed)
+        leg = {"rows": state.rows, "planned_rows": state.planned_rows}
+        factors, bases = rates.of_steps(state.runs, state.slowed, **leg, batch_size=size, steps=steps)
+        return factors @ bases
 
     def up_to_date(self, state: ModulesState) -> ModulesState:
         """Give the state: every weight is up to date."""

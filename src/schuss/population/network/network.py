@@ -142,9 +142,9 @@ class Network:
 
     def _rates(self, state: NetworkState, block: Block, steps: int) -> NDArray[np.float64]:
         """Give the learning rates of the coming steps of a block `(steps, runs)`."""
-        progress = np.minimum((state.rows + self.batch_size * np.arange(steps)) / state.planned_rows, 1.0)
-        factors = rates.factors(state.runs, progress, state.planned_rows / self.batch_size)
-        return factors @ rates.bases(state.runs, 0, len(state.runs), state.slowed)[:, list(block.places)]
+        leg = {"rows": state.rows, "planned_rows": state.planned_rows}
+        factors, bases = rates.of_steps(state.runs, state.slowed, **leg, batch_size=self.batch_size, steps=steps)
+        return factors @ bases[:, list(block.places)]
 
     @torch.no_grad()
     def _advance_block(self, state: NetworkState, block: Block, cut: list[Batch]) -> NDArray[np.float64]:
