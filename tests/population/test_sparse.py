@@ -166,6 +166,23 @@ def test_scalars_that_have_settled_share_lines_in_a_long_leg() -> None:
     np.testing.assert_array_equal(exact.astype(np.float32), fresh[0, 3:, 0].astype(np.float32))
 
 
+def test_lines_that_are_made_for_many_chunks_are_those_of_each() -> None:
+    ours = population("adam", 5, 32)
+    runs = runs_of([0.1, 0.3], l2=0.01, schedule="linear")
+    leg = RATES * 2048
+    for rows in (0, 8192, 65_536, 65_536 + 40, leg - 5000):
+        state = replace(ours.begin_leg(ours.start(runs), leg), rows=rows)
+        state.blocks[0].carry[:] = 0.9 * SETTLED
+        phase, shift, progress = ours._spans(state, 0, 8192)
+        shared = ours._table(state, 0, 8192)
+        made = ours._made_table(state, 0, phase, shift, progress, state.blocks[0].carry)
+        assert (shared.phase, shared.shift, len(shared.exact)) == (phase, shift, len(made.exact))
+        np.testing.assert_allclose(shared.penalised, made.penalised, rtol=0, atol=1e-5)  # 40 rows of 8 million
+        np.testing.assert_allclose(shared.free, made.free, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(shared.factors, made.factors, rtol=0, atol=1e-5)
+        np.testing.assert_array_equal(shared.carry, state.blocks[0].carry)
+
+
 def test_weights_begin_at_a_line_of_the_cache() -> None:
     for runs in (1, 4, 16):
         block = population("adagrad", 33, 1).start(runs_of([0.1] * runs)).blocks[0]
