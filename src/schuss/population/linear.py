@@ -33,8 +33,8 @@ RATES = 4096
 took 500 ns a row at batch 1, and 15 at batch 32, where two threads gained nothing on 28 features (now 1.4 times)."""
 
 SHARED_LINES, FEW_LINES = 64, 8
-"""Lines of tables that are made at once where a chunk has few: making two or three a chunk took a quarter of what Python
-does for a chunk of 28 features."""
+"""Lines of tables that are made at once where a chunk has few: made for each chunk, they took a quarter of what Python
+does for a chunk of 28 features (an epoch of 20 million rows of Parquet: −7 % of processor time)."""
 
 SETTLED = 1e-10
 """Running products below this change no scalar any more: 1 − 1e-10 is 1 in float32."""
