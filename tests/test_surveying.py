@@ -101,7 +101,10 @@ def test_the_landscape_of_an_older_training_is_gone(tmp_path: Path) -> None:
 def test_by_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (values, targets), _ = rows("classes")
     table = tmp_path / "table.csv"
-    lines = [",".join(map(str, [*row, f"c{target}"])) for row, target in zip(values.round(3), targets, strict=True)]
+    lines = [
+        ",".join(map(str, [*row, f"c{target}"]))
+        for row, target in zip(np.round(np.asarray(values), 3), targets, strict=True)
+    ]
     table.write_text("a,b,c,d,e,y\n" + "\n".join(lines) + "\n", encoding="utf-8")
     run = str(tmp_path / "run")
     assert main(["train", str(table), "--target", "y", "--epochs", "1", "--runs", "2", "--out", run, "--quiet"]) == 0
@@ -135,8 +138,79 @@ def test_where_there_is_nothing_to_look_at(tmp_path: Path) -> None:
         schuss.survey_run(tmp_path, data)
 
 
-def test_networks_have_no_landscape_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kind", ["one network", "committee", "sparse", "numbers", "hinge"])
+def test_networks_can_be_looked_at(tmp_path: Path, kind: str) -> None:
+    data, options = rows(kind if kind in ("sparse", "numbers", "hinge") else "classes")
+    epochs = "auto" if kind == "committee" else 3
+    trained = schuss.train(data, network="6", epochs=epochs, runs=2, seed=1, out=tmp_path, activation="tanh", **options)
+    found = schuss.survey_run(tmp_path, data, rows=150, resolution=5)
+    kinds = [event["event"] for event in found.events]
+    assert set(kinds) >= {"landscape", "surface", "slice", "step_sizes", "noise", "touched", "advice"}
+    assert all((name in kinds) == (kind != "hinge") for name in SMOOTH)
+    assert ("boundary" in kinds) == (kind in ("one network", "committee", "hinge"))
+    surface = next(event for event in found.events if event["event"] == "surface")
+    assert surface["path"][0][0] == pytest.approx(-1, abs=1e-6)
+    assert [label for *_, label in surface["path"]][:: len(surface["path"]) - 1] == ["start", "model"]
+    assert len(surface["path"]) > 3
+    assert surface["path"][-1][2] == surface["center_loss"] < surface["path"][0][2]
+    many = len(trained.model.weights)
+    assert ("from the model to another network" in [one.get("direction") for one in found.events]) == (many > 1)
+    assert any(f"mean of {many} networks" in notice for notice in found.events[0]["notices"]) == (many > 1)
+    assert not any("another place" in notice for notice in found.events[0]["notices"])
+    assert schuss.survey_run(tmp_path, data, rows=150, resolution=5).events[1:] == found.events[1:]
+
+
+def test_the_ground_under_a_network_is_its_loss(tmp_path: Path) -> None:
     data, _ = rows("classes")
-    schuss.train(data, network="4", epochs=1, runs=2, out=tmp_path)
-    assert main(["landscape", str(tmp_path)]) == 2
-    assert "holds networks; the landscape of a run is that of linear models" in capsys.readouterr().err
+    trained = schuss.train(data, network="6,4", epochs=3, runs=2, holdout="none", out=tmp_path)
+    found = {event["event"]: event for event in schuss.survey_run(tmp_path, data, rows=400, resolution=5).events[::-1]}
+    model = trained.model
+    assert model.network is not None
+    parts = model.network.parts(model.weights[0].astype(float))
+    penalty = trained.record[-1]["chosen"]["l2"] / 2 * sum((one**2).sum() for one in parts.values() if one.ndim > 1)
+    assert found["surface"]["center_loss"] == pytest.approx(model.evaluate(data)["loss"] + penalty, rel=1e-5)
+    assert found["curvature"]["parameters"] == model.network.size
+    assert found["curvature"]["exact"]
+
+
+def test_a_network_that_is_too_large_is_looked_at_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, _ = rows("classes")
+    schuss.train(data, network="6", dropout=0.1, epochs=1, runs=2, out=tmp_path)
+    monkeypatch.setattr("schuss.grounds.CURVED", 50)
+    monkeypatch.setattr("schuss.grounds.WORK", 1000)
+    found = schuss.survey_run(tmp_path, data, resolution=3)
+    kinds = {event["event"] for event in found.events}
+    assert not kinds & set(SMOOTH)
+    assert kinds >= {"surface", "slice", "noise"}
+    said = " ".join(found.events[0]["notices"])
+    assert "the curvature of 57 parameters is not looked at" in said
+    assert "no more than 128 rows" in said
+    assert "no units are dropped" in said
+
+
+def test_a_way_that_leads_elsewhere_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (values, targets), _ = rows("classes")
+    data = values[:100], targets[:100]
+    schuss.train(data, network="6", runs=2, out=tmp_path)
+    monkeypatch.setattr("schuss.finish.committee.LEGS", (250, 250, 500, 1000, 2000))
+    found = schuss.survey_run(tmp_path, data, resolution=3)
+    assert any("comes to another place" in notice for notice in found.events[0]["notices"])
+    surface = next(event for event in found.events if event["event"] == "surface")
+    assert [label for *_, label in surface["path"]] == ["start", "model"]
+
+
+def test_the_ground_of_wide_sparse_rows_is_that_of_the_features_they_have(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = scipy.sparse.random_array((400, 5000), density=0.002, format="csr", rng=rng)
+    y = X.toarray()[:, :50].sum(axis=1) > 0
+    schuss.train((X, y), epochs=2, runs=2, holdout="none", l2=0.0, out=tmp_path)
+    found = {one["event"]: one for one in schuss.survey_run(tmp_path, (X, y), rows=100, resolution=3).events[::-1]}
+    (notice,) = found["landscape"]["notices"]
+    kept = int(notice.split(" these rows have ")[1].split(":")[0].replace(",", ""))
+    assert notice.startswith("of 5,000 features")
+    assert 500 < kept < 1100
+    assert found["curvature"]["parameters"] == kept + 1
+    assert found["touched"]["features"] == 5000
+    model = schuss.Model.load(tmp_path)
+    whole = {one["event"]: one for one in schuss.survey_run(tmp_path, (X, y), rows=400, resolution=3).events[::-1]}
+    assert whole["surface"]["center_loss"] == pytest.approx(model.evaluate((X, y))["loss"], rel=1e-5)

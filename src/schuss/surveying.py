@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .data.chunk import Chunk, SparseRows, join, take
-from .data.feed import Feed, MemoryFeed, open_feed
-from .descent.losses import unit_of
+from .data.feed import open_feed
 from .errors import DataError, ResumeError
 from .files import replacing
 from .folder import LANDSCAPE, RECORD
-from .ladder import pieces
+from .grounds import ground_of
 from .landscape.advice import advise, facts_of
-from .landscape.survey import Ground, survey
-from .lineup import line_up
+from .landscape.survey import survey
 from .model import Model
-from .objective import LinearObjective, in_float64
 from .preparation import Prepared, prepare
 from .process import limited_threads
 from .race.record import Event, plain, read_record
@@ -32,20 +23,10 @@ from .settings import Settings
 
 __all__ = ["Survey", "survey_run"]
 
-Array = NDArray[np.float64]
-
 ROWS = 2000
 RESOLUTION = 41
 
 ROWS_MEMORY = 192 << 20
-CHUNKS_READ = 8
-"""Of rows that do not fit into memory the first so many chunks are looked at, shuffled as in training."""
-
-NUMBERS = 1 << 24
-"""Numbers that the sample of rows holds at most, 128 MB of them in float64."""
-
-RETRACED_ROWS = 131_072
-"""How far the winner is followed again at most, to see its path."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +54,7 @@ def survey_run(
     Raises
     ------
     DataError, ModelFileError
-        When there is no finished run of linear models, or its data cannot be found.
+        When there is no finished run, or its data cannot be found.
 
     Example
     -------
@@ -88,14 +69,12 @@ def survey_run(
     """
     folder = Path(run)
     model, record = Model.load(folder), _record(folder)
-    if model.network is not None:
-        raise DataError(f"'{folder}' holds networks; the landscape of a run is that of linear models")
     start = record[0]
     notices: list[str] = []
     with limited_threads(start["options"].get("threads")):
         prepared = _prepared(start, source, model, folder, notices)
         feed = open_feed(prepared.reader, order=prepared.settings.order, memory=ROWS_MEMORY)
-        ground = _ground(model, prepared, feed, record, rows, seed)
+        ground = ground_of(model, prepared, feed, record, rows, seed, notices)
         seen = [plain(event) for event in survey(ground, resolution=resolution, seed=seed)]
     head = {
         "event": "landscape",
@@ -137,75 +116,6 @@ def _prepared(start: Event, source: Any, model: Model, folder: Path, notices: li
 def _stamps(fingerprint: list[dict[str, Any]]) -> list[Any]:
     """Give what tells that files have changed, wherever they are called from."""
     return [(stamp.get("size"), stamp.get("mtime_ns")) for stamp in fingerprint]
-
-
-def _ground(model: Model, prepared: Prepared, feed: Feed, record: list[Event], rows: int, seed: int) -> Ground:
-    """Draw the rows, and follow the winner again."""
-    chosen = record[-1]["chosen"]
-    training = _training_rows(feed)
-    sample = in_float64(_drawn(training, rows, seed))
-    held = [chunk for chunk in (feed.select, feed.score) if chunk is not None]
-    learned_from_them = "finish" in chosen and prepared.reader.holdout.kind != "file"
-    held_out = None
-    if held and not learned_from_them:
-        held_out = LinearObjective(in_float64(_drawn(join(held), rows, seed)), model.formula, 0.0)
-    weights = model.weights.astype(np.float64)
-    path = [*_retraced(model, prepared, feed, record), (weights, "model")]
-    return Ground(
-        objective=LinearObjective(sample, model.formula, float(chosen["l2"])),
-        weights=weights,
-        start=path[0][0],
-        unit=unit_of(model.loss, model.encoder.target_scale),
-        unit_name="nats" if model.loss == "log_loss" else "",
-        held_out=held_out,
-        path=tuple(path),
-        smooth=model.formula.smooth,
-        batch_size=chosen["batch_size"],
-        blocks=[slice(None, -1), slice(-1, None)],
-        classes=[str(name) for name in model.classes or ()],
-        features=[model.encoder.feature(index)[0] for index in range(model.encoder.width)][:2],
-    )
-
-
-def _training_rows(feed: Feed) -> Chunk:
-    """Give the training rows in memory, or as many as are read for a look."""
-    if isinstance(feed, MemoryFeed):
-        return feed.training
-    return join([chunk for chunk, _ in zip(feed.chunks(0), range(CHUNKS_READ), strict=False)])
-
-
-def _drawn(chunk: Chunk, rows: int, seed: int) -> Chunk:
-    """Draw rows at random, in their order; fewer where they are very long."""
-    length = len(chunk.targets)
-    stored = len(chunk.rows.values) if isinstance(chunk.rows, SparseRows) else chunk.rows.size
-    many = min(rows, length, max(int(NUMBERS // max(stored / max(length, 1), 1)), 1))
-    return take(chunk, np.sort(np.random.default_rng(seed).choice(length, many, replace=False)))
-
-
-def _retraced(model: Model, prepared: Prepared, feed: Feed, record: list[Event]) -> Iterator[tuple[Array, str]]:
-    """Run the winner's first leg again, and give where it was after 32 rows, twice as many, and so on.
-
-    The record tells its settings and how long that leg was, and the feed gives its rows in the same order.
-    """
-    chosen = record[-1]["chosen"]
-    known = {name: chosen[name] for name in ("optimizer", "learning_rate", "schedule", "l2", "batch_size")}
-    settings = replace(prepared.settings, runs=1, **{**known, "optimizer": (known["optimizer"],)})
-    contender = line_up(settings, prepared.encoder, feed, model.formula)[0]
-    population, (run,) = contender.population, contender.runs
-    planned = min(next(event["planned_rows"] for event in record if event["event"] == "leg"), RETRACED_ROWS)
-    state, rows = population.begin_leg(contender.state, planned), 0
-    yield population.take(state, run.number).weights.astype(np.float64), "start"
-    due = 0
-    for chunk in chain.from_iterable(map(feed.chunks, count())):
-        for piece in pieces(chunk) if rows == 0 else (chunk,):
-            state, tallies = population.advance(state, piece)
-            rows += tallies.rows
-            if rows >= due or rows >= planned:
-                due = 2 * rows
-                state = population.up_to_date(state)
-                yield population.take(state, run.number).weights.astype(np.float64), f"{rows:,} rows"
-        if rows >= planned:
-            return
 
 
 def _written(folder: Path, found: list[Event]) -> Survey:

@@ -26,7 +26,7 @@ from ..race.state import Champion
 from .finish import Finished, Validation
 from .folds import deal
 
-__all__ = ["Members", "committee", "is_affordable"]
+__all__ = ["FOLDS", "MEMBERS", "PENALTIES", "Members", "all_rows", "committee", "is_affordable", "learned_anew"]
 
 PENALTIES = (30.0, 10.0, 3.0, 0.3)
 """λ₂ · N of the members."""
@@ -89,22 +89,28 @@ class _Task(NamedTuple):
 
     def legs(self, runs: tuple[Run, ...], rows: Chunk, shares: NDArray[np.float32] | None) -> Iterator[Any]:
         """Train in legs, and give the state after each; less of the last one where training is to stop."""
+        return (state for state, leg_is_over in self.epochs(runs, rows, shares) if leg_is_over)
+
+    def epochs(
+        self, runs: tuple[Run, ...], rows: Chunk, shares: NDArray[np.float32] | None
+    ) -> Iterator[tuple[Any, bool]]:
+        """Train epoch by epoch; give the state after each, which the next one uses up, and whether its leg is over."""
         state, epoch, many = self.members.start(runs), 0, len(rows.targets)
         for epochs in _epochs(many, runs[0].batch_size):
             state = self.members.begin_leg(state, epochs * many)
-            for order in self._orders(many, range(epoch, epoch + epochs)):
-                if self.stop():
-                    break
-                own = None if shares is None else shares[order]
-                state = self.members.advance(state, take(rows, order), own)[0]
-            epoch += epochs
-            yield state
+            for left in range(epochs - 1, -1, -1):
+                for order in self._orders(many, epoch):
+                    if self.stop():
+                        break
+                    own = None if shares is None else shares[order]
+                    state = self.members.advance(state, take(rows, order), own)[0]
+                epoch += 1
+                yield state, left == 0
 
-    def _orders(self, many: int, epochs: range) -> Iterator[NDArray[np.int64]]:
-        """Give the places of the rows of some epochs, each in an order of its own, a chunk at a time."""
-        for epoch in epochs:
-            order = np.random.default_rng([self.seed, epoch, FOLDS]).permutation(many)
-            yield from (order[start : start + CHUNK_ROWS] for start in range(0, many, CHUNK_ROWS))
+    def _orders(self, many: int, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """Give the places of the rows of an epoch in an order of its own, a chunk at a time."""
+        order = np.random.default_rng([self.seed, epoch, FOLDS]).permutation(many)
+        yield from (order[start : start + CHUNK_ROWS] for start in range(0, many, CHUNK_ROWS))
 
     def weights(self, state: Any, runs: tuple[Run, ...]) -> NDArray[np.float32]:
         """Give the parameters of some runs `(runs, parameters)`."""
@@ -138,7 +144,7 @@ def committee(
     unit : what losses are multiplied by for the record; stop : asked before every chunk.
     """
     assert isinstance(feed, MemoryFeed)
-    rows = feed.training if feed.select is None else join([feed.training, feed.select])
+    rows = _unscored_rows(feed)
     many, task = len(rows.targets), _Task(members, seed, stop)
     penalties = [level / many for level in PENALTIES] if l2 is None else [l2]
     first = champion.run._replace(learning_rate=max(champion.run.learning_rate, least_rate))
@@ -166,11 +172,38 @@ def committee(
     scored = champion._replace(run=run, state=_winner(best.weights), rows=epochs * many, loss=best.loss)
     final = scored
     if not stop():
-        everything = rows if feed.score is None else join([rows, feed.score])
+        everything = all_rows(feed)
         anew = tuple(run._replace(number=len(runs) + place) for place in range(MEMBERS))
         state = next(islice(task.legs(anew, everything, None), best.leg, None))
         final = scored if stop() else scored._replace(state=_winner(task.weights(state, anew)))
     return Finished(scored, final, Validation(many, FOLDS, unit * best.loss))
+
+
+def _unscored_rows(feed: MemoryFeed) -> Chunk:
+    return feed.training if feed.select is None else join([feed.training, feed.select])
+
+
+def all_rows(feed: MemoryFeed) -> Chunk:
+    """Give the rows that the networks of the end learn from, in their order."""
+    rows = _unscored_rows(feed)
+    return rows if feed.score is None else join([rows, feed.score])
+
+
+def learned_anew(
+    members: Members, run: Run, rows: Chunk, seed: int, legs: int
+) -> Iterator[tuple[NDArray[np.float32], bool]]:
+    """Train a network of the end again, alone; give its parameters at the start and after each epoch of so many legs.
+
+    With each comes whether it is the end. A run learns the same bits whatever its neighbours.
+    """
+    task = _Task(members, seed, lambda: False)
+    yield task.weights(members.start((run,)), (run,))[0], False
+    over = 0
+    for state, leg_is_over in task.epochs((run,), rows, None):
+        over += leg_is_over
+        yield task.weights(state, (run,))[0], over == legs
+        if over == legs:
+            return
 
 
 def _epochs(rows: int, batch: int) -> list[int]:

@@ -129,9 +129,14 @@ def facts_of(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     scale = last.get("noise", {}).get("scale")
     if scale is not None and chosen.get("batch_size"):
         facts |= {"noise_scale": float(scale), "batch_size": float(chosen["batch_size"])}
-    if "finish" in last and "finish" not in chosen:  # a solve for the optimum leaves nothing of how the race ended
+    if "finish" in last and _ended_with_the_race(chosen):
         facts |= _of_curve(evaluations, last)
     return facts
+
+
+def _ended_with_the_race(chosen: Mapping[str, Any]) -> bool:
+    """Whether no solve for the optimum and no committee has come after, which leave nothing of how the race ended."""
+    return "finish" not in chosen and chosen.get("members", 1) == 1
 
 
 def _of_curvature(curvature: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, float]:
@@ -140,7 +145,7 @@ def _of_curvature(curvature: Mapping[str, Any], chosen: Mapping[str, Any]) -> di
     ratio = ravine["first_to_median"]
     if ratio is not None and math.isfinite(ratio):
         facts["ravine"] = float(ratio)
-    if chosen.get("optimizer") == "sgd" and "finish" not in chosen and len(values):
+    if chosen.get("optimizer") == "sgd" and _ended_with_the_race(chosen) and len(values):
         facts["plain"] = 1.0
         facts["edge"] = float(chosen["learning_rate"]) * float(values[0]) / 2
     return facts

@@ -33,6 +33,7 @@ LEADING = 10
 
 STEEPEST, FLATTEST, RANDOM = "steepest curvature", "flattest curvature", "random"
 TO_MODEL = "from the start to the model"
+TO_ANOTHER = "from the model to another network"
 
 TRACE_PRODUCTS = 60
 EPSILON = 1e-3
@@ -52,8 +53,9 @@ class Ground:
     objective : the training loss, of a fixed sample of rows; weights, start : where training ended and began; unit :
     losses are multiplied by, in a unit of that name; held_out : the loss without penalty of rows that the model has not
     learned from; path : places on the way from start to end, with labels; smooth : whether there is curvature;
-    batch_size : of the training, for comparison; filters : see `filter_normalised`; blocks : see `bits_needed`;
-    classes, features : names, for a linear classifier.
+    batch_size : of the training, for comparison; filters : see `filter_normalised`; blocks : see `bits_needed`; rows :
+    those of the sample, to see how often features are touched; classify : what gives the classes of rows, named by
+    classes, over features of these names; another : a second solution.
     """
 
     objective: Objective
@@ -67,14 +69,11 @@ class Ground:
     batch_size: int | None = None
     filters: Sequence[Any] | None = None
     blocks: Sequence[Any] | None = None
+    rows: Chunk | None = None
+    classify: Callable[[Array], NDArray[np.intp]] | None = None
     classes: Sequence[str] = ()
     features: Sequence[str] = ()
-
-    @property
-    def rows(self) -> Chunk | None:
-        """The rows of a linear model in memory."""
-        rows = self.objective.rows if isinstance(self.objective, LinearObjective) else None
-        return rows if isinstance(rows, Chunk) else None
+    another: Array | None = None
 
 
 def survey(ground: Ground, *, resolution: int = 41, seed: int = 0) -> Iterator[Event]:
@@ -187,13 +186,15 @@ def _slices(ground: Ground, leading: Eigenpairs | None, seed: int) -> Iterator[E
     if ground.weights.any():
         drawn = random_direction(ground.weights, seed)
         lines.append((RANDOM, filter_normalised(drawn, ground.weights, ground.filters)))
+    if ground.another is not None:
+        lines.append((TO_ANOTHER, ground.another - ground.weights))
     for name, direction in lines:
-        reach = 1.0 if name == TO_MODEL else _reach(ground, direction)
+        reach = 1.0 if name in (TO_MODEL, TO_ANOTHER) else _reach(ground, direction)
         yield _slice(ground, ground.objective, name, direction * reach, held_out=True)
-    if not ground.smooth and ground.rows is not None and lines and isinstance(ground.objective, LinearObjective):
+    if not ground.smooth and lines and isinstance(ground.objective, LinearObjective):
         name, direction = lines[0]
         for count in KINKED_ROWS:
-            if count <= len(ground.rows.targets):
+            if count <= ground.objective.pass_rows:
                 yield _slice(ground, few_rows(ground.objective, count), name, direction, held_out=False)
 
 
@@ -294,7 +295,7 @@ def _volume(whole: Spectrum, rise: float) -> tuple[float | None, int]:
 
 def _noise(ground: Ground, seed: int) -> Event:
     """Compare the noise of a gradient with the gradient."""
-    if ground.rows is not None and isinstance(ground.objective, LinearObjective):
+    if isinstance(ground.objective, LinearObjective):
         at_start, at_end = (noise_scale(ground.objective, place) for place in (ground.start, ground.weights))
     else:
         objective: Any = ground.objective
@@ -325,15 +326,15 @@ def rows_touched(rows: Chunk) -> Event:
 
 
 def _boundary(ground: Ground, seed: int) -> Iterator[Event]:
-    """Draw where a linear classifier changes its mind, for dense rows and not too many classes."""
-    rows = ground.rows
-    if rows is None or not isinstance(rows.rows, np.ndarray) or not 2 <= len(ground.classes) <= CLASSES_DRAWN:
+    """Draw where a classifier changes its mind, for dense rows and not too many classes."""
+    rows, classify = ground.rows, ground.classify
+    if rows is None or classify is None or not isinstance(rows.rows, np.ndarray):
         return
-    if not 2 <= rows.rows.shape[1] <= FEATURES_SPANNED:
+    if not 2 <= len(ground.classes) <= CLASSES_DRAWN or not 2 <= rows.rows.shape[1] <= FEATURES_SPANNED:
         return
     many = min(POINTS_DRAWN, len(rows.targets))
     drawn = np.sort(np.random.default_rng(seed).choice(len(rows.targets), many, replace=False))
-    found = decision_boundary(_classifier(ground.weights), rows.rows.astype(np.float64))
+    found = decision_boundary(classify, rows.rows.astype(np.float64))
     points = [
         [*place, int(label)] for place, label in zip(found.points[drawn].tolist(), rows.targets[drawn], strict=True)
     ]
@@ -348,13 +349,3 @@ def _boundary(ground: Ground, seed: int) -> Iterator[Event]:
         "points": points,
         "share": found.share,
     }
-
-
-def _classifier(weights: Array) -> Callable[[Array], NDArray[np.intp]]:
-    """Give what chooses classes by the scores of a linear model."""
-
-    def classify(rows: Array) -> NDArray[np.intp]:
-        scores = rows @ weights[:-1] + weights[-1]
-        return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.intp)
-
-    return classify
