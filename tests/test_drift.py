@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyarrow import csv
 from scipy import sparse, stats
 
 import schuss
-from schuss.data.chunk import SparseRows
-from schuss.drift import _quantile, drift
+from schuss.data.chunk import Rows, SparseRows
+from schuss.data.encoder import Encoder
+from schuss.data.moments import Moments, moments_of
+from schuss.drift import _quantile
+from schuss.drift import drift as drift_of
 from schuss.findings import column_spreads
 from schuss.training import train
 
@@ -34,6 +41,24 @@ def rows_like(model: schuss.Model, many: int, shift: float = 0.0) -> np.ndarray:
     found = RNG.normal(size=(many, model.encoder.width)).astype(np.float32)
     found[:, 0] += shift
     return found
+
+
+def drift(encoder: Encoder, then: Rows, now: Rows) -> dict[str, Any]:
+    """The drift between rows."""
+    return drift_of(encoder, moments_of(then), moments_of(now))
+
+
+def test_moments_are_those_of_scipy_in_however_many_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = RNG.gamma(2.0, size=(700, 4)).astype(np.float32)
+    monkeypatch.setattr("schuss.data.moments.NUMBERS", 100)
+    for one in (moments_of(rows), moments_of(rows[:300], rows[300:]), moments_of(compressed(rows))):
+        assert one.rows == 700
+        assert one.mean == pytest.approx(rows.mean(axis=0, dtype=float), rel=1e-6)
+        assert one.variance == pytest.approx(rows.var(axis=0, dtype=float), rel=1e-5)
+        assert one.third == pytest.approx(stats.moment(rows.astype(float), 3), rel=1e-5)
+    again = Moments.resumed(one.saved())
+    assert all(np.array_equal(*pair) for pair in zip(again, one, strict=True))
+    assert moments_of(rows, most=50).rows == 50
 
 
 def test_a_shifted_column_is_found_and_no_other(model: schuss.Model) -> None:
@@ -104,3 +129,16 @@ def test_training_writes_both_down() -> None:
     assert finish["intervals"]["r2"][0] <= finish["holdout"]["r2"] <= finish["intervals"]["r2"][1]
     low, high = finish["intervals"]["gain"]
     assert low <= finish["holdout"]["constant_loss"] - finish["holdout"]["loss"] <= high
+
+
+def test_a_file_that_drifts_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of rows that do not fit into memory those read first are what the held-out ones are compared with."""
+    monkeypatch.setattr("schuss.reading.ROWS_MEMORY", 1 << 16)
+    rows = 40_000
+    a, b = RNG.normal(size=(2, rows))
+    a[rows // 2 :] += 1.0
+    csv.write_csv(pa.table({"a": a, "b": b, "t": a + b}), tmp_path / "rows.csv")
+    found = train(tmp_path / "rows.csv", target="t", runs=2, epochs=1, seed=0).record[-1]["drift"]
+    assert found["first"]
+    assert found["against"] < rows // 4
+    assert [column["name"] for column in found["columns"] if column["beyond_chance"]] == ["a"]

@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.chunk import Rows, as_matrix, row_count, take_rows
 from .data.columns.kind import width_edges
 from .data.encoder import Encoder
+from .data.moments import Moments
 
 __all__ = ["drift"]
-
-ROWS = 20_000
-"""Of the rows learned from, so many at most are looked at, evenly taken."""
 
 SHOWN = 10
 _FEW = 5.0
 _CHANCE = 0.05
 
 
-def drift(encoder: Encoder, training: Rows, held: Rows) -> dict[str, Any]:
+def drift(encoder: Encoder, then: Moments, now: Moments) -> dict[str, Any]:
     """Compare the means of features: the standardised difference (m₁ − m₀)/√((s₁² + s₀²)/2), and what chance explains.
+
+    then, now : of rows learned from, and of held-out ones.
 
     Gives `rows` and `against` (how many of each were compared), `features`, `beyond_chance` (features whose difference
     exceeds its standard error times the quantile at which, by Bonferroni, any of all would by chance once in twenty
@@ -34,8 +33,6 @@ def drift(encoder: Encoder, training: Rows, held: Rows) -> dict[str, Any]:
 
     Source: Austin, Balance diagnostics (2009), where 0.1 is the rule of thumb for a difference that matters.
     """
-    places = np.linspace(0, row_count(training) - 1, min(ROWS, row_count(training))).round().astype(np.int64)
-    then, now = (_Moments(rows) for rows in (take_rows(training, places), held))
     spread = np.sqrt((then.variance + now.variance) / 2)
     known = (then.variance > 0) & (now.variance > 0) & (then.third**2 <= now.rows / _FEW * then.variance**3)
     apart = np.where(known, now.mean - then.mean, 0.0)
@@ -50,21 +47,6 @@ def drift(encoder: Encoder, training: Rows, held: Rows) -> dict[str, Any]:
         "beyond_chance": int(beyond.sum()),
         "columns": _largest(encoder, difference, beyond),
     }
-
-
-class _Moments:
-    """The first three central moments of each feature of rows."""
-
-    def __init__(self, rows: Rows) -> None:
-        matrix: Any = as_matrix(rows)
-        squares = matrix * matrix
-        self.rows = row_count(rows)
-        self.mean, second, third = (
-            np.asarray(part.mean(axis=0, dtype=np.float64), np.float64).ravel()
-            for part in (matrix, squares, squares * matrix)
-        )
-        self.variance = np.maximum(second - self.mean**2, 0.0)
-        self.third = third - 3 * self.mean * second + 2 * self.mean**3
 
 
 def _largest(encoder: Encoder, difference: NDArray[np.float64], beyond: NDArray[np.bool_]) -> list[dict[str, Any]]:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .data.chunk import Rows, concatenate_rows, row_count, take_rows
+from .data.chunk import Rows, row_count, take_rows
 from .data.columns.kind import width_edges
-from .data.feed import Feed, MemoryFeed
+from .data.feed import Feed, StreamFeed
+from .data.moments import moments_of
 from .drift import drift
 from .explaining import in_target_units
 from .model import Model
@@ -38,14 +39,17 @@ def some_rows(feed: Feed) -> Rows:
 def findings(model: Model, feed: Feed) -> dict[str, Any]:
     """Give `weights`, `columns`, those that move the scores of held-out rows most, and `drift` from the other rows.
 
-    Where the rows learned from are not in memory there is no drift, and without held-out rows there are only weights.
+    Of rows that did not fit into memory the drift is from those that were read first. Where workers read the rows there
+    is no drift, and without held-out rows there are only weights.
     """
     found: dict[str, Any] = {"weights": most_telling(model)}
     held = [chunk.rows for chunk in (feed.select, feed.score) if chunk is not None]
     if held:
         found["columns"] = column_spreads(model, held[-1])
-    if held and isinstance(feed, MemoryFeed):
-        found["drift"] = drift(model.encoder, feed.training.rows, concatenate_rows(held))
+    learned = feed.moments
+    if held and learned is not None:
+        apart = drift(model.encoder, learned, moments_of(*held))
+        found["drift"] = {**apart, "first": isinstance(feed, StreamFeed)}
     return found
 
 

@@ -321,6 +321,8 @@ def test_evaluations_are_few_and_in_order() -> None:
     seen = np.arange(0, first["rows"], 1000)
     assert first["train_loss"]["3"] == pytest.approx(np.mean([steady(3, r) for r in seen]), rel=1e-6)
     second = np.arange(rows[0], rows[1], 1000)
+    assert first["behind_error"]["0"] == 0.0
+    assert first["behind_error"].keys() == first["holdout_loss"].keys()
     assert evaluations[1]["train_loss"]["0"] == pytest.approx(np.mean([steady(0, r) for r in second]), rel=1e-6)
 
 

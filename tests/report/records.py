@@ -59,6 +59,7 @@ def _race(rng, runs, *, floor, constant, total, evaluations, best_rate, diverges
                 "epoch": 8 * rows / total,
                 "seconds": 6.0 * rows / total,
                 "holdout_loss": losses,
+                "behind_error": {run: 0.0 if loss is None else 0.1 * abs(loss - floor) for run, loss in losses.items()},
                 "train_loss": train,
             }
         )

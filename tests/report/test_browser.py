@@ -35,12 +35,24 @@ addEventListener("load", () => {
   const colours = () => new Set(data().filter((_, at) => at % 4 === 1)).size;
   for (const button of document.querySelectorAll(".controls button")) button.click();
   const ask = canvas ? (then) => requestAnimationFrame(() => requestAnimationFrame(then)) : (then) => then();
+  const pointed = () => {
+    const box = canvas.getBoundingClientRect(), tip = document.querySelector(".tip");
+    const said = [];
+    for (let across = .1; across < 1; across += .1) for (let down = .1; down < 1; down += .1) {
+      const at = { clientX: box.left + across * box.width, clientY: box.top + down * box.height };
+      canvas.dispatchEvent(new PointerEvent("pointermove", { ...at, bubbles: true }));
+      if (!tip.hidden) said.push(tip.textContent);
+    }
+    return said;
+  };
+  const told = canvas ? pointed() : [];
   const turned = canvas ? { before: painted(), said: [press("Home"), press("ArrowLeft"), press("ArrowUp")] } : {};
   ask(() => {
   const seen = {
     turned: canvas && { ...turned, after: painted(), greens: colours(), name: canvas.getAttribute("aria-label") },
     unnamed: [...document.querySelectorAll("a, button, summary, [tabindex='0'], svg[role=img]")]
       .filter((one) => !(one.getAttribute("aria-label") || one.textContent).trim()).map((one) => one.outerHTML),
+    told,
     figures: drawn.map((svg) => svg.closest("figure").id),
     heights: drawn.map((svg) => Math.round(svg.getBoundingClientRect().height)),
     width: document.documentElement.scrollWidth, window: innerWidth,
@@ -144,6 +156,9 @@ def test_the_ground_is_drawn_and_turns(browser, tmp_path, width):
     assert turned["greens"] > 100, "shaded from violet to yellow"
     assert "Turn it with the arrow keys" in turned["name"]
     assert seen["unnamed"] == []
+    assert len(seen["told"]) > 10, "pointing at the surface tells the loss there"
+    assert all(re.fullmatch(r"loss [\d.,]+( or more)? at \(\S+, \S+\)", said) for said in seen["told"])
+    assert len(set(seen["told"])) > 5
 
 
 def test_a_run_chosen_in_the_table_is_shown_in_the_figures(browser, tmp_path):

@@ -85,6 +85,7 @@ class ClusterFeed:
     training_rows: int = 0
     between: int = 1
     known: Known | None = None
+    moments: None = None
     given: int = 0
     epochs_at_most: int | None = None
     _jobs: dict[int, Any] = field(default_factory=dict)

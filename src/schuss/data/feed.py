@@ -18,6 +18,7 @@ from .draft import Draft, training_rows
 from .held import Held
 from .index import Index
 from .known import Known, known_of
+from .moments import ENOUGH_ROWS, Moments, moments_of
 from .reader import Counts, Reader
 from .room import Chunks, Pool, permutation
 from .saved import Saved
@@ -49,6 +50,11 @@ class Feed(Protocol):
     @property
     def known(self) -> Known | None:
         """Targets and weights of training rows, before training begins."""
+        ...
+
+    @property
+    def moments(self) -> Moments | None:
+        """The moments of some of the training rows, of those that were read first where not all are at hand."""
         ...
 
     @property
@@ -103,6 +109,11 @@ class MemoryFeed:
     def known(self) -> Known:
         """Targets and weights of training rows."""
         return known_of(self.training)
+
+    @property
+    def moments(self) -> Moments:
+        """The moments of some of the training rows."""
+        return moments_of(self.training.rows, most=ENOUGH_ROWS)
 
     def chunks(self, epoch: int) -> Iterator[Chunk]:
         """Yield the training rows of an epoch in its order, from the first chunk on that has not been given."""
@@ -175,7 +186,7 @@ def open_feed(
         _sum_up(counts, pool.rows, left, reader, to_the_end=large)
         if large:
             feed = _stream(reader, order, counts, held, size / max(counts.training, 1), tell, spans, index)
-            feed.known = known_of(pool.rows)
+            feed.known, feed.moments = known_of(pool.rows), moments_of(pool.rows.rows, most=ENOUGH_ROWS)
             # The held-out rows of this piece are known already.
             feed.begin(pool.rows, chain(map(training_only, left), pieces), cache)
             return feed

@@ -15,6 +15,7 @@ from .draft import Draft, like, training_rows, without
 from .held import Held
 from .index import Index
 from .known import Known
+from .moments import Moments
 from .parted import BATCH_ROWS
 from .reader import Counts, Pieces, Reader
 from .room import Pool
@@ -67,6 +68,7 @@ class StreamFeed:
     index: Index
     cache: RowCache | None = None
     known: Known | None = None
+    moments: Moments | None = None
     lost_cache: RowCache | None = None
     _begun: Iterator[Pieces] | None = None
     _lost: str | None = None
@@ -263,6 +265,8 @@ class StreamFeed:
         self._asked = False
         values = {"kind": "stream", "training_rows": self.training_rows, "row_bytes": self.row_bytes}
         parts = {"select": self.held[0].saved(), "score": self.held[1].saved(), "place": place}
+        if self.moments is not None:
+            parts["moments"] = self.moments.saved()
         marks = getattr(self.reader.source, "marks", None)
         if marks is not None:
             parts["marks"] = Saved({}, {"table": marks.table})
@@ -304,6 +308,8 @@ class StreamFeed:
         rows, row_bytes = values["training_rows"], values["row_bytes"]
         feed = cls(reader, rows, order, counts, None, spans, lambda sentence: None, row_bytes, held, index)
         feed.lost_cache = cache
+        if "moments" in values:
+            feed.moments = Moments.resumed(saved.part("moments"))
         if "shuffle" in place.values:
             feed._shuffle = place.part("shuffle").loaded()
         if "begin" in place.values:

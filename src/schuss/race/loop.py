@@ -192,6 +192,7 @@ def _judge(race: Race) -> Standing:
     numbers = [run.number for run in race.runs]
     race.best_loss = race.unit * float(now.means[now.best])
     means = dict(zip(numbers, now.means.tolist(), strict=True))
+    errors = now.errors if select is not None else np.full(len(numbers), np.nan)
     for contender in race.contenders:
         contender.state = contender.population.hear(contender.state, means)
     race.record(
@@ -201,6 +202,7 @@ def _judge(race: Race) -> Standing:
         epoch=race.epochs,
         seconds=race.seconds,
         holdout_loss=dict(zip(numbers, (race.unit * now.means).tolist(), strict=True)),
+        behind_error=dict(zip(numbers, (race.unit * errors).tolist(), strict=True)),
         train_loss=dict(zip(numbers, (race.unit * progressive).tolist(), strict=True)),
     )
     race.tallied, race.tallied_weight = {}, 0.0

@@ -177,8 +177,10 @@ def stats(history: History) -> list[Stat]:
         pace = f", {short_count(speed)} a second" if math.isfinite(speed) else ""
         found.append(Stat(duration(seconds), f"for {short_count(rows)} rows{pace}"))
     if len(history.runs) > 1:
-        dropped = sum(run.drop is not None for run in history.runs)
-        found.append(Stat(count(len(history.runs)), f"runs raced, {count(dropped)} dropped on the way"))
+        lost = sum(run.diverged for run in history.runs)
+        dropped = sum(run.drop is not None for run in history.runs) - lost
+        ways = [f"{count(dropped)} dropped on the way"] * bool(dropped) + [f"{count(lost)} diverged"] * bool(lost)
+        found.append(Stat(count(len(history.runs)), ", ".join(["runs raced", *ways])))
     return found
 
 

@@ -115,6 +115,12 @@ class Relief:
         low, high = self._bent(self.limits)
         return np.clip((self._bent(losses) - low) / (high - low), 0.0, 1.0)
 
+    def loss(self, height: float) -> float:
+        """Give the loss at a height."""
+        low, high = self._bent(self.limits)
+        bent = float(low + height * (high - low))
+        return math.exp(bent) if self.log else bent
+
     def _bent(self, losses: Any) -> Array:
         array = np.asarray(losses, dtype=np.float64)
         return np.log(np.maximum(array, 1e-300)) if self.log else array

@@ -24,7 +24,7 @@ _PLACES = 60
 def surface_table(surface: Surface) -> Table:
     """The losses of the grid, at most 25 by 25 of them."""
     across, down = evenly(surface.a.size, _CELLS), evenly(surface.b.size, _CELLS)
-    head = ("", *(loss_label(value) for value in surface.a[across].tolist()))
+    head = ("step", *(loss_label(value) for value in surface.a[across].tolist()))
     rows = [
         (loss_label(float(surface.b[row])), *(figure(loss) for loss in surface.losses[row, across].tolist()))
         for row in down.tolist()
@@ -76,7 +76,9 @@ def curvature_table(curvature: Mapping[str, Any]) -> Table | None:
         for at, value in enumerate(known.tolist())
         if math.isfinite(value)
     ]
-    return Table("The largest eigenvalues of the Hessian", ("", "eigenvalue", "residual ‖Hv − λv‖"), rows, frozenset())
+    return Table(
+        "The largest eigenvalues of the Hessian", ("place", "eigenvalue", "residual ‖Hv − λv‖"), rows, frozenset()
+    )
 
 
 def bits_table(bits: Mapping[str, Any]) -> Table:

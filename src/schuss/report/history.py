@@ -72,13 +72,17 @@ class Leg:
 
 @dataclass(frozen=True)
 class Run:
-    """One setting of the hyperparameters and its losses; `rows`, `holdout`, `train` have one entry per evaluation."""
+    """One setting of the hyperparameters and its losses; `rows`, `holdout`, `train`, `error` have one per evaluation.
+
+    error : standard error of the difference to the best run of that evaluation, from the same held-out rows.
+    """
 
     number: int
     settings: Mapping[str, Any]
     rows: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     holdout: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     train: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    error: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     drop: Drop | None = None
 
     @property
@@ -311,15 +315,15 @@ def _runs(
         for position, run in enumerate(sequence(event, "runs")):
             at = number(run.get("run"))
             settings[int(at) if math.isfinite(at) else position] = run
-    curves: dict[int, list[tuple[float, float, float]]] = {run: [] for run in settings}
+    curves: dict[int, list[tuple[float, float, float, float]]] = {run: [] for run in settings}
     for event in evaluations:
         rows = number(event.get("rows"))
-        holdout, train = mapping(event, "holdout_loss"), mapping(event, "train_loss")
+        holdout, train, errors = (mapping(event, key) for key in ("holdout_loss", "train_loss", "behind_error"))
         if not math.isfinite(rows):
             continue
-        for key, loss in holdout.items():
-            seen = train.get(key, train.get(str(key)))
-            curves.setdefault(int(key), []).append((rows, number(loss) / unit, number(seen) / unit))
+        for key in holdout:
+            loss, seen, error = (number(part.get(key, part.get(str(key)))) / unit for part in (holdout, train, errors))
+            curves.setdefault(int(key), []).append((rows, loss, seen, error))
     drops = {
         int(number(event["run"])): Drop(
             number(event.get("rows")), str(event.get("reason") or "behind"), number(event.get("holdout_loss")) / unit
@@ -356,10 +360,10 @@ def quantile(values: NDArray[np.float64], share: float) -> float:
     return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
 
 
-def _columns(curve: list[tuple[float, float, float]]) -> tuple[NDArray[np.float64], ...]:
-    table = np.array(sorted(curve, key=lambda point: point[0]), dtype=np.float64).reshape(-1, 3)
+def _columns(curve: list[tuple[float, float, float, float]]) -> tuple[NDArray[np.float64], ...]:
+    table = np.array(sorted(curve, key=lambda point: point[0]), dtype=np.float64).reshape(-1, 4)
     table[~np.isfinite(table)] = np.nan
-    return table[:, 0], table[:, 1], table[:, 2]
+    return table[:, 0], table[:, 1], table[:, 2], table[:, 3]
 
 
 def _legs(events: list[Mapping[str, Any]]) -> tuple[Leg, ...]:

@@ -28,7 +28,10 @@ _SECTIONS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on the page: its drawings for desk and phone, its caption, what it shows in words, its numbers."""
+    """A figure on the page: its drawings for desk and phone, its caption, what it shows in words, its numbers.
+
+    said : what it shows, for those only who do not see it.
+    """
 
     name: str
     wide: Figure
@@ -36,6 +39,12 @@ class Picture:
     caption: str
     summary: str
     table: Table | None = None
+    said: str = ""
+
+    @property
+    def words(self) -> str:
+        """The text that stands for the drawing."""
+        return self.said or self.summary or self.caption
 
 
 def paragraph(words: str, style: str | None = None) -> Markup:
@@ -71,9 +80,12 @@ def turning(picture: Picture, data: str) -> Markup:
         "div",
         {"data-surface": data},
         *_drawings(picture),
-        element("canvas", {**canvas, "aria-label": f"{picture.summary} {hint}"}),
+        element("canvas", {**canvas, "aria-label": f"{picture.words} {hint}"}),
         element(
             "div", {"class": "controls", "role": "group", "aria-label": "Turn the surface", "hidden": ""}, *buttons
+        ),
+        element(
+            "div", {"class": "tip", "aria-hidden": "true", "hidden": ""}, element("b", {}), " ", element("span", {})
         ),
         element("span", {"class": "unseen", "aria-live": "polite"}),
     )
@@ -93,7 +105,7 @@ _BUTTONS: tuple[tuple[str, dict[str, str | float | None]], ...] = (
 
 def _drawings(picture: Picture, label: str = "") -> list[Markup]:
     """Write the drawings of a figure."""
-    said = label or picture.summary or picture.caption
+    said = label or picture.words
     style = "drawing wide" if picture.narrow else "drawing"
     drawings = [element("div", {"class": style}, picture.wide.svg(said))]
     if picture.narrow:

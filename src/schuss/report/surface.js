@@ -1,8 +1,10 @@
 "use strict";
 // The loss surface as a relief that turns: by pointer and touch, by the arrow keys, by its buttons. Without this script
-// the page shows the same surface from one side; the projection is that of figures/surface.py.
+// the page shows the same surface from one side; the projection is that of figures/surface.py. Pointing at it tells
+// the loss there.
 (() => {
-  const SHADES = 24, CELLS = 5200, LEVELS = 16, SLOW = 45; // colours, cells drawn, contour lines, milliseconds a frame
+  const SHADES = 24, CELLS = 5200, LEVELS = 16; // colours, cells drawn, contour lines
+  const SLOW = 45, REST = 160, NEAR = 14; // milliseconds a frame and until it rests, pixels that pointing reaches
   const CORNERS = [[-1, -1], [1, -1], [1, 1], [-1, 1]];
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -19,7 +21,7 @@
         else {
           const bent = 2 * from + t * (to - before + t * (2 * before - 5 * from + 4 * to - after
             + t * (3 * (from - to) + after - before)));
-          found.push(Math.min(1000, Math.max(0, bent / 2)));
+          found.push(Math.min(10000, Math.max(0, bent / 2)));
         }
       }
     }
@@ -34,7 +36,7 @@
   function relief(data, many) {
     const rows = turned(turned(data.z.map((row) => stretch(row, many))).map((column) => stretch(column, many)));
     const grid = { x: straight(data.x, many), y: straight(data.y, many) };
-    grid.z = rows.map((row) => row.map((height) => height === null ? NaN : height / 1000));
+    grid.z = rows.map((row) => row.map((height) => height === null ? NaN : height / 10000));
     grid.pieces = new Map();
     const cell = (axis, value) => {
       let at = axis.findIndex((place) => place > value) - 1;
@@ -100,14 +102,15 @@
       this.first = [this.azimuth, this.elevation];
       this.zoom = 1;
       const many = Math.max(1, Math.floor(Math.sqrt(CELLS / (this.data.x.length * this.data.y.length))));
-      this.grid = relief(this.data, many);
+      this.fine = relief(this.data, many);
       this.canvas = box.querySelector("canvas");
       this.said = box.querySelector("[aria-live]");
+      this.tip = box.querySelector(".tip");
       this.controls = box.querySelector(".controls");
       this.canvas.hidden = this.controls.hidden = false;
       box.classList.add("turning");
       this.listen();
-      this.draw();
+      this.draw(this.fine);
       if (!still.matches && "IntersectionObserver" in window) this.swingOnceSeen();
     }
 
@@ -117,15 +120,18 @@
       canvas.addEventListener("pointerdown", (event) => {
         this.hand = [event.clientX, event.clientY];
         this.spin(false);
+        this.point(event);
         canvas.setPointerCapture(event.pointerId);
       });
       canvas.addEventListener("pointermove", (event) => {
-        if (!this.hand) return;
+        if (!this.hand) return this.point(event);
         // A finger turns it only sideways: up and down it goes on through the page.
         const up = event.pointerType === "touch" ? 0 : event.clientY - this.hand[1];
         this.turn((this.hand[0] - event.clientX) * .008, up * .006);
         this.hand = [event.clientX, event.clientY];
+        return undefined;
       });
+      canvas.addEventListener("pointerleave", () => { this.tip.hidden = true; });
       for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { this.hand = null; });
       this.controls.addEventListener("click", (event) => this.act(event.target.closest("button")?.dataset.act));
       new ResizeObserver(() => this.request()).observe(this.box);
@@ -155,7 +161,44 @@
       return undefined;
     }
 
+    // Shows the loss at the place that is pointed at: of those near the pointer the one in front.
+    point(event) {
+      const box = this.canvas.getBoundingClientRect(), at = [event.clientX - box.left, event.clientY - box.top];
+      let found = null, depth = Infinity;
+      this.places.forEach((row, j) => row.forEach(([x, y], i) => {
+        if (Math.hypot(x - at[0], y - at[1]) > NEAR || Number.isNaN(this.grid.z[j][i])) return;
+        const away = this.grid.x[i] * this.sine + this.grid.y[j] * this.cosine
+          + Math.hypot(x - at[0], y - at[1]) / this.scale; // of neighbours the one that is pointed at
+        if (away < depth) [found, depth] = [[i, j], away];
+      }));
+      this.tip.hidden = !found;
+      if (!found) return;
+      const [i, j] = found, [x, y] = this.places[j][i];
+      const step = (axis, share) => {
+        const [from, to] = this.data.steps[axis], value = from + (share + 1) / 2 * (to - from);
+        return String(Number(value.toPrecision(2))).replace("-", "\u2212");
+      };
+      this.tip.style.left = `${x}px`;
+      this.tip.style.top = `${y}px`;
+      this.tip.classList.toggle("right", x > box.width / 2);
+      this.tip.querySelector("b").textContent = this.loss(this.grid.z[j][i]);
+      this.tip.querySelector("span").textContent = `at (${step(0, this.grid.x[i])}, ${step(1, this.grid.y[j])})`;
+    }
+
+    // The loss at a height: as the relief of ground.py the other way round.
+    loss(height) {
+      const { low, high, log, cut } = this.data.span;
+      if (cut && height >= .9995) return `loss ${this.short(high)} or more`;
+      return `loss ${this.short(log ? low * (high / low) ** height : low + height * (high - low))}`;
+    }
+
+    short(value) {
+      const text = Number(value.toPrecision(3));
+      return Math.abs(text) >= 1e-4 && Math.abs(text) < 1e9 ? text.toLocaleString("en", { maximumSignificantDigits: 3 }) : String(text);
+    }
+
     turn(around, up) {
+      this.tip.hidden = true;
       this.azimuth += around;
       this.elevation = Math.min(Math.PI / 2, Math.max(.06, this.elevation + up));
       this.request();
@@ -208,11 +251,11 @@
       requestAnimationFrame(() => {
         this.requested = false;
         const begun = performance.now();
-        this.draw();
-        if (performance.now() - begun > SLOW && !this.coarse) {
-          this.coarse = true;
-          this.grid = relief(this.data, 1);
-        }
+        this.draw(this.coarse ?? this.fine);
+        if (performance.now() - begun > SLOW && !this.coarse) this.coarse = relief(this.data, 1);
+        if (!this.coarse) return;
+        clearTimeout(this.rest); // where drawing is slow it is coarse while it moves, and fine when it rests
+        this.rest = setTimeout(() => this.draw(this.fine), REST);
       });
     }
 
@@ -230,7 +273,8 @@
       return [this.middle[0] + right * near, this.middle[1] - (z * under + away * over) * near];
     }
 
-    draw() {
+    draw(grid) {
+      this.grid = grid;
       const width = this.canvas.clientWidth;
       if (!width) return;
       const narrow = width < 560, height = Math.round(width * (narrow ? .917 : .63)), dense = Math.min(devicePixelRatio || 1, 2.5);
@@ -282,7 +326,7 @@
       const { grid, pen } = this, columns = [...grid.x.keys()].slice(0, -1), rows = [...grid.y.keys()].slice(0, -1);
       if (this.sine > 0) columns.reverse();
       if (this.cosine > 0) rows.reverse();
-      const places = grid.z.map((row, j) => row.map((height, i) => this.at(grid.x[i], grid.y[j], height)));
+      const places = this.places = grid.z.map((row, j) => row.map((height, i) => this.at(grid.x[i], grid.y[j], height)));
       const casing = this.paint.named("casing");
       for (const j of rows) {
         for (const i of columns) {

@@ -194,14 +194,19 @@ def words(
     centred: bool = True,
     bold: bool = False,
     upright: bool = False,
+    cased: bool = False,
 ) -> Markup:
-    """Write text whose start, middle or end is at a point, its height centred there or its baseline on it."""
+    """Write text whose start, middle or end is at a point, its height centred there or its baseline on it.
+
+    cased : on a rim of paper, so that it can be read over lines.
+    """
     x, y = at
     place = {"x": x, "y": y + 0.35 * size * centred, "transform": None}
     if upright:  # reads from the bottom to the top
         place = {"x": 0.0, "y": 0.35 * size * centred, "transform": f"translate({short(x)} {short(y)}) rotate(-90)"}
     font = {"font-size": size, "font-weight": "bold" if bold else None, "fill": _paint(colour)}
-    return element("text", {**place, "text-anchor": None if anchor == "start" else anchor, **font}, text)
+    rim = {"stroke": _paint("paper"), "stroke-width": 4.0, "paint-order": "stroke"} if cased else {}
+    return element("text", {**place, "text-anchor": None if anchor == "start" else anchor, **font, **rim}, text)
 
 
 def told(saying: str, *parts: Markup, run: int | None = None, **attributes: str | float | None) -> Markup:

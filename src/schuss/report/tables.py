@@ -35,6 +35,10 @@ __all__ = [
     "weights_table",
 ]
 
+_BEHIND = (
+    "Losses are those of the last evaluation, of the winner that of the model. How far a run was behind the best one "
+    "then is the mean difference on the same held-out rows, with its standard error."
+)
 _CURVE_ROWS = 60
 _CURVE_RUNS = 24
 _COLUMNS = 200
@@ -61,15 +65,18 @@ def runs_table(history: History) -> Table:
     """Every run, the winner first, then by how long it stayed and how well it did."""
     alike = _shared(history)
     keys = dict.fromkeys(["optimizer", "learning_rate", *(key for run in history.runs for key in run.settings)])
-    shown = [key for key in keys if key in ("optimizer", "learning_rate") or key not in (*alike, "run")]
-    ordered = sorted(history.runs, key=lambda run: _order(run, history))
+    shown = [key for key in keys if key == "learning_rate" or key not in (*alike, "run")]
+    ordered, best = sorted(history.runs, key=lambda run: _order(run, history)), _best_losses(history)
+    compared = any(np.isfinite(run.error).any() for run in ordered)
     rows = []
     for run in ordered:
         settings = (setting(run.settings.get(key)) for key in shown)
-        best, at = run.best
-        losses = (figure(run.final_loss), figure(best), count(at))
-        rows.append((str(run.number), *settings, *losses, fate_in_words(run, history)))
-    head = ("run", *map(_setting_name, shown), "last loss", "best loss", "at row", "fate")
+        won = run is history.winner
+        loss = history.model_at[1] if won else run.final_loss
+        behind = ("" if won else _behind(run, best),) if compared else ()
+        rows.append((str(run.number), *settings, figure(loss), *behind, fate_in_words(run, history)))
+    behind = ("behind the best",) if compared else ()
+    head = ("run", *map(_setting_name, shown), "loss", *behind, "fate")
     texts = {1 + i for i, key in enumerate(shown) if any(isinstance(run.settings.get(key), str) for run in ordered)}
     states = tuple("dropped" if run.drop else "won" if run is history.winner else "racing" for run in ordered)
     numbers = tuple(run.number for run in ordered)
@@ -80,7 +87,25 @@ def runs_table(history: History) -> Table:
         frozenset({*texts, len(head) - 1}),
         runs=numbers,
         states=states,
+        rest=_BEHIND if compared else "",
     )
+
+
+def _best_losses(history: History) -> dict[float, float]:
+    """The lowest loss of any run at each evaluation, by its rows."""
+    found: dict[float, float] = {}
+    for run in history.runs:
+        for rows, loss in zip(run.rows.tolist(), run.holdout.tolist(), strict=True):
+            found[rows] = min(found.get(rows, math.inf), loss) if math.isfinite(loss) else found.get(rows, math.inf)
+    return found
+
+
+def _behind(run: Run, best: Mapping[float, float]) -> str:
+    """How far a run was behind the best one when it was judged last, with the standard error of that."""
+    if not run.rows.size or not (math.isfinite(run.holdout[-1]) and math.isfinite(run.error[-1])):
+        return figure(math.nan)
+    behind = float(run.holdout[-1]) - best[float(run.rows[-1])]
+    return f"{figure(behind, 2)} ± {figure(float(run.error[-1]), 2)}" if behind > 0 else figure(0.0, 1)
 
 
 def _order(run: Run, history: History) -> tuple[bool, bool, float, float]:
@@ -136,9 +161,8 @@ def confusion_table(history: History) -> Table | None:
     rows = [
         (shorten(name, 40), *(count(value) for value in row)) for name, row in zip(names, counts.tolist(), strict=True)
     ]
-    return Table(
-        "Held-out rows by true class (down) and predicted class (across)", ("", *(shorten(n, 40) for n in names)), rows
-    )
+    head = ("true class", *(shorten(name, 40) for name in names))
+    return Table("Held-out rows by true class (down) and predicted class (across)", head, rows)
 
 
 def class_table(history: History) -> Table | None:

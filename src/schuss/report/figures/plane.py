@@ -50,7 +50,7 @@ def loss_map(record: RecordLike, *, which: int = 0) -> Figure:
     plot = _square(surface.a, surface.b, signs)
     parts = [
         *key.draw(signs),
-        *_bands(plot, surface, tall),
+        *_bands(plot, surface, tall, heights),
         *_contours(plot, surface, tall, [height for height, _ in height_ticks(heights)]),
         *_frame(plot, surface.directions),
         *_path(plot, surface),
@@ -88,14 +88,17 @@ def _frame(plot: Plot, names: Sequence[str]) -> list[Markup]:
     return [*parts, axes.title(plot, shorten(names[1], 50), _LEFT)]
 
 
-def _bands(plot: Plot, surface: Surface, tall: Array) -> list[Markup]:
+def _bands(plot: Plot, surface: Surface, tall: Array, heights: Relief) -> list[Markup]:
     """Fill the plane by heights, each band over the ones below it; what is not finite stays paper."""
     places = plot.at(surface.a[None, :], surface.b[:, None])
+    edges = [figure(heights.loss(step / GROUND_STEPS), 3) for step in range(GROUND_STEPS + 1)]
     found = []
-    for step in range(GROUND_STEPS):
+    for step, least, most in zip(range(GROUND_STEPS), edges, edges[1:], strict=False):
         inside = above(places, tall, step / GROUND_STEPS)
         if inside:
-            found.append(element("path", {"d": inside, "fill": f"var(--ground-{step})"}))
+            highest = f"{least} or more" if heights.cut and step == GROUND_STEPS - 1 else f"{least} to {most}"
+            band = element("path", {"d": inside, "fill": f"var(--ground-{step})"})
+            found.append(svg.told(f"loss {highest}{surface.unit and ' ' + surface.unit}", band))
     return found
 
 

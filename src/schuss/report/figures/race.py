@@ -45,7 +45,7 @@ def learning_rate_curves(record: RecordLike, *, narrow: bool = False) -> Figure:
     curves = [run for run in history.runs if run.rows.size]
     if not curves:
         return svg.blank("The record holds no evaluation of a run.")
-    width, height, left, right = (360, 300, 46, 62) if narrow else (920, 400, 56, 132)
+    width, height, left, right = (360, 300, 46, 78) if narrow else (920, 400, 56, 132)
     signs = key.rows(_key(history), width)
     top = key.ROW * len(signs) + 38
     scale, good = _shown(history, curves)
@@ -111,8 +111,8 @@ def _curve(points: NDArray[np.float64], run: Run, history: History, colour: str,
     won = run is history.winner
     dropped = run.drop is not None and not won
     words = describe_run(run, history)
-    if len(points) == 1 and np.isfinite(points).all():
-        return svg.told(words, svg.marker("circle", tuple(points[0]), 6, colour), run=run.number)
+    if len(points) and np.isfinite(points).all() and np.ptp(points[:, 0]) < 1:
+        return svg.told(words, svg.marker("circle", tuple(points[-1]), 8 if won else 6, colour), run=run.number)
     reach = element("path", {"class": "reach", "d": svg.path(_thinned(points, _REACH))})
     line = svg.stroke("dropped" if dropped else colour, 3.4 if won else 1.1 if dropped else 1.7, dash)
     return svg.told(words, reach, element("path", {"d": svg.path(points)}), run=run.number, **line)

@@ -97,7 +97,7 @@ def _cells(grid: _Grid, names: list[str], counts: NDArray[np.float64]) -> list[M
         corner = (x + grid.gap / 2, y + grid.gap / 2)
         parts = [svg.rectangle(corner, grid.wide - grid.gap, grid.high - grid.gap, fill)]
         middle = (x + grid.wide / 2, y + grid.high / 2)
-        if text >= 7 and (rows or size <= _TITLED):
+        if text >= 7 and rows:
             parts += _cell_words(grid, middle, float(rows), share, text, ink, true == predicted)
         told = f"true {names[true]}, predicted {names[predicted]}: {count(rows)} rows, {percent(share)} of the class"
         cells += [svg.told(told, *parts)] if size <= _TITLED else parts
@@ -109,7 +109,7 @@ def _cell_words(
 ) -> list[Markup]:
     """Write how many rows a cell holds and, where there is room, their share of the true class."""
     x, y = at
-    if not rows or grid.wide < 58 or grid.high < 40:
+    if grid.wide < 58 or grid.high < 40:
         return [svg.words(count(rows), at, ink, size, anchor="middle", bold=right)]
     below = svg.words(percent(share), (x, y + 10), ink, min(size, 11.0), anchor="middle")
     return [svg.words(count(rows), (x, y - 8), ink, size, anchor="middle", bold=right), below]

@@ -102,5 +102,5 @@ def constant_line(plot: Plot, history: History, scale: Scale, across: float) -> 
     said = "constant predictor" if history.relative else f"constant predictor {figure(constant)}"
     x = plot.x.start + across * (plot.x.end - plot.x.start) - 4 * across
     place = (x, float(plot.y.at(constant)) - 6)
-    name = svg.words(said, place, size=12, anchor="end" if across == 1 else "middle", centred=False)
+    name = svg.words(said, place, size=12, anchor="end" if across == 1 else "middle", centred=False, cased=True)
     return [axes.across(plot, constant, "constant", 1.2, (5, 3.4)), name]

@@ -275,20 +275,22 @@ def height_ticks(heights: Relief) -> list[tuple[float, str]]:
 
 
 def surface_data(surface: Surface) -> str:
-    """Write what the script turns as JSON: places on the floor, heights in thousandths, the path, the axes' words."""
+    """Write what the script turns as JSON: the floor, heights in ten-thousandths, the path, the axes' words."""
     heights = relief(surface.losses)
-    thousandths = np.round(1000 * heights.height(surface.losses))
+    tall = np.round(10_000 * heights.height(surface.losses))  # in thousandths slopes, and so shades, are uneven
     path = path_heights(surface, heights)
     data: dict[str, Any] = {
         "x": _rounded(_places(surface.a)),
         "y": _rounded(_places(surface.b)),
-        "z": [[int(value) if math.isfinite(value) else None for value in row] for row in thousandths.tolist()],
+        "z": [[int(value) if math.isfinite(value) else None for value in row] for row in tall.tolist()],
         "path": [_rounded(point) if math.isfinite(point[2]) else None for point in path.tolist()],
         "ticks": [[round(place, 4), label] for place, label in height_ticks(heights)],
         "names": [shorten(name, 44) for name in surface.directions],
         "ends": [
             [axes.loss_label(float(v)) for v in (s[0], (s[0] + s[-1]) / 2, s[-1])] for s in (surface.a, surface.b)
         ],
+        "steps": [[float(steps[0]), float(steps[-1])] for steps in (surface.a, surface.b)],
+        "span": {"low": heights.limits[0], "high": heights.limits[1], "log": heights.log, "cut": heights.cut},
         "loss": _loss(surface),
         "view": [round(_best_side(surface, heights), 4), _ELEVATION, _HEIGHT, _DISTANCE],
     }
@@ -300,7 +302,7 @@ def _rounded(values: Sequence[float] | Array) -> list[float]:
 
 
 def surface_words(surface: Surface) -> str:
-    """Say how high and how low the surface is, and where, and how it rises along its axes."""
+    """Say for those who do not see it how high and how low the surface is, where, and how it rises along its axes."""
     finite = np.where(np.isfinite(surface.losses), surface.losses, np.nan)
     low, high = (np.unravel_index(int(find(finite)), finite.shape) for find in (np.nanargmin, np.nanargmax))
 

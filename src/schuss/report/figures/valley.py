@@ -24,8 +24,8 @@ _SHAPES = ("circle", "square", "diamond", "wedge", "plus", "star")  # of the pen
 def loss_by_learning_rate(record: RecordLike) -> Figure:
     """Draw the last held-out loss of every run against its learning rate: the U-shaped curve.
 
-    The marker tells the L2 penalty; a line joins the best runs of an optimizer, which its dash tells. A dropped run is
-    hollow, since it has seen fewer rows, and a diverged one lies at the upper edge.
+    The marker tells the L2 penalty; a line joins the runs of an optimizer, which its dash tells, with the same penalty.
+    A dropped run is hollow, since it has seen fewer rows, and a diverged one lies at the upper edge.
 
     Parameters
     ----------
@@ -69,16 +69,17 @@ def _ends(history: History, runs: list[Run]) -> dict[int, float]:
 
 
 def _valleys(plot: Plot, runs: list[Run], ends: dict[int, float], scale: Scale, optimizers: list[str]) -> list[Markup]:
-    """Join, for each optimizer, the best run of each learning rate."""
-    valleys: dict[str, dict[float, float]] = {name: {} for name in optimizers}
+    """Join the runs of each optimizer and penalty in the order of their rates, the best where several agree."""
+    valleys: dict[tuple[str, str], dict[float, float]] = {}
     for run in runs:
         if not run.diverged:
-            valley, loss = valleys[optimizer_of(run)], scale.inside(ends[run.number])
+            valley = valleys.setdefault((optimizer_of(run), repr(run.settings.get("l2"))), {})
+            loss = scale.inside(ends[run.number])
             valley[run.learning_rate] = min(loss, valley.get(run.learning_rate, math.inf))
-    joined = {name: sorted(valley.items()) for name, valley in valleys.items() if len(valley) > 1}
     return [
-        svg.line(plot.at(*zip(*points, strict=True)), "dropped", 1.2, dash_of(name, optimizers))
-        for name, points in joined.items()
+        svg.line(plot.at(*zip(*sorted(valley.items()), strict=True)), "dropped", 1.2, dash_of(name, optimizers))
+        for (name, _), valley in valleys.items()
+        if len(valley) > 1
     ]
 
 

@@ -49,11 +49,12 @@ def _drift(history: History) -> list[Markup]:
     largest = max((abs(number(c.get("difference"))) for c in _compared(found)), default=math.nan)
     verdict = "no feature differs" if beyond == 0 else f"{count(beyond)} of {plural(features, 'feature')} differ"
     compared = f"{plural(number(found.get('rows')), 'held-out row')} and {plural(number(found.get('against')), 'row')}"
+    first = ", of those that were read first," if found.get("first") is True else ","
     sentence = (
         f"Drift: {verdict} by more than chance explains; the largest difference is {figure(largest, 2)} standard "
         f"deviations, where 0.1 is commonly taken as the least that matters (Austin, 2009). Measured on {compared} "
-        f"learned from, as differences of the means of {plural(features, 'feature')}; chance by their standard errors "
-        "at 5%, after Bonferroni."
+        f"learned from{first} as differences of the means of {plural(features, 'feature')}; chance by their standard "
+        "errors at 5%, after Bonferroni."
     )
     rows = [
         (shorten(c.get("name") or "", 60), shorten(c.get("feature") or "", 60), figure(number(c.get("difference")), 2),

@@ -55,13 +55,17 @@ def _surface(history: History, surface: Surface) -> Markup:
         f"The loss{_of(surface)} over a plane through the model, whose axes are steps along two directions: "
         f"{surface.directions[0]}, and {surface.directions[1]}."
     )
-    if len(surface.path):
+    if len(surface.path) > 2:
         caption += (
             " The white line is the way of the training, laid onto the surface where it passes, the ball its end."
         )
+    elif len(surface.path) == 2:
+        caption += " The white line leads from the start straight to the model, which is the ball."
     drawings = figures.loss_surface(history), figures.loss_surface(history, narrow=True)
     table = ground_tables.surface_table(surface)
-    return layout.turning(Picture("surface", *drawings, caption, surface_words(surface), table), surface_data(surface))
+    caption += " Point at the surface for its losses."
+    shown = Picture("surface", *drawings, caption, "", table, said=surface_words(surface))
+    return layout.turning(shown, surface_data(surface))
 
 
 def _of(surface: Surface) -> str:
@@ -73,14 +77,17 @@ def _maps(history: History, surfaces: list[Surface]) -> list[Markup]:
 
 
 def _map(history: History, surface: Surface, which: int) -> Markup:
-    caption = "The same from above, with lines of equal loss." if which == 0 else "Another plane through the model."
-    if len(surface.path) and which == 0:
-        caption += " Point at the path for its losses."
-    words = "" if which == 0 else surface_words(surface)
+    caption = (
+        "The same from above, with lines of equal loss."
+        if which == 0
+        else f"Another plane through the model: {surface.directions[0]}, {surface.directions[1]}."
+    )
+    caption += " Point at a colour or at the path for its losses."
+    words = surface_words(surface)
     table = ground_tables.path_table(surface) if which == 0 else ground_tables.surface_table(surface)
     drawn = figures.loss_map(history, which=which)
     name = "map" if which == 0 else f"map-{which + 1}"
-    return layout.figure(Picture(name, drawn, None, caption, words, table))
+    return layout.figure(Picture(name, drawn, None, caption, "", table, said=words))
 
 
 def _slices(history: History) -> Markup:

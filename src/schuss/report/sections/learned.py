@@ -18,6 +18,8 @@ def learned(history: History) -> Markup:
     weights, only = read_weights(history)
     heading = "What the model learned"
     columns = _columns(history)
+    if not weights and not columns and history.finish is None:
+        return Markup()
     if not weights:
         return layout.section("learned", heading, columns, layout.paragraph("The record holds no weights."))
     raised = f"raises the score of {only}" if only else "raises the score"

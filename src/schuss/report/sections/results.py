@@ -12,6 +12,7 @@ from ..figures.results import class_names, confusion_counts, residual_points
 from ..figures.thresholds import threshold_points
 from ..history import History, interval, mapping, number, sequence
 from ..markup import Markup
+from ..runs import loss_name, loss_unit
 from ..tables import Table
 from ..words import count, figure, percent, plural
 from .parts import folded, picture
@@ -20,7 +21,9 @@ __all__ = ["results"]
 
 
 def results(history: History) -> Markup:
-    """Write the section of the held-out results."""
+    """Write the section of the held-out results, nothing where a training has not come to its end."""
+    if history.finish is None:
+        return Markup()
     return layout.section("results", "Held-out results", *_scores(history), *_drawn_results(history))
 
 
@@ -110,7 +113,7 @@ _SCORES = {
     "r2": ("R²", "ratio estimate, Cochran (1977)"),
     "rmse": ("root mean squared error", "standard error over rows"),
     "mae": ("mean absolute error", "standard error over rows"),
-    "loss": ("loss", "standard error over rows"),
+    "loss": ("", "standard error over rows"),
     "gain": ("gain on the constant predictor's loss", "standard error of paired differences"),
 }
 
@@ -127,6 +130,9 @@ def scores_table(history: History) -> Table | None:
             continue
         words = (lambda share: percent(share, 1)) if key == "accuracy" else figure
         between = f"{words(ends[0])} to {words(ends[1])}" if ends else ""
+        if key == "loss":
+            name, unit = loss_name(history), loss_unit(history)
+            name += f" ({unit})" if unit else ""
         rows.append((name, words(value), between, method if ends else ""))
     if not rows:
         return None

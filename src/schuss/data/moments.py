@@ -1,0 +1,65 @@
+"""The first three moments of the features of rows: what is left of rows that have gone by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .chunk import Rows, SparseRows, as_matrix, row_count, take_rows
+from .saved import Saved
+
+__all__ = ["ENOUGH_ROWS", "Moments", "moments_of"]
+
+ENOUGH_ROWS = 20_000
+"""Of rows learned from, so many tell the means of features as well as anybody wants to know."""
+
+NUMBERS = 1 << 20
+
+
+class Moments(NamedTuple):
+    """How many rows, and of each feature `(features,)` the mean, the variance and the third central moment."""
+
+    rows: int
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    third: NDArray[np.float64]
+
+    def saved(self) -> Saved:
+        """Give what `resumed` needs."""
+        return Saved({"rows": self.rows}, {"moments": np.stack(self[1:])})
+
+    @classmethod
+    def resumed(cls, saved: Saved) -> Moments:
+        """Take up what was saved."""
+        return cls(saved.values["rows"], *saved.arrays["moments"])
+
+
+def moments_of(*parts: Rows, most: int | None = None) -> Moments:
+    """Give the moments of the rows of all parts, of each at most `most` rows, evenly taken.
+
+    >>> moments_of(np.array([[0.0], [0.0], [3.0]], np.float32))
+    Moments(rows=3, mean=array([1.]), variance=array([2.]), third=array([2.]))
+    """
+    count, sums = 0, None
+    for block in _blocks(parts, most):
+        matrix: Any = as_matrix(block)
+        powers = matrix, matrix * matrix, matrix * matrix * matrix
+        found = np.stack([np.asarray(power.sum(axis=0, dtype=np.float64), np.float64).ravel() for power in powers])
+        count, sums = count + row_count(block), found if sums is None else sums + found
+    assert sums is not None
+    mean, second, third = sums / count
+    return Moments(count, mean, np.maximum(second - mean**2, 0.0), third - 3 * mean * second + 2 * mean**3)
+
+
+def _blocks(parts: Iterable[Rows], most: int | None) -> Iterator[Rows]:
+    """Yield the rows in pieces that take little memory."""
+    for rows in parts:
+        count = row_count(rows)
+        stored = len(rows.values) if isinstance(rows, SparseRows) else rows.size
+        places = np.linspace(0, count - 1, min(most or count, count)).round().astype(np.int64)
+        step = max(int(NUMBERS * count // max(stored, 1)), 1)
+        for start in range(0, len(places), step):
+            yield take_rows(rows, places[start : start + step])
