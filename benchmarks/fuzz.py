@@ -1,31 +1,38 @@
 """Does any input crash, hang or fill the memory? The readers of models, svmlight, CSV, JSON lines, and the encoder.
 
-    python benchmarks/fuzz.py TARGET SECONDS [SEED]
+    python benchmarks/fuzz.py TARGET [--cases N] [--seconds S] [--seed K] [--by-chance] [--corpus FOLDER]
 
-model, svmlight, csv, jsonl and encoder go through files, as users do; the others call what parses directly, some
-hundred times as often, and hold it to what it must give: rows that are counted right, names that come back.
+model, values, svmlight, csv, jsonl and encoder go through files, as users do; the others call what parses directly,
+some hundred times as often, and hold it to what it must give: rows that are counted right, names that come back,
+features that are finite.
 
-With atheris (`pip install atheris`) inputs are found by the coverage of the code, else they are good ones with
-random changes. Anything but a sentence (SchussError) ends the run with a traceback, the input in `fuzz-TARGET.bin`.
+With atheris (`pip install atheris`) inputs are found by the coverage of the code, else and with --by-chance they are
+good ones with random changes. Anything but a sentence (SchussError) ends the run with a traceback, the input in
+`fuzz-TARGET.bin`. What coverage has found is kept in the folder of --corpus, and is good input for both ways. The same
+seed gives the same inputs by chance, and nearly the same by coverage.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib.util
+import json
 import os
 import random
 import resource
+import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-ATHERIS = importlib.util.find_spec("atheris") is not None
+ATHERIS = importlib.util.find_spec("atheris") is not None and "--by-chance" not in sys.argv
 if ATHERIS:
     import atheris
 
@@ -33,9 +40,14 @@ if ATHERIS:
         import schuss
         from schuss import sealed, settings
         from schuss.data import csv_blocks, csv_skip, csv_types, jsonl, svmlight
+        from schuss.data import encoder as encoder_room
+        from schuss.data import schema as schema_room
+        from schuss.data.chunk import SparseRows, row_count
+        from schuss.data.columns.convert import in_one_piece
+        from schuss.data.columns.place import Place, fitting
         from schuss.data.encoder import Encoder
         from schuss.data.open import open_source
-        from schuss.data.schema import infer_schema
+        from schuss.data.schema import Role, infer_schema
         from schuss.descent import initializers, losses, schedules, specs
         from schuss.descent.optimizers import Adam
         from schuss.descent.optimizers.hyperparameters import settings_of
@@ -43,9 +55,14 @@ else:
     import schuss
     from schuss import sealed, settings
     from schuss.data import csv_blocks, csv_skip, csv_types, jsonl, svmlight
+    from schuss.data import encoder as encoder_room
+    from schuss.data import schema as schema_room
+    from schuss.data.chunk import SparseRows, row_count
+    from schuss.data.columns.convert import in_one_piece
+    from schuss.data.columns.place import Place, fitting
     from schuss.data.encoder import Encoder
     from schuss.data.open import open_source
-    from schuss.data.schema import infer_schema
+    from schuss.data.schema import Role, infer_schema
     from schuss.descent import initializers, losses, schedules, specs
     from schuss.descent.optimizers import Adam
     from schuss.descent.optimizers.hyperparameters import settings_of
@@ -71,6 +88,35 @@ def model(data: bytes) -> None:
     schuss.Model.load(path).predict(pa.table({"a": [1.0], "c": ["x"]}))
 
 
+def values(data: bytes) -> None:
+    """Load a model whose plain values have been changed, and all else is right: the sum, the sizes, the arrays."""
+    begin, changed_values, end = GOOD_VALUES[0], data, GOOD_VALUES[1]
+    try:
+        told = json.dumps(changed_values.decode("ascii")).encode()
+    except UnicodeDecodeError:
+        return
+    header = begin + told + end
+    header += b" " * (-len(header) % 8)
+    path = FOLDER / "v.safetensors"
+    path.write_bytes(resealed(len(header).to_bytes(8, "little") + header + GOOD_VALUES[2]))
+    schuss.Model.load(path).predict(pa.table({"a": [1.0], "c": ["x"]}))
+
+
+GOOD_VALUES = [b"", b"", b""]
+
+
+def good_values() -> list[bytes]:
+    """Take a good model apart: what comes before its values in the header, what comes after, the arrays."""
+    content = good_model()
+    length = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + length].rstrip()
+    told = json.loads(header)["__metadata__"]["values"]
+    quoted = json.dumps(told).encode()
+    place = header.index(quoted)
+    GOOD_VALUES[:] = header[:place], header[place + len(quoted) :], content[8 + length :]
+    return [told.encode()]
+
+
 def reader(form: str) -> Callable[[bytes], None]:
     def read(data: bytes) -> None:
         path = FOLDER / f"t.{form}"
@@ -93,6 +139,126 @@ def encoder(data: bytes) -> None:
     fitted = Encoder.fit(table, schema, name="t")
     for batch in source.batches():
         fitted.encode(batch.table, where="t", first_row=batch.row)
+
+
+def floats(data: bytes) -> pa.Array:
+    return pa.array(np.frombuffer(data[: len(data) & ~7], np.float64))
+
+
+def words_of(data: bytes) -> pa.Array:
+    return pa.array([word.decode("utf-8", "replace") or None for word in data.split(b"\n")], pa.string())
+
+
+def lists(data: bytes) -> pa.Array:
+    """Lists of numbers of lengths that the bytes tell."""
+    numbers = np.frombuffer(data, np.int8)
+    offsets = np.minimum(np.append(0, np.cumsum(numbers & 3)), len(numbers)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers.astype(np.float32)))
+
+
+def pairs(data: bytes) -> pa.Array:
+    """Sparse rows: lists of indices and values of lengths that the bytes tell."""
+    numbers = np.frombuffer(data[: len(data) & ~7], np.int32).reshape(-1, 2)
+    offsets = np.minimum(np.append(0, np.cumsum(numbers[:, 0] & 3)), len(numbers)).astype(np.int32)
+    fields = [pa.field("index", pa.int32(), nullable=False), pa.field("value", pa.float32(), nullable=False)]
+    columns = [pa.array(numbers[:, 0] % 1000), pa.array(numbers[:, 1].copy().view(np.float32))]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays(columns, fields=fields))
+
+
+KINDS: tuple[Callable[[bytes], pa.Array], ...] = (
+    floats,
+    words_of,
+    lambda data: pa.array(np.frombuffer(data, np.int8)),
+    lambda data: pa.array(np.frombuffer(data[: len(data) & ~7], np.int64)),
+    lambda data: pa.array(np.frombuffer(data[: len(data) & ~1], np.float16)),
+    lambda data: pa.array([None if byte & 2 else bool(byte & 1) for byte in data], pa.bool_()),
+    lambda data: pa.array(np.frombuffer(data[: len(data) & ~7], np.int64)).cast(pa.timestamp("us")),
+    lambda data: pa.array(np.frombuffer(data[: len(data) & ~3], np.int32)).cast(pa.date32()),
+    lambda data: words_of(data).dictionary_encode(),
+    lambda data: pa.array([None if byte == 0 else float(byte) for byte in data], pa.float64()),
+    lists,
+    pairs,
+    lambda data: words_of(data).cast(pa.large_string()),
+    lambda data: pa.array(data.split(b" "), pa.binary()),
+    lambda data: pa.array([byte or None for byte in data], pa.int16()).cast(pa.decimal128(9, 2)),
+)
+NAMES = ("a", "id", "<script>", "unnamed: 0", "", "é")
+
+
+def column_of(data: bytes) -> tuple[str, pa.Array]:
+    """Make a column: its first byte tells its type, its second one its name, the others are its values."""
+    kind, name, content = data[0] % len(KINDS), NAMES[data[1] % len(NAMES)], data[2:]
+    return name, KINDS[kind](content)
+
+
+def sample_of(data: bytes) -> tuple[pa.Table, str]:
+    """Make a table of one column and a target, which are the same where the third byte says so."""
+    name, values = column_of(data)
+    if data[2] & 7 == 7:
+        return pa.table({name: values, "rows": np.arange(len(values)) % 5}), name
+    return pa.table({name: values, "y": np.arange(len(values)) % (2 + data[2] % 30)}), "y"
+
+
+def schema(data: bytes) -> None:
+    """Infer roles and task of a column of any type: it has a role, or the reason why it is left out."""
+    if len(data) < 4:
+        return
+    table, target = sample_of(data)
+    found = infer_schema(table, name="t", target=target, task=("auto", "classification", "regression")[data[3] % 3])
+    assert [column.name for column in found.columns] == table.column_names
+    assert found.features()
+
+
+def columns(data: bytes) -> None:
+    """Judge a column of any type, as a target too; fit an encoder to one half of it and encode the other, both ways."""
+    if len(data) < 4:
+        return
+    name, values = column_of(data)
+    place = Place("t", 0, name)
+    if data[2] & 3 == 3:
+        with contextlib.suppress(schuss.SchussError), fitting(values, place, Role.TARGET):
+            schema_room._judge_task(in_one_piece(values), place, ("auto", "classification", "regression")[data[3] % 3])
+    with fitting(values, place, "feature"):
+        role = schema_room._judge(name, in_one_piece(values)).role
+    if role is Role.IGNORED:
+        return
+    half = (len(values) + 1) // 2
+    first, rest = in_one_piece(values.slice(0, half)), in_one_piece(values.slice(half - half // 4))
+    fitted = encoder_room._fit_column(role, first, place, {}, 6, None).laid_out(bool(data[3] & 4))
+    with fitting(rest, place, role):
+        prepared = fitted.prepare(rest, place)
+        fitted.unseen(prepared)
+        out = np.empty((len(rest), len(fitted.scale.centre)), np.float32)
+        fitted.write(prepared, slice(0, len(rest)), out)
+        assert np.isfinite(out).all()
+        entries = fitted.entries(prepared)
+        assert np.isfinite(entries.values).all()
+        assert entries.counts.sum() == len(entries.indices) == len(entries.values)
+
+
+def tables(data: bytes) -> None:
+    """Fit an encoder to one half of a table of a column and a target and encode the other: its features are finite."""
+    if len(data) < 4:
+        return
+    table, target = sample_of(data)
+    half = (len(table) + 1) // 2
+    found = infer_schema(table.slice(0, half), name="t", target=target)
+    fitted = Encoder.fit(table.slice(0, half), found, name="t", sparse=(None, False, True)[data[3] % 3], hash_bits=6)
+    rest = table.slice(half - half // 4).combine_chunks().to_batches()
+    for batch in rest:
+        whole = fitted.encode(batch, where="t", first_row=half, target=bool(data[3] & 4))
+        given = whole.rows.values if isinstance(whole.rows, SparseRows) else whole.rows
+        assert np.isfinite(given).all()
+        assert row_count(whole.rows) == (len(batch) if whole.kept is None else whole.kept.sum())
+
+
+def good_columns() -> list[bytes]:
+    rng = random.Random(0)
+    heads = [bytes([kind, kind % len(NAMES), 0, 0]) for kind in range(len(KINDS))]
+    few, many = b"red\nblue\n\nred\n1.5\n2024-01-02\n" * 4, bytes(range(64)) * 2
+    text = b"\n".join(b"some words of row %d" % rng.randrange(99) for _ in range(24))
+    reals = np.random.default_rng(0).normal(size=24).tobytes()
+    return [head + content for head in heads for content in (few, many, text, reals)]
 
 
 def svmlight_lines(data: bytes) -> None:
@@ -166,10 +332,20 @@ def good_header() -> list[bytes]:
     return [sealed._header("model", values, arrays)]
 
 
+GOOD_MODEL = """
+import sys, numpy as np, pyarrow as pa, schuss
+table = pa.table({"a": np.arange(40.0) % 7, "c": ["x", "y"] * 20, "y": ["u", "v", "v", "u"] * 10})
+model = schuss.train(table, "y", runs=1, epochs=1).model
+model.predict(pa.table({"a": [1.0], "c": ["x"]}))
+model.save(sys.argv[1])
+"""
+
+
 def good_model() -> bytes:
-    table = pa.table({"a": np.arange(40.0) % 7, "c": ["x", "y"] * 20, "y": ["u", "v", "v", "u"] * 10})
-    schuss.train(table, "y", runs=1, epochs=1).model.save(FOLDER / "good.safetensors")
-    return (FOLDER / "good.safetensors").read_bytes()
+    """Train a model, in a process of its own: code that is watched cannot be compiled."""
+    path = FOLDER / "good.safetensors"
+    subprocess.run([sys.executable, "-c", GOOD_MODEL, str(path)], check=True)
+    return path.read_bytes()
 
 
 ROWS = b"".join(
@@ -178,6 +354,10 @@ ROWS = b"".join(
 )
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], list[bytes]]]] = {
     "model": (model, lambda: [good_model()]),
+    "values": (values, good_values),
+    "schema": (schema, good_columns),
+    "columns": (columns, good_columns),
+    "tables": (tables, good_columns),
     "svmlight": (reader("svmlight"), lambda: [b"1 1:0.5 3:2 # c\n-1 qid:3 2:1e3\n", b"0 0:1\n"]),
     "csv": (reader("csv"), lambda: [b"a,b,c,y\n" + ROWS, b'a;"b"\n"x\ny";2\n']),
     "jsonl": (reader("jsonl"), lambda: [b'{"a": 1, "b": [1, 2]}\n{"a": null, "b": "x"}\n']),
@@ -205,47 +385,74 @@ def changed(good: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def main() -> None:
-    name, seconds = sys.argv[1], float(sys.argv[2])
-    run, seeds = TARGETS[name]
-    good = seeds()
-    started, cases, slowest = time.monotonic(), 0, 0.0
+# Inputs that are read line by line and apart may be put together: so many are one text, and each is a case.
+TOGETHER = {"csv_lines": 64}
 
-    def once(data: bytes) -> None:
-        nonlocal cases, slowest
-        cases += 1
+
+class Fuzzing:
+    """Runs cases and counts them, until there are enough or the time is over."""
+
+    def __init__(self, name: str, cases: int, seconds: float, how: str) -> None:
+        self.name, self.most, self.seconds, self.how = name, cases, seconds, how
+        self.run = TARGETS[name][0]
+        self.started, self.cases, self.slowest, self.refused = time.monotonic(), 0, 0.0, 0
+
+    def __call__(self, data: bytes, count: int = 1) -> None:
+        """Run an input, or several in one; ends the process when done."""
         began = time.process_time()
         try:
-            run(data)
+            self.run(data)
         except schuss.SchussError:
-            pass
+            self.refused += count
         except Exception:
-            Path(f"fuzz-{name}.bin").write_bytes(data)
+            Path(f"fuzz-{self.name}.bin").write_bytes(data)
             raise
-        slowest = max(slowest, time.process_time() - began)
-        if slowest > LONGEST_SECONDS:
-            Path(f"fuzz-{name}.bin").write_bytes(data)
-            raise TimeoutError(f"{slowest:.1f} s")
-        if time.monotonic() - started > seconds:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-            how = "by coverage (atheris)" if ATHERIS else "by chance"
-            print(
-                f"{name}: {cases:,} cases {how} in {seconds:.0f} s, slowest {slowest:.2f} s, {peak} MiB at most",
-                flush=True,
-            )
+        self.cases += count
+        self.slowest = max(self.slowest, time.process_time() - began)
+        if self.slowest > LONGEST_SECONDS:
+            Path(f"fuzz-{self.name}.bin").write_bytes(data)
+            raise TimeoutError(f"{self.slowest:.1f} s")
+        if self.cases >= self.most or time.monotonic() - self.started > self.seconds:
+            self.tell()
             os._exit(0)
 
+    def tell(self) -> None:
+        """Print what came of it."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        seconds = time.monotonic() - self.started
+        print(
+            f"{self.name}: {self.cases:,} cases {self.how} in {seconds:.0f} s ({time.process_time():.0f} s of processor"
+            f" time), {self.refused:,} refused with a sentence, slowest {self.slowest:.2f} s, {peak} MiB at most",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Fuzz one target."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("--cases", type=int, default=sys.maxsize)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--by-chance", action="store_true", help="change good inputs, whatever the code does with them")
+    parser.add_argument("--corpus", type=Path, default=FOLDER / "corpus", help="inputs that have been found, and are")
+    options = parser.parse_args()
+    warnings.simplefilter("error")
+    good = TARGETS[options.target][1]()
+    how = f"by {'coverage (atheris)' if ATHERIS else 'chance'}, seed {options.seed},"
+    once = Fuzzing(options.target, options.cases, options.seconds, how)
+    options.corpus.mkdir(parents=True, exist_ok=True)
     if ATHERIS:
-        corpus = FOLDER / "corpus"
-        corpus.mkdir()
         for number, data in enumerate(good):
-            (corpus / str(number)).write_bytes(data)
-        atheris.Setup([sys.argv[0], str(corpus), "-max_len=8192", "-rss_limit_mb=4096", "-verbosity=0"], once)
+            (options.corpus / str(number)).write_bytes(data)
+        limits = ["-max_len=8192", "-rss_limit_mb=4096", "-verbosity=0", f"-seed={options.seed}"]
+        atheris.Setup([sys.argv[0], str(options.corpus), *limits], once)
         atheris.Fuzz()
         return
-    rng = random.Random(int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+    good += [path.read_bytes() for path in sorted(options.corpus.iterdir())]
+    rng, together = random.Random(options.seed), TOGETHER.get(options.target, 1)
     while True:
-        once(changed(rng.choice(good), rng))
+        once(b"\n".join(changed(rng.choice(good), rng) for _ in range(together)), together)
 
 
 if __name__ == "__main__":

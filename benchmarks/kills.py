@@ -2,8 +2,9 @@
 
 Tables in every format are made in a temporary folder. Each is trained on once undisturbed; then again and again, killed
 by SIGKILL at random moments and resumed, until it is done: the model must be the same to the last byte. Half of the
-trainings keep their rows in memory, half stream them. Every attempt is a process of its own, forked from one that has
-imported schuss and nothing else.
+trainings keep their rows in memory, half stream them. Half of the kills (of networks all, which start for seconds) come
+after the next checkpoint, else a small table is mostly killed before there is any. Every attempt is a process of its
+own, forked from one that has imported schuss and nothing else.
 
     python benchmarks/kills.py                       1,000 kills, a table on standard output; a quarter of an hour
     python benchmarks/kills.py --kills 100 --seed 7 --write    also into RESULTS.md
@@ -60,6 +61,14 @@ class Kind(NamedTuple):
     def name(self) -> str:
         """The name in the table."""
         return f"{self.form}, {'streamed' if self.streamed else 'in memory'}"
+
+
+class Usual(NamedTuple):
+    """What an undisturbed training comes to: the model, how long it takes, and that from its first checkpoint on."""
+
+    model: bytes
+    seconds: float
+    rest: float
 
 
 class Tally(NamedTuple):
@@ -123,7 +132,7 @@ def train(kind: Kind, data: Path) -> int:
     target = [] if kind.form in ("svm", "npz") else ["--target", "y"]
     network = ["--network", "8"] if kind.form == NETWORK else []
     # Networks learn long until more does not help; the others in memory are finished by full passes.
-    epochs = ["--epochs", "4"] if kind.streamed or network else []
+    epochs = ["--epochs", "60" if network else "4"] if kind.streamed or network else []
     place = str(data / f"t.{'parquet' if network else kind.form}")
     output = ["--out", "run", "--checkpoint-every", EVERY, "--quiet"]
     return schuss(["train", place, *target, *epochs, "--runs", "4", *network, *output])
@@ -136,9 +145,16 @@ def resume(kind: Kind) -> int:
     return schuss(["resume", "run", "--quiet"])
 
 
-def checkpoints() -> bool:
-    """Whether there is one."""
-    return any(Path("run", "checkpoint").glob("[0-9]*.safetensors"))
+def checkpoints() -> set[str]:
+    """Name those that there are."""
+    return {path.name for path in Path("run", "checkpoint").glob("[0-9]*.safetensors")}
+
+
+def wait_for_checkpoint(process: int) -> None:
+    """Wait until a process has written one, or is over."""
+    before = checkpoints()
+    while checkpoints() <= before and os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        time.sleep(0.002)
 
 
 def wait(process: int) -> int:
@@ -147,13 +163,16 @@ def wait(process: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def disturbed(kind: Kind, data: Path, expected: bytes, longest: float, rng: np.random.Generator, log: Path) -> Tally:
+def disturbed(kind: Kind, data: Path, usual: Usual, rng: np.random.Generator, log: Path) -> Tally:
     """Train to the end in spite of all kills."""
-    tally, begun = Tally(), False
+    tally, begun, slower = Tally(), False, BEYOND
     while True:
-        longest *= LATER  # on a busy machine it would never come to its end
+        slower *= LATER  # on a busy machine it would never come to its end
         process = forked((lambda: resume(kind)) if begun else (lambda: train(kind, data)), log)
-        time.sleep(rng.uniform(0.0, longest))
+        waits = kind.form == NETWORK or rng.random() < 0.5
+        if waits:
+            wait_for_checkpoint(process)
+        time.sleep(rng.uniform(0.0, slower * (usual.rest if waits else usual.seconds)))
         os.kill(process, signal.SIGKILL)
         code = wait(process)
         if code == 0:
@@ -167,21 +186,24 @@ def disturbed(kind: Kind, data: Path, expected: bytes, longest: float, rng: np.r
         if begun and not checkpoints() and not Path("run", "record.jsonl.part").read_bytes().count(b"\n"):
             shutil.rmtree("run")
             begun = False  # killed before the first line: there is nothing yet that could go on
-    same = Path("run", "model.safetensors").read_bytes() == expected
+    same = Path("run", "model.safetensors").read_bytes() == usual.model
     shutil.rmtree("run")
     return tally._replace(done=1, differed=int(not same))
 
 
-def undisturbed(kind: Kind, data: Path, log: Path) -> tuple[bytes, float]:
-    """Give the model that nobody disturbs, and how long it takes."""
+def undisturbed(kind: Kind, data: Path, log: Path) -> Usual:
+    """Train to the end."""
     begun = time.perf_counter()
-    code = wait(forked(lambda: train(kind, data), log))
+    process = forked(lambda: train(kind, data), log)
+    wait_for_checkpoint(process)
+    first = time.perf_counter()
+    code = wait(process)
     if code:
         raise SystemExit(f"{kind.name}: exit code {code}\n{log.read_text()[-4000:]}")
-    seconds = time.perf_counter() - begun
-    expected = Path("run", "model.safetensors").read_bytes()
+    over = time.perf_counter()
+    model = Path("run", "model.safetensors").read_bytes()
     shutil.rmtree("run")
-    return expected, seconds
+    return Usual(model, over - begun, over - first)
 
 
 def measure(kills: int, seed: int, forms: list[str], folder: Path) -> dict[Kind, Tally]:
@@ -191,18 +213,19 @@ def measure(kills: int, seed: int, forms: list[str], folder: Path) -> dict[Kind,
     log = folder / "log"
     make_data(folder)
     os.chdir(folder)
-    models: dict[Kind, tuple[bytes, float]] = {}
+    models: dict[Kind, Usual] = {}
     for kind in kinds:
         undisturbed(kind, folder, log)  # the first training may compile kernels
         models[kind] = undisturbed(kind, folder, log)
-        print(f"{kind.name}: {models[kind][1]:.1f} s undisturbed", file=sys.stderr, flush=True)
+        said = f"{models[kind].seconds:.1f} s undisturbed, {models[kind].rest:.1f} s from its first checkpoint"
+        print(f"{kind.name}: {said}", file=sys.stderr, flush=True)
     tallies = dict.fromkeys(kinds, Tally())
     while (so_far := sum(tally.kills for tally in tallies.values())) < kills:
         kind = min(kinds, key=lambda kind: tallies[kind].kills)
-        expected, seconds = models[kind]
-        more = disturbed(kind, folder, expected, BEYOND * seconds, rng, log)
+        usual = models[kind]
+        more = disturbed(kind, folder, usual, rng, log)
         if more.kills == 0:  # the machine is less busy than when it was timed
-            models[kind] = expected, SOONER * seconds
+            models[kind] = Usual(usual.model, SOONER * usual.seconds, SOONER * usual.rest)
         tallies[kind] = Tally(*(a + b for a, b in zip(tallies[kind], more, strict=True)))
         if more.differed:
             print(f"{kind.name}: THE MODEL DIFFERS", file=sys.stderr, flush=True)

@@ -285,6 +285,7 @@ def not_models(folder: Path) -> dict[str, tuple[Path, str]]:
     weights = model.weights.copy()
     weights[0, 0] = np.nan
     outside = np.array([5], np.int64)
+    factors = np.full_like(arrays["encoder.features.1.scale.factor"], 1e300)
     return {
         "text": (folder / "x.csv", "it does not begin as one"),
         "empty": (folder / "empty", "it does not begin as one"),
@@ -322,6 +323,11 @@ def not_models(folder: Path) -> dict[str, tuple[Path, str]]:
         "a number for a name": (variant("name", encoder=column(0, name=7)), "is of type int"),
         "2^40 buckets": (variant("buckets", encoder=column(1, buckets=1 << 40)), "CategoryColumn do not fit"),
         "2^60 hashed words": (variant("bits", encoder=column(2, bits=60)), "TextColumn do not fit"),
+        "indicators without bounds": (  # found by fuzzing: their features were infinite
+            variant("scale", {"encoder.features.1.scale.factor": factors}),
+            "CategoryColumn do not fit",
+        ),
+        "terms without bounds": (variant("terms", encoder=column(2, terms=1e200)), "TextColumn do not fit"),
         "hashed features to 2^99": (variant("hash", encoder=encoder | {"hash_bits": 99}), "does not fit its task"),
         "one class": (variant("class", encoder=encoder | {"target": encoder["target"] | {"classes": ["a"]}}), "Target"),
         "classes of two kinds": (

@@ -167,3 +167,65 @@ def test_rows_are_estimated_where_files_are_longer_than_their_share(
     sample = preparation._sample(source, scan=False)
     assert len(sample) < 500
     assert 2000 < preparation._rows(source, sample) < 8000
+
+
+def write_rows(table: pd.DataFrame, path: Path) -> Path:
+    """Write rows in the format of the file's name."""
+    if path.suffix == ".csv":
+        table.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        table.to_json(path, orient="records", lines=True)
+    else:
+        dump_svmlight_file(table[["a", "w"]].to_numpy(), (table.label == "yes").astype(int), str(path))
+    return path
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 1 << 14], ids=["memory", "stream"])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".svm"])
+def test_file_that_is_sorted_by_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, memory: int
+) -> None:
+    """The first rows, from which roles and statistics come elsewhere, have all the same class."""
+    monkeypatch.setattr(preparation, "SAMPLE_ROWS", 500)
+    monkeypatch.setattr(reading, "ROWS_MEMORY", memory)
+    place = write_rows(frame(4000).sort_values("label"), tmp_path / f"t{suffix}")
+    result = train(str(place), None if suffix == ".svm" else "label", epochs=4)
+    said = " ".join(result.record[0]["notices"])
+    first = 0 if suffix == ".svm" else "no"
+    assert f"the first 500 rows have the same target, '{first}': roles and statistics come from as many rows" in said
+    assert result.summary["holdout"]["accuracy"] > 0.85
+    assert next(event for event in result.record if event["event"] == "data")["constant_loss"] < 0.71
+    assert result.record[-1]["rows"] == 4 * counted(result)["training_rows"]
+
+
+def test_numbers_that_begin_with_zeros_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "SAMPLE_ROWS", 500)
+    a = np.linspace(0, 4, 4000)
+    place = tmp_path / "t.csv"
+    pd.DataFrame({"a": a, "y": np.maximum(a - 1, 0)}).to_csv(place, index=False)
+    model = train(str(place), "y", epochs=4).model
+    assert model.encoder.target_mean == pytest.approx(np.maximum(a - 1, 0).mean(), rel=0.01)
+
+
+def test_rows_at_even_distances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "SAMPLE_ROWS", 100)
+    for rows in (60, 100, 101, 199, 200, 201, 1_000, 12_345):
+        source = open_source(pa.table({"i": np.arange(rows)}))
+        found = preparation._even_sample(source).column("i").to_numpy()
+        assert len(found) == min(rows, 100)
+        assert found[0] == 0
+        assert np.diff(found).min(initial=1) >= 1
+        assert np.diff(found).max(initial=1) <= 2 * np.ceil(rows / 100)
+        assert found[-1] >= rows - 2 * np.ceil(rows / 100)
+
+
+@pytest.mark.parametrize("begin", ["no", ""])
+def test_stream_that_begins_with_one_class(begin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that have gone by cannot be sampled: the sentence says what can be done."""
+    monkeypatch.setattr(preparation, "SAMPLE_ROWS", 500)
+    rows = frame(1500)
+    rows.loc[:600, "label"] = begin or None
+    reader = pa.Table.from_pandas(rows).to_reader(max_chunksize=100)
+    what = "the same target, 'no'" if begin else "no target"
+    with pytest.raises(DataError, match=rf"the first 500 rows have {what}: write the rows to a file, so that later"):
+        train(reader, "label")

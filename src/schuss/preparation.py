@@ -19,7 +19,9 @@ from .data.columns.place import Place
 from .data.doubts import decimal_commas, large_numbers, look_alikes
 from .data.encoder import Encoder
 from .data.holdout import AT_MOST, Holdout, parse_holdout
+from .data.known import Known, known_of
 from .data.open import open_source
+from .data.parted import BATCH_ROWS
 from .data.reader import Reader
 from .data.schema import Role, Schema, infer_schema
 from .data.source import Batch, Source
@@ -70,6 +72,9 @@ def prepare(place: Any, settings: Settings, *, all_classes: bool = True) -> Prep
     settings = replace(settings, target=settings.target or source.target)
     folder = _folder(settings, source)
     sample = _sample(source, settings.scan)
+    sorted_by = _only_target(source, sample, settings)
+    if sorted_by is not None:
+        sample = _even_sample(source)
     if source.bad is not None:
         sample = screened(sample, checks_of_target(sample, settings.target), source.parts[0])
     schema = _schema(source, sample, settings, holdout)
@@ -82,7 +87,9 @@ def prepare(place: Any, settings: Settings, *, all_classes: bool = True) -> Prep
     fit = partial(_fit, source, sample, schema, labels, family_of(loss).positive)
     settings, encoder, notices = _fit_into_memory(settings, fit)
     reader = _reader(source, encoder, holdout, settings, sample)
-    doubts = _doubts(source, sample, encoder)
+    if sorted_by is not None:
+        reader = replace(reader, known=_targets(reader, sample))
+    doubts = [*([] if sorted_by is None else [sorted_by]), *_doubts(source, sample, encoder)]
     if source.bad is not None and source.rereadable:
         source.bad.clear()  # what was found so far will be found again
     told = (*schema.notices, *notices, *doubts)
@@ -128,6 +135,47 @@ def _sample(source: Source, scan: bool) -> pa.Table:
         _readable(batch, source) for batch in (source.batches() if scan else source.sample(_sample_rows(source)))
     ]
     return pa.Table.from_batches(batches, schema=batches[0].schema if batches else source.schema)
+
+
+def _only_target(source: Source, sample: pa.Table, settings: Settings) -> str | None:
+    """Say that all rows of a sample, which are not all there are, have the same target; None where they differ."""
+    target = settings.target
+    if settings.scan or target not in sample.schema.names or _holds_all(sample, source):
+        return None
+    found = sample.column(target).unique().drop_null()
+    if len(found) > 1 or len(sample) == 0:
+        return None
+    what = f"the same target, '{found[0].as_py()}'" if len(found) else "no target"
+    same = f"the first {len(sample):,} rows have {what}"
+    if not source.rereadable:
+        raise DataError(f"{source.parts[0]}: {same}: write the rows to a file, so that later ones can be looked at too")
+    return f"{same}: roles and statistics come from as many rows spread over all, for which all were read once more"
+
+
+def _even_sample(source: Source) -> pa.Table:
+    """Take rows from all of a source at even distances: every k-th, k being doubled when twice too many have come."""
+    limit, step, seen = _sample_rows(source), 1, 0
+    kept: list[pa.RecordBatch] = []
+    for batch in source.batches():
+        table = _readable(batch, source)
+        kept.append(table.take(pa.array(np.arange(-seen % step, len(table), step))))
+        seen += len(table)
+        while -(-seen // step) >= 2 * limit:
+            whole = pa.Table.from_batches(kept)
+            step *= 2
+            kept = whole.take(pa.array(np.arange(0, len(whole), 2))).to_batches()
+    whole = pa.Table.from_batches(kept, schema=kept[0].schema if kept else source.schema)
+    rows = min(limit, len(whole))
+    return whole.take(pa.array(np.arange(rows) * len(whole) // max(rows, 1)))
+
+
+def _targets(reader: Reader, sample: pa.Table) -> Known:
+    """Give the targets of a sample, as those of rows that are learned from."""
+    batches = [reader.prepared(Batch(batch, 0, 0)) for batch in sample.to_batches(max_chunksize=BATCH_ROWS)]
+    there = [slice(None) if one.missing is None else ~one.missing for one in batches]
+    targets, weights = ([getattr(one, name)[kept] for one, kept in zip(batches, there, strict=True)]
+                        for name in ("targets", "weights"))  # fmt: skip
+    return known_of(Known(np.concatenate(targets), np.concatenate(weights)))
 
 
 def _readable(batch: Batch, source: Source) -> pa.RecordBatch:

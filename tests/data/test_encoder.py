@@ -377,3 +377,11 @@ def missing_numbers(encoder: Encoder) -> list[int]:
     """Features of columns with missing numbers: these count as the centre, which depends on the layout."""
     names = {str(row["name"]) for row in encoder.describe() if row.get("missing")}
     return [i for i, name in enumerate(encoder.feature_names) if name in names or "(" in name]
+
+
+def test_missing_numbers_that_signal() -> None:
+    """Found by fuzzing: NumPy warns where it converts NaNs of the kind that signals."""
+    halves = np.array([0x7D01, 0x3C00, 0x4000, 0xFD01], np.uint16).view(np.float16)
+    encoder = fit(pa.table({"x": halves, "y": [0, 1, 0, 1]}))
+    assert encoder.describe()[0]["missing"] == 0.5
+    assert np.isfinite(as_dense(encode(encoder, pa.table({"x": halves, "y": [0, 1, 0, 1]})).rows)).all()

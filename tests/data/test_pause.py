@@ -126,7 +126,7 @@ def test_a_stream_goes_on_as_if_nothing_had_happened(places: dict[str, Any], pla
     assert check(places[place], holdout, "shuffle", 1, every=7) >= 3
 
 
-@pytest.mark.parametrize("place", ["t.csv", "t.svm"])
+@pytest.mark.parametrize("place", ["groups.parquet", "several", "t.csv", "t.svm"])
 @pytest.mark.parametrize("full", [False, True])
 def test_a_cache_is_filled_anew_in_the_first_whole_epoch(
     places: dict[str, Any], place: str, full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

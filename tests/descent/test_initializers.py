@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from tests.cases import LOSSES_BY_NAME, RULES_BY_NAME, runs_of, weights_of
+from tests.cases import LOSSES_BY_NAME, RULES_BY_NAME, learn, problem, runs_of, to_sparse, weights_of
 
 from schuss.descent.initializers import INITIALIZERS, initial_weights, parse_initializer
+from schuss.descent.optimizers import Averaged, rule_named
 from schuss.population.linear import Linear
 
 FEATURES, OUTPUTS = 400, 10
@@ -58,6 +59,26 @@ def test_a_run_begins_the_same_whatever_its_neighbours(loss: str, sparse: bool) 
     assert len({together[run.number].tobytes() for run in runs if run.init != "zero"}) == 16
     other = Linear(RULES_BY_NAME["adagrad"].rule, case.loss, 6, case.outputs, 1, sparse, 2, seed=6)
     assert not np.array_equal(weights_of(other, other.start(runs)), together)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("name", ["ftrl", "averaged_ftrl", "sgd"])
+def test_every_rule_sets_out_from_the_first_weights(name: str, sparse: bool) -> None:
+    """The weights of some rules are a function of their slots, which must not forget where a run began."""
+    rule = Averaged(rule_named("ftrl")) if name == "averaged_ftrl" else rule_named(name)
+    case = LOSSES_BY_NAME["log_loss"]
+    chunk = problem("log_loss", rows=20)
+    ours = Linear(rule, case.loss, 5, case.outputs, 2, sparse, seed=5)
+    runs = tuple(
+        run._replace(init=init, optimizer=name) for run, init in zip(runs_of([1e-9] * 2), ("he", "zero"), strict=True)
+    )
+    if name == "ftrl":
+        runs += (runs[0]._replace(number=2, optimizer="ftrl:beta=0.25"),)
+    state, _ = learn(ours, runs, [chunk._replace(rows=to_sparse(chunk.rows)) if sparse else chunk], planned=1000)
+    found = weights_of(ours, state)
+    for run, weights in zip(runs, found, strict=True):
+        first = initial_weights(run.init, 5, case.outputs, seed=5, run=run.number)
+        np.testing.assert_allclose(weights, first, atol=1e-5)
 
 
 @pytest.mark.parametrize(

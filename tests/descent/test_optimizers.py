@@ -13,6 +13,7 @@ from tests import references
 from tests.cases import RULE_CASES, RULES_BY_NAME, RuleCase, dense_rows, descend, ids
 
 from schuss.descent.optimizers import FTRL, OPTIMIZERS, Adam, Averaged, Prodigy, penalised, scalar_table, trait
+from schuss.descent.optimizers.hyperparameters import settings_of
 from schuss.descent.optimizers.rule import Penalised
 from schuss.descent.penalties import L2, ElasticNet, Shrink
 
@@ -331,3 +332,11 @@ def test_prodigy_and_its_package_differ_by_the_d_beside_epsilon_alone() -> None:
 def test_every_rule_is_in_the_table() -> None:
     tested = {type(case.rule) for case in RULE_CASES} | {Prodigy}
     assert {type(rule()) for rule in OPTIMIZERS.values()} == tested - {Averaged}
+
+
+def test_braces_in_a_name() -> None:
+    """Found by fuzzing: the sentence was taken for a format, and ended in a KeyError."""
+    with pytest.raises(
+        ValueError, match=r"^the optimizer \{x\} takes a number of at least 0 .* as its beta1, not 'z'$"
+    ):
+        settings_of(Adam(), "{x}:beta1=z")

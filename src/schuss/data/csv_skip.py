@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -65,7 +64,7 @@ def read_lines(
     convert = pacsv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()), include_columns=wanted.names, strings_can_be_null=False
     )
-    table = pacsv.read_csv(io.BytesIO(text), read, parse_options(dialect), convert).combine_chunks()
+    table = pacsv.read_csv(pa.BufferReader(text), read, parse_options(dialect), convert).combine_chunks()
     strings = table.to_batches()[0] if lines else pa.RecordBatch.from_pylist([], table.schema)
     arrays, cells = convert_cells(strings, wanted)
     skipped += [Skipped(cell.place, cell.column, cell.complaint, cell.raw.decode("utf-8", "replace")) for cell in cells]

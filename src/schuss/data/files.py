@@ -89,7 +89,7 @@ def file_content(file: File) -> Content:
         lambda: open_bytes(file),
         lambda limit: read_head(file, limit),
         lambda limit: _read_tail(file, limit),
-        None if packed else lambda byte: _open_at(file, byte),
+        (lambda byte: _unpacked_from(file, byte)) if packed else (lambda byte: _open_at(file, byte)),
     )
 
 
@@ -129,6 +129,15 @@ def _open_at(file: File, byte: int) -> pa.NativeFile:
 def compression(first: bytes) -> str | None:
     """Name the compression that data beginning with these bytes have, if any."""
     return next((codec for magic, codec in _MAGIC if first.startswith(magic)), None)
+
+
+def _unpacked_from(file: File, byte: int) -> pa.NativeFile:
+    """Open a compressed file for reading from a byte of its content on: what comes before is unpacked, not parsed."""
+    with translated(file.name):
+        stream = open_bytes(file)
+        while byte > 0 and (block := stream.read(min(byte, _READ_BYTES))):
+            byte -= len(block)
+        return stream
 
 
 def refuse_changed(file: File) -> None:

@@ -18,6 +18,7 @@ from .chunk import Chunk, SparseRows, take
 from .draft import Draft, stored_values, training_rows
 from .encoder import Encoder, Prepared
 from .holdout import AT_MOST, SCORE, SELECT, TRAIN, Holdout, uses_of_rows
+from .known import Known
 from .parted import BATCH_ROWS
 from .saved import Saved
 from .source import Batch, Cursor, Source
@@ -134,7 +135,7 @@ class Reader:
     mean_weight : of the sample's rows; weights are divided by it, so that their unit does not change the learning rate.
     total_rows : rows of the whole source where they are known; expected_rows : an estimate where they are not.
     most_bad : share of the rows that may be bad, where they may be skipped; on_bad : called with the name of the file
-    and each of them.
+    and each of them; known : targets of rows from all of the source, where the first ones would mislead.
     """
 
     source: Source
@@ -148,6 +149,7 @@ class Reader:
     mean_weight: float = 1.0
     most_bad: float = 0.01
     on_bad: Callable[[str, BadRow], None] | None = None
+    known: Known | None = None
 
     def pieces(
         self, counts: Counts, spans: list[tuple[Cursor, int | None]] | None = None, *, begin: Cursor = Cursor()
@@ -227,15 +229,20 @@ class Reader:
         return checks_of_encoder(self.encoder, target=True, weighted=True)
 
     def _prepare(self, batch: Batch, source: Source, counts: Counts) -> Prepared:
-        """Convert and check a batch, and count it; its weights are those to learn with."""
-        prepared = self.encoder.prepare(batch.table, where=source.parts[batch.part], first_row=batch.row)
-        weights = prepared.weights if self.mean_weight == 1.0 else prepared.weights / np.float32(self.mean_weight)
-        if self.class_weights is not None:
-            weights = weights * self.class_weights[prepared.targets.astype(np.intp)]
+        """Convert and check a batch, and count it."""
+        prepared = self.prepared(batch, source.parts[batch.part])
         counts.read += prepared.length
         counts.skipped += 0 if prepared.missing is None else int(prepared.missing.sum())
         for name, count in prepared.unseen.items():
             counts.unseen[name] = counts.unseen.get(name, 0) + count
+        return prepared
+
+    def prepared(self, batch: Batch, where: str = "sample") -> Prepared:
+        """Convert and check a batch; its weights are those to learn with."""
+        prepared = self.encoder.prepare(batch.table, where=where, first_row=batch.row)
+        weights = prepared.weights if self.mean_weight == 1.0 else prepared.weights / np.float32(self.mean_weight)
+        if self.class_weights is not None:
+            weights = weights * self.class_weights[prepared.targets.astype(np.intp)]
         return prepared._replace(weights=weights)
 
     def _part(self, prepared: Prepared, uses: NDArray[np.uint8], counts: Counts, room: _Room) -> Iterator[Pieces]:

@@ -19,6 +19,8 @@ from .target import TargetEncoder
 MOST_BITS = 30
 """Hashed features of a column number at most 2 to this power."""
 
+_MODERATE = 1e12
+
 # The encoder of the values of each role.
 _ENCODERS = {
     Role.NUMBER: NumberColumn,
@@ -66,6 +68,11 @@ def _are_long(arrays: Sequence[NDArray[Any]], length: int) -> bool:
     return all(len(array) == length for array in arrays)
 
 
+def _are_moderate(arrays: Sequence[NDArray[Any]]) -> bool:
+    """Whether numbers are as small as shares, deviations and counts of words are: their products are float32."""
+    return all(bool((np.abs(array) <= _MODERATE).all()) for array in arrays)
+
+
 def _is_sound_number(column: NumberColumn) -> bool:
     width, gaps = len(column.moments.mean), column.gaps
     return (
@@ -84,6 +91,7 @@ def _is_sound_category(column: CategoryColumn) -> bool:
         and column.buckets.bit_count() == 1
         and len(set(column.known)) == len(column.known)
         and _are_long([column.shares, *column.scale], features)
+        and _are_moderate([column.shares, *column.scale])
     )
 
 
@@ -92,6 +100,7 @@ def _is_sound_text(column: TextColumn) -> bool:
         0 < column.bits <= MOST_BITS
         and len(column.idf) == 1 << column.bits
         and len(column.named) == len(column.names)
+        and _are_moderate([column.idf, np.array([column.terms])])
         and _ascend_below(column.named, 1 << column.bits)
     )
 

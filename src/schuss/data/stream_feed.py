@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +54,8 @@ class StreamFeed:
     spans : what is read in random order in later epochs, none for the order of the source; tell : called with what a
     person should know; row_bytes : what a row takes; index : where the slices of the source begin, filled in the first
     epoch; cache : gets the rows of the first epoch; known : of rows read before training began, None after a resume;
-    lost_cache : an empty one, to be filled anew after a resume.
+    lost_cache : an empty one, to be filled anew after a resume; cached : the row of the cache that each span begins at,
+    None where it holds them in the order of the source.
     """
 
     reader: Reader
@@ -70,6 +72,7 @@ class StreamFeed:
     known: Known | None = None
     moments: Moments | None = None
     lost_cache: RowCache | None = None
+    cached: list[int] | None = None
     _begun: Iterator[Pieces] | None = None
     _lost: str | None = None
     _first_epoch_over: bool = False
@@ -183,18 +186,23 @@ class StreamFeed:
         """Yield the training rows of an epoch after the first one, span by span, but for those that were taken."""
         order = np.random.default_rng([self.reader.seed, epoch, 1]).permutation(len(self.spans)).tolist()
         edges = self.index.edges(self.spans, self.counts.training)
-        if self.cache is None and self.lost_cache is not None and not self.spans and taken == 0:
-            yield from self._refilling(self._read_again(order, edges, 0))
+        if self.cache is None and self.lost_cache is not None and taken == 0:
+            yield from self._refilling(self._read_again(order, edges, 0), order, edges)
         elif self.cache is None:
             yield from self._read_again(order, edges, taken)
         elif not self.spans:
             yield from self.cache.read(0, self.cache.rows)
         else:
             for place in order:
-                yield from self.cache.read(edges[place], edges[place + 1])
+                yield from self._cached_span(self.cache, edges, place)
 
-    def _refilling(self, rows: Iterator[Chunk | Draft]) -> Iterator[Chunk | Draft]:
-        """Yield all training rows, which come in the source's order, and put them into a cache for later epochs."""
+    def _cached_span(self, cache: RowCache, edges: list[int], place: int) -> Iterator[Chunk]:
+        """Yield the rows of a span from the cache."""
+        begin = edges[place] if self.cached is None else self.cached[place]
+        return cache.read(begin, begin + edges[place + 1] - edges[place])
+
+    def _refilling(self, rows: Iterator[Chunk | Draft], order: list[int], edges: list[int]) -> Iterator[Chunk | Draft]:
+        """Yield all training rows, which come span by span in an order, and put them into a cache for later epochs."""
         cache, self.lost_cache = self.lost_cache, None
         assert cache is not None
         maker, whole = _Maker(), cache.has_room(round(self.training_rows * self.row_bytes))
@@ -211,6 +219,8 @@ class StreamFeed:
             yield made
         if whole:
             self.cache = cache
+            begins = np.cumsum([0] + [edges[place + 1] - edges[place] for place in order])
+            self.cached = begins[np.argsort(order)].tolist() if order else None
 
     def _read_again(self, order: list[int], edges: list[int], taken: int) -> Iterator[Chunk | Draft]:
         """Yield training rows from the source itself."""
@@ -244,8 +254,13 @@ class StreamFeed:
         return Whole(self._blocks, self.training_rows, counts.values)
 
     def _blocks(self) -> Iterator[Chunk]:
-        if self.cache is not None:
-            return self.cache.read(0, self.cache.rows)
+        cache = self.cache
+        if cache is not None and self.cached is None:
+            return cache.read(0, cache.rows)
+        if cache is not None:
+            edges = self.index.edges(self.spans, self.counts.training)
+            spans = (self._cached_span(cache, edges, place) for place in range(len(self.spans)))
+            return ahead(shuffled(chain.from_iterable(spans), None), depth_of(self.row_bytes))
         pieces = replace(self.reader, on_bad=None).pieces(Counts())
         return ahead(shuffled((piece.training for piece in pieces), None), depth_of(self.row_bytes))
 

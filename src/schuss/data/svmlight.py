@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 
@@ -209,7 +208,7 @@ def _numbers(separated: bytes) -> NDArray[np.float64]:
     read = pacsv.ReadOptions(column_names=["number"], block_size=len(separated) + 1, use_threads=False)
     parse = pacsv.ParseOptions(delimiter="\t", quote_char=False)
     convert = pacsv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[""])
-    table = pacsv.read_csv(io.BytesIO(separated), read, parse, convert)
+    table = pacsv.read_csv(pa.BufferReader(separated), read, parse, convert)
     return table["number"].combine_chunks().to_numpy()
 
 

@@ -67,17 +67,17 @@ def parse_values(text: str | None, takes: Sequence[tuple[str, Number]], whose: s
             raise ValueError(f"{whose} has no '{field}'; what can be set is {', '.join(numbers)}")
         if field in values:
             raise ValueError(f"{whose} is given its {field.replace('_', ' ')} twice by '{text}'")
-        values[field] = _number(number, numbers[field], f"{whose} takes a number{{}} as its {field.replace('_', ' ')}")
+        values[field] = _number(number, numbers[field], whose, field.replace("_", " "))
     return values
 
 
-def _number(word: str, number: Number, sentence: str) -> float:
+def _number(word: str, number: Number, whose: str, field: str) -> float:
     try:
         value = float(word)
     except ValueError:
         value = math.nan
     if not number.allows(value):
-        raise ValueError(f"{sentence.format(number)}, not '{word}'")
+        raise ValueError(f"{whose} takes a number{number} as its {field}, not '{word}'")
     return value
 
 

@@ -108,7 +108,10 @@ class Linear:
             if run.init != "zero":
                 columns = self._columns_of(place % state.lanes, state.lanes)
                 first = initial_weights(run.init, self.features, self.outputs, seed=self.seed, run=run.number)
-                state.blocks[place // state.lanes].weights[:, columns] = first
+                block, stepper = state.blocks[place // state.lanes], self._stepper_of((run,), 0, 1)
+                block.weights[:, columns] = first
+                if hasattr(stepper, "first_slots"):
+                    block.slots[:, :, columns] = np.stack(stepper.first_slots(first))
         return state
 
     def _fresh(self, runs: tuple[Run, ...], lanes: int) -> LinearState:

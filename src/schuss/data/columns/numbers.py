@@ -149,7 +149,8 @@ def _read(values: pa.Array, place: Place, vector: bool, width: int | None) -> Pr
 def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
     """Give the numbers as float64, NaN where missing or infinite: the encoding of the rows refuses the latter."""
     for rows in blocks(*prepared.values.shape):
-        piece = prepared.values[rows].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a NaN may be of the kind that signals
+            piece = prepared.values[rows].astype(np.float64)
         if prepared.missing is not None:
             piece[prepared.missing[rows]] = np.nan
         piece[np.abs(piece) > LARGEST] = np.nan

@@ -5,6 +5,7 @@ Both rules below are made of another rule. They have `evaluated(carry, w, slots)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +72,12 @@ class Averaged(NamedTuple):
     def rates_by_norm(self) -> bool:
         """Whether these are multiples of 1/E‖x‖²."""
         return trait(self.rule, "rates_by_norm")
+
+    @property
+    def first_slots(self) -> Callable[[Any], tuple[Any, ...]]:
+        """What gives the slots of weights that do not start at zero, where the rule has it; else an AttributeError."""
+        own = self.rule.first_slots
+        return lambda w: (w - w, *own(w))
 
     def penalised(self, penalty: Any) -> Averaged:
         """Give the average of the penalised rule."""

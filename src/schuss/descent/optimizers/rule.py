@@ -38,7 +38,7 @@ slots after it; `settle(s, sums)` gives the numbers after the step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -205,6 +205,11 @@ class Penalised(NamedTuple):
         carry, columns = self.rule.scalars(carry, rate)
         own = self.rule.move(columns, 0.0, 0.0, (0.0,) * len(self.slot_names))[1] if self._uniform else rate
         return carry, (*self.penalty.scalars(l2, l1, own), *columns)
+
+    @property
+    def first_slots(self) -> Callable[[Any], tuple[Any, ...]]:
+        """What gives the slots of weights that do not start at zero, where the rule has it; else an AttributeError."""
+        return self.rule.first_slots
 
     @property
     def _uniform(self) -> bool:
