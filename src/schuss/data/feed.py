@@ -187,7 +187,8 @@ def open_feed(
         if large:
             feed = _stream(reader, order, counts, held, size / max(counts.training, 1), tell, spans, index)
             feed.known = reader.known or known_of(pool.rows)
-            feed.moments = moments_of(pool.rows.rows, most=ENOUGH_ROWS)
+            if pool.count:
+                feed.moments = moments_of(pool.rows.rows, most=ENOUGH_ROWS)
             if reader.known is not None and reader.encoder.classes is not None:
                 counts.goals = np.bincount(*reader.known, minlength=len(reader.encoder.classes)).astype(np.float64)
             # The held-out rows of this piece are known already.
