@@ -10,18 +10,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 from tests.cluster.faults import killing
+from tests.cluster.ports import descendants, is_local, listening
 from tests.test_workers import table
 
 from schuss import resume, train
 from schuss.cluster import on_ray
 from schuss.cluster.on_ray import OnRay
 from schuss.errors import ClusterError, DataError
+from schuss.population import cluster
+from schuss.population.cluster import learn as learn_shares
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def learn(place: str, out: Path, cluster: str | None = None, **options: Any) -> bytes:
-    train(place, "y", workers=4, cluster=cluster, out=out, **({"runs": 4, "epochs": 2} | options))
+    train(place, "y", cluster=cluster, out=out, **({"workers": 4, "runs": 4, "epochs": 2} | options))
     return (out / "model.safetensors").read_bytes()
 
 
@@ -76,11 +82,68 @@ def test_a_training_whose_driver_is_killed_goes_on_to_the_same_bytes(place: str,
 
 
 def test_a_cluster_of_its_own_for_a_command(place: str, tmp_path: Path) -> None:
-    options = ["--epochs", "1", "--runs", "2", "--workers", "2", "--json", "--out", str(tmp_path / "run"), "--quiet"]
+    options = ["--epochs", "9", "--runs", "2", "--workers", "2", "--json", "--out", str(tmp_path / "run"), "--quiet"]
     command = [sys.executable, "-W", "error", "-m", "schuss", "train", place, "--target", "y", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["outcome"] == "epochs done"
-    assert not done.stderr
+    found: set[Any] = set()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+        while driver.poll() is None:
+            found |= {*listening(descendants(driver.pid))}
+            time.sleep(0.2)
+        assert driver.stdout is not None
+        assert driver.stderr is not None
+        assert json.loads(driver.stdout.read())["outcome"] == "epochs done"
+        assert not driver.stderr.read()
+    assert {"gcs_server", "raylet"} <= {name for _, _, name in found}
+    assert [one for one in found if not is_local(one[0])] == [], "nothing can be reached from elsewhere"
+
+
+def test_one_file_of_text_by_workers(tmp_path: Path) -> None:
+    """Rows of a CSV file of its own, of which the driver has begun to read a sample."""
+    rows = table()
+    text = tmp_path / "t.csv"
+    pacsv.write_csv(pa.concat_tables([rows] * 8), text, pacsv.WriteOptions(quoting_style="none"))
+    assert text.stat().st_size > 2 << 20
+    assert learn(str(text), tmp_path / "ray", workers=2) == learn(str(text), tmp_path / "here", "here", workers=2)
+
+
+def test_networks_that_drop_units(place: str, tmp_path: Path) -> None:
+    options = {"network": "8", "dropout": 0.3}
+    assert learn(place, tmp_path / "ray", **options) == learn(place, tmp_path / "here", "here", **options)
+
+
+def test_a_straggler_in_a_training_is_answered_by_a_duplicate(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = learn(place, tmp_path / "here", "here")
+    mark = tmp_path / "slow"
+    begun: list[int] = []
+
+    def noted(workers: OnRay, job: Any) -> None:
+        if job.tries:
+            begun.append(mark.exists())
+        kept(workers, job)
+
+    kept = OnRay._try
+    monkeypatch.setattr(OnRay, "_try", noted)
+    monkeypatch.setattr(on_ray, "LEAST_SECONDS", 0.2)
+    monkeypatch.setattr(cluster, "learn", partial(slow_once, str(mark), 25.0))
+    began = time.monotonic()
+    assert learn(place, tmp_path / "ray") == expected
+    mark.with_suffix(".over").touch()
+    assert begun, "a second try"
+    assert time.monotonic() - began < 25.0, "nobody has waited for the first"
+
+
+def slow_once(mark: str, seconds: float, population: Any, base: Any, news: Any, share: int, *rest: Any) -> Any:
+    """Learn, but the eighth time that the first share is learned from, take long."""
+    if share == 0:
+        with Path(mark).open("a") as file:
+            file.write(".")
+            count = file.tell()
+        end = time.monotonic() + (seconds if count == 8 else 0.0)
+        while time.monotonic() < end and not Path(mark).with_suffix(".over").exists():
+            time.sleep(0.05)
+    return learn_shares(population, base, news, share, *rest)
 
 
 def late(mark: str, seconds: float) -> tuple[None, str]:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from tests.data.test_feed import ROWS, feed_of, held, numbers, reader_of, table
 
 from schuss.cluster.workers import Here
-from schuss.data import cluster_feed
+from schuss.data import cluster_feed, csv_blocks
 from schuss.data.chunk import Chunk
 from schuss.data.cluster_feed import (
     ClusterFeed,
@@ -153,6 +154,25 @@ def test_more_workers_than_places_to_enter(places: dict[str, Path]) -> None:
         spans_for(groups, 13)
     with pytest.raises(OptionError, match="at most 6 here, not 7: csv has no more files"):
         spans_for(files, 7)
+
+
+def test_one_file_of_text_is_shared_out_too(places: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pa.concat_tables(pyarrow.csv.read_csv(places["files"] / f"{number}.csv") for number in range(6))
+    plain, quoted = places["files"].parent / "one.csv", places["files"].parent / "quoted.csv"
+    pyarrow.csv.write_csv(whole, plain, pyarrow.csv.WriteOptions(quoting_style="none"))
+    pyarrow.csv.write_csv(whole, quoted, pyarrow.csv.WriteOptions(quoting_style="all_valid"))
+    monkeypatch.setattr(csv_blocks, "_BLOCK_BYTES", 1 << 12)
+    one, feed = feed_of(plain), cluster(plain, 5)
+    assert len(feed.spans) >= 15
+    training = np.sort(numbers(list(one.chunks(0))))
+    for epoch in range(2):
+        rounds = list(feed.chunks(epoch))
+        np.testing.assert_array_equal(np.sort(np.concatenate(learned(rounds))), training)
+        assert len(rounds[0].shares) == 5
+    for now, first in zip(held(feed), held(one), strict=True):
+        np.testing.assert_array_equal(now, first, "the held-out rows are those of one machine")
+    with pytest.raises(OptionError, match=r"at most 1 here, not 2: quoted has .* nor blocks of plain lines \(a quoted"):
+        spans_for(open_source(quoted), 2)
 
 
 def test_a_span_that_is_another_one_later(places: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

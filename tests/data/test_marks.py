@@ -113,3 +113,49 @@ def test_what_is_compressed_is_unpacked_and_not_parsed_again(tmp_path: Path, for
     again.files[:] = [file._replace(size=stat.st_size, mtime_ns=stat.st_mtime_ns) for file in again.files]
     place = len(wanted) * 3 // 4
     assert same(list(again.onwards(Cursor(0, wanted[place].row))), wanted[place:])
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_are_counted_as_they_are_read(tmp_path: Path, form: str, ends: str) -> None:
+    lines = lines_of(form)
+    for place in range(40, ROWS, 333):
+        lines[place:place] = [""] * (place % 3)  # blank lines are no rows
+    if form == "svm":
+        lines[7:7] = ["# a comment"]
+    path = tmp_path / f"t.{form}"
+    path.write_bytes((ends + ends.join(lines)).encode())
+    source: Any = open_source(path)
+    wanted = list(source.batches())
+    again: Any = open_source(path)
+    assert again.count_rows() == ROWS == sum(batch.table.num_rows for batch in wanted)
+    assert len(again.anchors) > 10
+    passed = {(row, byte) for _, row, byte in source.marks.table.tolist() if 0 < row < ROWS}
+    assert {(row, byte) for _, row, byte in again.marks.table.tolist() if row} == passed
+    whole = pa.Table.from_batches([batch.table for batch in wanted])
+    for anchor, end in zip(again.anchors, [*again.anchors[1:], Cursor(0, ROWS)], strict=True):
+        rows = pa.Table.from_batches([batch.table for batch in again.span(anchor, end.row - anchor.row)])
+        assert rows.equals(whole.slice(anchor.row, end.row - anchor.row))
+
+
+def test_rows_are_not_counted_where_a_quote_may_hide_the_end_of_a_line(tmp_path: Path) -> None:
+    lines = lines_of("csv")
+    lines[ROWS // 2] += '\n1,2,"3"'
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(lines) + "\n")
+    source: Any = open_source(path)
+    assert source.count_rows() == 0
+    assert source.anchors == [Cursor(0, 0)]
+
+
+def test_a_single_thread_enters_a_csv_file_in_its_midst_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(lines_of("csv")) + "\n")
+    source: Any = open_source(path)
+    wanted = pa.Table.from_batches([batch.table for batch in source.batches()])
+    source.count_rows()
+    overwrite_beginning(path)
+    monkeypatch.setattr(csv.pa, "cpu_count", lambda: 1)
+    place = source.anchors[-3].row
+    rows = pa.Table.from_batches([batch.table for batch in source.span(Cursor(0, place), 30)])
+    assert rows.equals(wanted.slice(place, 30))

@@ -94,7 +94,8 @@ class ClusterFeed:
 
     def __post_init__(self) -> None:
         """Put the reader where every worker reaches it; what it calls on bad rows stays here."""
-        self._reader = self.workers.put(replace(self.reader, on_bad=None))
+        source: Any = replace(self.reader.source)  # pyright: ignore — of files; a reading that has begun stays here
+        self._reader = self.workers.put(replace(self.reader, source=source, on_bad=None))
 
     @property
     def select(self) -> Chunk | None:
@@ -266,10 +267,13 @@ def spans_for(source: Source, workers: int) -> list[Span]:
     spans = spans_of(source, least)
     if len(spans) < workers:
         spans = spans_of(source, 1)
+    if len(spans) < workers and getattr(source, "counted", None) is not None:
+        rows: int = source.count_rows()  # pyright: ignore[reportAttributeAccessIssue] — of a text
+        spans = spans_of(source, min(LARGEST_SPAN, rows // (SPANS_EACH * workers)))
     if len(spans) < workers:
         raise OptionError(
             f"option '--workers' takes at most {len(spans)} here, not {workers}: {source.name} has no more files or "
-            "row groups to share out"
+            "row groups to share out, nor blocks of plain lines (a quoted field may go on over several)"
         )
     return spans
 

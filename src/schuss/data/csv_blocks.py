@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, TypeVar
 
+import numpy as np
+
 T = TypeVar("T")
 
 _BLOCK_BYTES = 1 << 21  # 1 MiB: an epoch takes 5 % more of the processors, 4 MiB: as much as 1 MiB
@@ -45,6 +47,17 @@ def line_blocks(stream: BinaryIO, quoting: bool = True, begin: int = 0) -> Itera
         rest, first = rest + block[end:], False
     if rest:
         yield rest
+
+
+def rows_in(block: bytes) -> int:
+    r"""Count the rows of whole lines without quotes: the lines that are not empty, as Arrow counts them.
+
+    >>> rows_in(b"1,2\r\n\r\n3,4\n\n5,6")
+    3
+    """
+    text = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero((text == 10) | (text == 13) if b"\r" in block else text == 10)
+    return int(np.count_nonzero(np.diff(ends, prepend=-1, append=len(text)) > 1))
 
 
 def converted_ahead(blocks: Iterator[bytes], convert: Callable[[int, bytes], T], threads: int) -> Iterator[T]:

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.json as pajson
@@ -15,7 +15,7 @@ import pyarrow.json as pajson
 from schuss.data.bad_rows import BadRows, faults
 from schuss.data.csv_types import STRAY_SHARE
 from schuss.data.files import Content, read_blocks, translated
-from schuss.data.marks import Mark, Marks
+from schuss.data.marks import Mark, Marks, marks_of
 from schuss.data.parted import PartedSource, Pieces, assemble, emptied, projected, unique_columns
 from schuss.data.source import Cursor
 from schuss.errors import BadRowError, DataError
@@ -47,7 +47,7 @@ def jsonl_source(
     for place in places:
         head, whole = contents[place].head(SAMPLE_BYTES // count)
         complete &= whole
-        head = head.removeprefix(b"\xef\xbb\xbf")
+        head = _without_mark(head)
         lines = head if whole else head[: head.rfind(b"\n") + 1]
         if lines.strip():
             tables.append((contents[place].name, _inferred(lines, contents[place].name, skip=bad is not None)))
@@ -72,6 +72,7 @@ def jsonl_source(
         steady=True,
         bad=bad,
         marks=marks,
+        counted=lambda part: _counted(contents[part]),
     )
 
 
@@ -163,6 +164,15 @@ def _is_rare(kind: str, counts: Counter[str]) -> bool:
     return counts[kind] <= max(1, STRAY_SHARE * counts.total())
 
 
+def _counted(content: Content) -> Iterator[Mark]:
+    """Yield where the blocks of a file begin, and where it ends."""
+    if content.enter is not None:
+        with translated(content.name), content.open() as stream:
+            yield from marks_of(
+                read_blocks(stream, _BLOCK_BYTES), lambda block: _count(block.removeprefix(b"\xef\xbb\xbf"))
+            )
+
+
 def _read(
     content: Content, wanted: pa.Schema, schema: pa.Schema, part: int, bad: BadRows | None, marks: Marks, begin: Mark
 ) -> Pieces:
@@ -171,7 +181,7 @@ def _read(
     row, byte = begin
     with translated(content.name), content.opened(byte) as stream:
         for block in read_blocks(stream, _BLOCK_BYTES, byte):
-            lines = block.removeprefix(b"\xef\xbb\xbf") if byte == 0 else block
+            lines = _without_mark(block) if byte == 0 else block
             byte += len(block)
             if not lines.strip():
                 continue
@@ -181,6 +191,11 @@ def _read(
             row += table.num_rows
             if content.enter is not None:
                 marks.add(part, row, byte)
+
+
+def _without_mark(block: bytes) -> bytes:
+    """Leave out the byte order mark that a file may begin with."""
+    return block.removeprefix(b"\xef\xbb\xbf")
 
 
 def _parse_or_skip(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BEGINNING", "Mark", "Marks"]
+__all__ = ["BEGINNING", "Mark", "Marks", "marks_of"]
 
 Mark = tuple[int, int]
 """A row of a text, and the bytes before it."""
@@ -52,3 +53,18 @@ class Marks:
         """Take over those that an earlier reading has noted."""
         for part, row, byte in table.tolist():
             self.add(part, row, byte)
+
+
+def marks_of(blocks: Iterable[bytes], rows_in: Callable[[bytes], int], header: int = 0) -> Iterator[Mark]:
+    r"""Yield where each block of a text begins, and at last where it ends: `rows_in` counts rows and parses none.
+
+    header : rows of the first block that are none.
+
+    >>> list(marks_of([b"a\n1\n2\n", b"3\n"], lambda block: block.count(b"\n"), 1))
+    [(0, 0), (2, 6), (3, 8)]
+    """
+    row, byte = BEGINNING
+    for block in blocks:
+        yield row, byte
+        row, byte = row + rows_in(block) - (header if byte == 0 else 0), byte + len(block)
+    yield row, byte

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schuss.data.bad_rows import BadRows, faults
 from schuss.data.files import Content, read_blocks, translated
-from schuss.data.marks import Mark, Marks
+from schuss.data.marks import Mark, Marks, marks_of
 from schuss.data.parted import PartedSource, Pieces, assemble, emptied, projected
 from schuss.data.source import Cursor
 from schuss.errors import BadRowError, DataError, OptionError
@@ -91,6 +91,7 @@ def svmlight_source(
         steady=True,
         bad=bad,
         marks=marks,
+        counted=lambda part: _counted(contents[part]),
     )
 
 
@@ -100,6 +101,13 @@ def lines_of(
     """Give columns, and what reads blocks of whole lines; `kinds` holds the type of the label."""
     schema = pa.schema([pa.field("x", pa.list_(_PAIR)), pa.field("y", kinds.get("y", pa.float64()))])
     return schema, lambda block, row, wanted: _rows_of(block, name, row, base, wanted, 0, bad)
+
+
+def _counted(content: Content) -> Iterator[Mark]:
+    """Yield where the blocks of a file begin, and where it ends."""
+    if content.enter is not None:
+        with translated(content.name), content.open() as stream:
+            yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: len(_lines(block)))
 
 
 def _read(
@@ -149,7 +157,7 @@ def _parse_or_skip(
     except BadRowError:
         if bad is None:
             raise
-    lines = [line for line in _plain(block).split(b"\n") if line.translate(None, _BLANKS)]
+    lines = _lines(block)
     found = faults(lines, lambda some: _parse(b"\n".join(some), name, 0, base))
     for place, error in found.items():
         bad.add(part, BadRowError(name, row + place, None, error.complaint), lines[place].decode("utf-8", "replace"))
@@ -183,6 +191,11 @@ def _parse(block: bytes, name: str, row: int, base: int) -> _Parsed:
     lengths = np.diff(np.append(np.flatnonzero(first), len(first))) - 1
     parsed = _Parsed(numbers[places[first]], lengths, numbers[pairs], numbers[pairs + 1])
     return _sorted(parsed, block, name, row, base)
+
+
+def _lines(block: bytes) -> list[bytes]:
+    """Give the lines that hold a row."""
+    return [line for line in _plain(block).split(b"\n") if line.translate(None, _BLANKS)]
 
 
 def _plain(block: bytes) -> bytes:

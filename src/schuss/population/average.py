@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from schuss.data.saved import Saved
 
-__all__ = ["average"]
+__all__ = ["average", "mean"]
 
 
 def average(states: Sequence[Saved], rows: Sequence[int]) -> Saved:
@@ -27,15 +27,16 @@ def average(states: Sequence[Saved], rows: Sequence[int]) -> Saved:
     >>> average([one, other], [200, 100]).arrays["w"]
     array([2.], dtype=float32)
     """
-    shares = np.array(rows) / sum(rows)
     first = states[0]
+    return Saved(first.values, {name: mean([state.arrays[name] for state in states], rows) for name in first.arrays})
 
-    def mean(name: str, array: NDArray[Any]) -> NDArray[Any]:
-        if not np.issubdtype(array.dtype, np.floating):
-            return array
-        total = np.zeros(array.shape)
-        for share, state in zip(shares, states, strict=True):
-            total += share * state.arrays[name]
-        return total.astype(array.dtype)
 
-    return Saved(first.values, {name: mean(name, array) for name, array in first.arrays.items()})
+def mean(arrays: Sequence[NDArray[Any]], rows: Sequence[int]) -> NDArray[Any]:
+    """Average one array of several states, see `average`."""
+    first, shares = arrays[0], np.array(rows) / sum(rows)
+    if not np.issubdtype(first.dtype, np.floating):
+        return first
+    total = np.zeros(first.shape)
+    for share, array in zip(shares, arrays, strict=True):
+        total += share * array
+    return total.astype(first.dtype)
