@@ -178,7 +178,11 @@ def main() -> None:
     given = parser.parse_args()
     epochs = given.epochs if given.epochs == "auto" else int(given.epochs)
     with tempfile.TemporaryDirectory(prefix="schuss-cluster-") as folder:
-        options = {"epochs": epochs, "optimizer": given.optimizer, "l2": given.l2}
+        options = {
+            "epochs": epochs,
+            "optimizer": given.optimizer,
+            "l2": given.l2 if given.l2 == "auto" else float(given.l2),
+        }
         files = write_sets(Path(os.environ["SCHUSS_DATA"]), Path(folder), given.only or [*NAMES, "generated"])
         rows = measure(files, given.rounds or [cluster_feed.ROUNDS], given.seeds, options)
     text = page(rows, "python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))

@@ -16,6 +16,7 @@ from tests.test_resume import interrupting
 
 from schuss import resume, train
 from schuss.cli import main
+from schuss.cluster.on_ray import _connect
 from schuss.data.share import read_span
 from schuss.errors import ClusterError, DataError, OptionError
 from schuss.race.record import read_record
@@ -142,6 +143,19 @@ def test_a_cluster_that_cannot_be_reached(
     said = capsys.readouterr().err
     assert said.startswith(f"schuss: there is no Ray cluster at '{address}' to be used: ")
     assert said.count("\n") == 1
+
+
+def test_a_cluster_of_another_version_of_ray() -> None:
+    class Other:
+        """Ray, as it is where a cluster has another version."""
+
+        @staticmethod
+        def init(**options: Any) -> None:
+            raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.9.0\n    Python: 3.11.7")
+
+    sentence = r"there is no Ray cluster at 'auto' to be used: Version mismatch: .* Ray: 2\.9\.0 Python: 3\.11\.7$"
+    with pytest.raises(ClusterError, match=sentence):
+        _connect(Other, 2, "auto")
 
 
 def test_shards_whose_columns_differ(tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,16 +21,19 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from tests.cluster.faults import killing
+import torch
+from tests.cluster.faults import STORE, killing
 from tests.cluster.ports import descendants, is_local, listening
 from tests.test_workers import table
+from torch import nn
 
 from schuss import resume, train
 from schuss.cluster import on_ray
 from schuss.cluster.on_ray import OnRay
-from schuss.errors import ClusterError, DataError
+from schuss.errors import ClusterError, DataError, OptionError
 from schuss.population import cluster
 from schuss.population.cluster import learn as learn_shares
+from schuss.torch import race
 
 ROOT = Path(__file__).parents[2]
 
@@ -203,3 +209,79 @@ def test_workers_of_another_version(place: str, tmp_path: Path, monkeypatch: pyt
     sentence = r"a worker on .* has python 3\.\d+\.\d+ where 3\.99\.0 asks, .*: all machines need the same versions"
     with pytest.raises(ClusterError, match=sentence):
         learn(place, tmp_path / "run")
+
+
+def module() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 3))
+
+
+def test_a_race_of_modules_has_the_bits_of_workers_in_this_process() -> None:
+    x = torch.randn(900, 6, generator=torch.Generator().manual_seed(0))
+    data = x, (x[:, :3] * x[:, 3:]).argmax(1)
+    options: dict[str, Any] = {"runs": 3, "epochs": 3, "workers": 2}
+    races = [
+        race(module, nn.functional.cross_entropy, data, cluster=where, **options) for where in (None, None, "here")
+    ]
+    first, *others = [one.module.state_dict() for one in races]
+    for other in others:
+        assert all(torch.equal(tensor, first[name]) for name, tensor in other.items())
+
+
+def test_a_loss_that_cannot_be_sent() -> None:
+    lock = threading.Lock()
+
+    def loss(output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        with lock:
+            return nn.functional.cross_entropy(output, targets)
+
+    data = torch.randn(200, 6), torch.zeros(200, dtype=torch.long)
+    with pytest.raises(OptionError, match=r"what workers need cannot be sent to other processes: .*lock"):
+        race(module, loss, data, epochs=1, runs=2, workers=2)
+
+
+def test_a_cluster_that_somebody_else_has_started(place: str, tmp_path: Path) -> None:
+    """A cluster by `ray start`, whose head is another process, used by its address and left as it was."""
+    expected = learn(place, tmp_path / "here", "here", workers=2)
+    port = free_port()
+    code = f"""
+import os, sys
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+from ray.scripts.scripts import main
+sys.argv = ["ray", "start", "--head", "--block", "--port={port}", "--num-cpus=2", "--include-dashboard=false",
+    "--disable-usage-stats", "--object-store-memory={STORE}", "--node-ip-address=127.0.0.1"]
+main()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as head:
+        try:
+            wait_for(port)
+            options = ["--epochs", "2", "--runs", "4", "--workers", "2", "--cluster", f"127.0.0.1:{port}", "--quiet"]
+            command = [sys.executable, "-m", "schuss", "train", place, "--target", "y", *options]
+            for run in ("one", "two"):
+                done = subprocess.run(
+                    [*command, "--out", str(tmp_path / run)], capture_output=True, text=True, check=False
+                )
+                assert done.returncode == 0, done.stderr
+                assert (tmp_path / run / "model.safetensors").read_bytes() == expected
+        finally:
+            processes = descendants(head.pid)
+            head.terminate()
+            for process in processes - {head.pid}:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return asked.getsockname()[1]
+
+
+def wait_for(port: int) -> None:
+    """Wait until somebody listens."""
+    end = time.monotonic() + 60.0
+    while time.monotonic() < end:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+            return
+        time.sleep(0.2)
+    raise TimeoutError(port)

@@ -253,3 +253,68 @@ def test_memory_that_runs_out_for_one_copy_is_said(monkeypatch: pytest.MonkeyPat
     with pytest.raises(TrainingError, match="memory ran out for a single copy"):
         race(small, cross_entropy, rows(), runs=4, progress=lambda event: said.append(event.get("message", "")))
     assert "memory ran out: from now on 2 of the 4 copies go together" in said
+
+
+def by_workers(**options: Any) -> Any:
+    return race(noisy, cross_entropy, rows(), **({"runs": 3, "epochs": 4, "cluster": "here", "workers": 2} | options))
+
+
+def test_one_worker_alone_learns_as_without_it() -> None:
+    """Batches and rounds are cut alike where there is one worker; dropout and normalisation draw alike."""
+    options: dict[str, Any] = {"runs": 2, "epochs": 3, "batch_size": 64, "schedule": "constant", "learning_rate": 0.01}
+    alone = race(small, cross_entropy, rows(), **options)
+    one = race(small, cross_entropy, rows(), workers=1, cluster="here", **options)
+    for name, tensor in one.module.state_dict().items():
+        torch.testing.assert_close(tensor, alone.module.state_dict()[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_workers_average_copies_of_a_module(workers: int) -> None:
+    alone, several = race(noisy, cross_entropy, rows(3_000), runs=3, epochs=12), None
+    several = race(noisy, cross_entropy, rows(3_000), runs=3, epochs=12, workers=workers, cluster="here")
+    assert several.summary["rows"] == alone.summary["rows"]
+    assert several.summary["holdout"]["loss"] < 1.25 * alone.summary["holdout"]["loss"] < 0.75
+    again = race(noisy, cross_entropy, rows(3_000), runs=3, epochs=12, workers=workers, cluster="here")
+    for name, tensor in again.module.state_dict().items():
+        assert torch.equal(tensor, several.module.state_dict()[name])
+
+
+@pytest.mark.parametrize("many", [tuple, dict])
+def test_workers_take_modules_of_several_inputs(many: type) -> None:
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return self.layer(a) * b
+
+    x, y = rows()
+    inputs = (x[:, :3], x[:, 3:]) if many is tuple else {"a": x[:, :3], "b": x[:, 3:]}
+    result = race(Sum, cross_entropy, (inputs, y), runs=2, epochs=6, workers=2, cluster="here")
+    assert result.summary["holdout"]["loss"] < 1.0
+
+
+def test_a_race_of_workers_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    whole, out = by_workers(), tmp_path / "run"
+
+    def stop(event: Any) -> None:
+        if event["event"] == "evaluation" and event["epoch"] > 2 and any((out / "checkpoint").glob("*.safetensors")):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        by_workers(out=out, checkpoint_every=0.0, progress=stop)
+    again = by_workers(out=out, resume=True)
+    for name, tensor in again.module.state_dict().items():
+        assert torch.equal(tensor, whole.module.state_dict()[name])
+
+
+def test_what_workers_of_a_race_refuse() -> None:
+    with pytest.raises(OptionError, match="workers share rows of arrays or tensors in memory, not batches"):
+        race(small, cross_entropy, DataLoader(TensorDataset(*rows())), holdout=rows(20), workers=2, cluster="here")
+    with pytest.raises(OptionError, match="workers learn on their CPUs, not on device 'cuda'"):
+        by_workers(device="cuda")
+    with pytest.raises(OptionError, match="cluster says where the workers are: workers says how many"):
+        by_workers(workers=None)
+    with pytest.raises(OptionError, match="workers is a whole number of at least 1, not 0"):
+        by_workers(workers=0)

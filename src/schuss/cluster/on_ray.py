@@ -67,8 +67,12 @@ class OnRay:
         self._versions = _versions()
 
     def put(self, value: Any) -> Any:
-        """Put a value into the object store."""
-        return self._ray.put(value)
+        """Put a value into the object store; raises OptionError where it cannot be sent to another process."""
+        try:
+            return self._ray.put(value)
+        except TypeError as error:  # Ray explains at length what of a value cannot be pickled
+            reason = str(error.__cause__ or error).strip().splitlines()[0].rstrip(".")
+            raise OptionError(f"what workers need cannot be sent to other processes: {reason}") from error
 
     def begin(self, work: Work, *arguments: Any) -> _Job:
         """Have work begun."""

@@ -45,9 +45,11 @@ def row_count(rows: Rows) -> int:
 
 
 def take_rows(rows: Rows, index: NDArray[np.integer]) -> Rows:
-    """Copy the rows at `index`, in that order."""
+    """Copy the rows at `index`, in that order; those of a module may be several arrays, as a tuple or a dict."""
+    if isinstance(rows, dict):
+        return {name: one[index] for name, one in rows.items()}  # pyright: ignore[reportReturnType]
     if not isinstance(rows, SparseRows):
-        return rows[index]
+        return tuple(one[index] for one in rows) if isinstance(rows, tuple) else rows[index]  # pyright: ignore
     lengths = np.diff(rows.indptr)[index]
     indptr = np.zeros(len(index) + 1, np.int64)
     np.cumsum(lengths, out=indptr[1:])

@@ -17,13 +17,14 @@ from .chunk import Chunk, cut
 from .held import Held
 from .known import Known
 from .reader import Counts, Reader
+from .room import permutation
 from .saved import Saved, together
 from .share import Report, UnseenError, read_span, sees
 from .source import Source
 from .spans import Span, spans_of
 from .whole import Whole
 
-__all__ = ["ClusterFeed", "Piece", "Round", "open_cluster_feed", "resume_cluster_feed", "spans_for"]
+__all__ = ["Chosen", "ClusterFeed", "Piece", "Round", "open_cluster_feed", "resume_cluster_feed", "spans_for"]
 
 LARGEST_SPAN = 65_536
 """Small row groups are read together, up to so many rows: each entry opens a file anew."""
@@ -54,6 +55,23 @@ class Piece(NamedTuple):
     stop: int
     seed: tuple[int, ...] | None
 
+    def places(self) -> NDArray[np.integer]:
+        """Give their places in the span, in the order in which they are learned from."""
+        places = np.arange(self.start, self.stop, dtype=np.int32)
+        if self.seed is None:
+            return places
+        return places[permutation(len(places), np.random.default_rng(self.seed))]
+
+
+class Chosen(NamedTuple):
+    """Rows at some places, in their order."""
+
+    where: NDArray[np.integer]
+
+    def places(self) -> NDArray[np.integer]:
+        """Give the places."""
+        return self.where
+
 
 class Round(NamedTuple):
     """What each worker learns from until their models are averaged.
@@ -61,7 +79,7 @@ class Round(NamedTuple):
     shares : its pieces, for each worker that has some; rows : what stands for the rows of each of these pieces.
     """
 
-    shares: list[list[Piece]]
+    shares: list[list[Piece]] | list[list[Chosen]]
     rows: list[list[Any]]
 
 

@@ -180,8 +180,9 @@ def finish(
     products = max(whole.values * champion.state.weights.shape[1], 1)
     chosen = None
     few = whole.rows < FOLD_ROWS and products * FEWEST_FOLD_PASSES < WORK
-    if few and holdout in ("share", "none") and isinstance(feed, MemoryFeed):
-        chosen = _by_folds(task, feed, seed, int(WORK / products))
+    if few and holdout in ("share", "none"):
+        training = feed.training if isinstance(feed, MemoryFeed) else _gathered(whole)
+        chosen = _by_folds(task, training, feed.select, seed, int(WORK / products))
     if chosen is None:
         passes = int(max(spent_rows / (2 * whole.rows), WORK / products))
         chosen = _by_held_out_rows(task, feed, whole, passes)
@@ -191,12 +192,24 @@ def finish(
     return Finished(chosen.champion, _with_all_rows(task, chosen, others), chosen.validation)
 
 
-def _by_folds(task: _Task, feed: MemoryFeed, seed: int, passes: int) -> _Chosen | None:
+def _gathered(whole: Whole) -> Chunk:
+    """Give all training rows in this process, also those that are elsewhere."""
+    far = () if whole.far is None else whole.far(_joined)
+    return join([*whole.blocks(), *(rows for rows in far if rows is not None)])
+
+
+def _joined(blocks: Callable[[], Iterable[Chunk]]) -> Chunk | None:
+    """Give the rows of blocks, if there are any."""
+    rows = [*blocks()]
+    return join(rows) if rows else None
+
+
+def _by_folds(task: _Task, training: Chunk, select: Chunk | None, seed: int, passes: int) -> _Chosen | None:
     """Choose the penalty by cross-validation over all rows but those that score; None if these do not allow it.
 
     passes : that all folds may take together; a quarter of them the solve with all their rows.
     """
-    rows = feed.training if feed.select is None else join([feed.training, feed.select])
+    rows = training if select is None else join([training, select])
     whole = Whole(partial(cut, rows), len(rows.targets), 0)
     penalties = [level / whole.rows for level in FOLD_PENALTIES] if task.l2 is None else [task.l2]
     task.record.tell("finishing", penalties=len(penalties), passes=passes)

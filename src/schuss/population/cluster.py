@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
@@ -11,8 +11,7 @@ import numpy as np
 
 from ..cluster.workers import Workers
 from ..data.chunk import CHUNK_ROWS, Chunk, take
-from ..data.cluster_feed import Piece, Round
-from ..data.room import permutation
+from ..data.cluster_feed import Chosen, Piece, Round
 from ..data.saved import Saved
 from .changes import Changes, applied, average_of_changes, changes, size_of
 from .population import Population, Tallies
@@ -28,7 +27,12 @@ NARROW = 1 << 20
 
 
 def learn(
-    population: Population, base: Saved, news: Changes | None, share: int, pieces: list[Piece], *rows: Chunk
+    population: Population,
+    base: Saved,
+    news: Changes | None,
+    share: int,
+    pieces: Sequence[Piece | Chosen],
+    *rows: Chunk,
 ) -> tuple[None, tuple[Changes, Tallies]]:
     """Learn from pieces of spans, with the rows of each span; give the state, and what was said of each run before.
 
@@ -48,11 +52,9 @@ def learn(
     return None, (after, Tallies(np.asarray(loss), weight, count))
 
 
-def _chunks(piece: Piece, span: Chunk) -> Any:
+def _chunks(piece: Piece | Chosen, span: Chunk) -> Any:
     """Give the rows of a piece in their order."""
-    places = np.arange(piece.start, piece.stop, dtype=np.int32)
-    if piece.seed is not None:
-        places = places[permutation(len(places), np.random.default_rng(piece.seed))]
+    places = piece.places()
     for start in range(0, len(places), CHUNK_ROWS):
         yield take(span, places[start : start + CHUNK_ROWS])
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from schuss.cluster.workers import Workers
 from schuss.data.chunk import Chunk
+from schuss.data.cluster_feed import Chosen, Round, rows_between
 from schuss.data.reader import Counts
 from schuss.data.saved import Saved
 from schuss.errors import DataError, OptionError
@@ -17,7 +19,7 @@ from schuss.population.network.copies import Batch
 from schuss.population.network.inputs import each, joined, mapped
 from schuss.population.network.probe import seeded
 
-__all__ = ["BatchFeed", "TensorFeed", "as_batch", "feed_of"]
+__all__ = ["BatchFeed", "SharedFeed", "TensorFeed", "as_batch", "feed_of"]
 
 STEPS = 32
 """Mini-batches of a chunk: between two chunks the race looks at the clock, and may write itself down."""
@@ -153,6 +155,39 @@ class TensorFeed(_Feed):
     def first(self) -> Batch:
         """Give a mini-batch to try a module on."""
         return self.rows.part(self.places[: self.batch_size])
+
+
+class SharedFeed(TensorFeed):
+    """Tensors in memory that workers share: rounds, in each of which every worker learns from rows of its own.
+
+    between : rows of a worker from one average to the next, whole mini-batches; at an epoch's end they share the rest.
+    """
+
+    def __init__(self, feed: TensorFeed, workers: Workers) -> None:
+        """Put the rows where every worker reaches them."""
+        vars(self).update(vars(feed))
+        self.workers = workers
+        few = min(rows_between(self.training_rows, workers.count), -(-self.training_rows // workers.count))
+        self.between = max(few // self.batch_size, 1) * self.batch_size
+        learned = self.rows.part(self.places)
+        stored = Batch(mapped(_stored, learned.inputs), _stored(learned.targets))  # pyright: ignore[reportArgumentType]
+        self._stored = workers.put(chunk_of(stored))
+
+    def chunks(self, epoch: int) -> Iterator[Any]:
+        """Yield the rounds of an epoch."""
+        begun, count = self._chunks_done(epoch), self.workers.count
+        drawn = np.random.default_rng([self.seed, epoch]).permutation(len(self.places))[: self.training_rows]
+        for begin in range(begun * self.between * count, len(drawn), self.between * count):
+            self.done += 1
+            rows = drawn[begin : begin + self.between * count]
+            each = -(-len(rows) // (count * self.batch_size)) * self.batch_size
+            shares = [[Chosen(rows[at : at + each])] for at in range(0, len(rows), each)]
+            yield Round(shares, [[self._stored]] * len(shares))
+
+
+def _stored(tensor: torch.Tensor) -> Any:
+    """Give an array, which processes of a machine share; NumPy has no bfloat16."""
+    return tensor if tensor.dtype == torch.bfloat16 else tensor.detach().cpu().numpy()
 
 
 class BatchFeed(_Feed):

@@ -36,7 +36,9 @@ class RaceOptions:
     rates : by what the learning rate of parameters is multiplied, by names or beginnings of names: `{"head.": 10.0}`;
     precision : "float32", or "bfloat16" or "float16" for a mixed-precision region around module and loss; compiled :
     let torch.compile have the step, which pays on a GPU; device : "auto" (a GPU where there is one), or a name of
-    PyTorch's; seed : of the first parameters, the order of the rows and all that modules draw.
+    PyTorch's; workers : how many share the rows, on their CPUs, as with `schuss train --workers`; cluster : where they
+    are: None on this machine, "auto" or an address on a Ray cluster, "here" in this process; seed : of the first
+    parameters, the order of the rows and all that modules draw.
 
     Raises OptionError for what cannot be.
     """
@@ -53,6 +55,8 @@ class RaceOptions:
     precision: str = "float32"
     compiled: bool = False
     device: str = "auto"
+    workers: int | None = None
+    cluster: str | None = None
     seed: int = 0
 
     @property
@@ -63,15 +67,19 @@ class RaceOptions:
     @property
     def place(self) -> torch.device:
         """The device."""
-        auto = "cuda" if torch.cuda.is_available() else "cpu"
+        auto = "cuda" if torch.cuda.is_available() and self.workers is None else "cpu"
         return torch.device(auto if self.device == "auto" else self.device)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        for name, least in (("runs", 1), ("batch_size", 1), ("epochs", 1)):
+        for name, least in (("runs", 1), ("batch_size", 1), ("epochs", 1), ("workers", 1)):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < least):
                 raise OptionError(f"{name} is a whole number of at least {least}, not {value!r}")
+        if self.workers is not None and self.place.type != "cpu":
+            raise OptionError(f"workers learn on their CPUs, not on device '{self.device}'")
+        if self.cluster is not None and self.workers is None:
+            raise OptionError("cluster says where the workers are: workers says how many")
         if self.precision not in PRECISIONS:
             raise OptionError(f"precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         if len(self.optimizers) > self.runs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,10 +18,13 @@ from torch import Tensor, nn
 from schuss import __version__
 from schuss.basis import versions
 from schuss.checkpoints import Checkpointer
+from schuss.cluster import workers_of
+from schuss.cluster.workers import Workers
 from schuss.data.saved import Saved, understood
 from schuss.descent.optimizers import bare, hyperparameters, per_run, rule_named, trait
 from schuss.errors import OptionError, ResumeError, TrainingError
 from schuss.folder import MODEL, RECORD, REPORT, RunFolder
+from schuss.population.cluster import on_workers
 from schuss.population.network.copies import SCORED_ROWS, Batch, Copies, evaluation, is_out_of_memory
 from schuss.population.network.inputs import called, mapped
 from schuss.population.network.modules import Modules, tensors_of
@@ -35,7 +38,7 @@ from schuss.race.record import Event, Recorder
 from schuss.race.state import Champion, Saving
 from schuss.recording import recording, write_out
 from schuss.sealed import write_sealed
-from schuss.torch.feed import TensorFeed, feed_of
+from schuss.torch.feed import SharedFeed, TensorFeed, feed_of
 from schuss.torch.optim import RuleOptimizer, class_for
 from schuss.torch.options import PRECISIONS, RaceOptions
 
@@ -117,11 +120,14 @@ def race(
     """
     started, given = time.monotonic(), RaceOptions(**_known(options))
     feed = feed_of(data, holdout, batch_size=given.batch_size, seed=given.seed)
+    if given.workers is not None and not isinstance(feed, TensorFeed):
+        raise OptionError("workers share rows of arrays or tensors in memory, not batches")
     folder = None if out is None else RunFolder(Path(out), force=force or resume)
     saved = folder.checkpoints.newest(lambda said: None) if resume and folder is not None else None
     before = b"" if saved is None else saved.part("record").arrays["lines"].tobytes()
-    with interruptible() as interrupted, recording(folder, progress, before) as record:
-        task = _Task(factory, loss, feed, given, record)
+    with interruptible() as interrupted, recording(folder, progress, before) as record, _workers(given) as workers:
+        shared = feed if workers is None else SharedFeed(feed, workers)  # pyright: ignore[reportArgumentType]
+        task = _Task(factory, loss, shared, given, record, workers)
         saving = None if folder is None else _saving(task, folder, checkpoint_every, interrupted)
         if saved is not None:
             return task.end(task.go_on(saved, saving, interrupted), folder, started)
@@ -149,6 +155,7 @@ class _Task:
     feed: Any
     options: RaceOptions
     record: Recorder
+    workers: Workers | None = None
 
     @cached_property
     def module(self) -> nn.Module:
@@ -167,14 +174,16 @@ class _Task:
         """Why the copies cannot go together."""
         return why_in_turn(self.module, self.loss, _on(self.feed.first(), self.options.place))
 
-    def population(self, run: Run) -> Modules:
+    def population(self, run: Run) -> Any:
         """Give the population of a run and of those beside it."""
         rule, options = rule_named(bare(run.optimizer)), self.options
-        return Modules(
+        own = Modules(
             rule, self.module, self.loss, options.batch_size if isinstance(self.feed, TensorFeed) else None,
             options.seed, factors=self._factors, why_in_turn=self.why_in_turn,
             precision=PRECISIONS[options.precision], compiled=options.compiled, say=self._say,
+            alone=self.workers is not None,
         )  # fmt: skip
+        return own if self.workers is None else on_workers(own, self.workers)
 
     @property
     def _factors(self) -> dict[str, float]:
@@ -227,7 +236,7 @@ class _Task:
     def basis(self) -> Saved:
         """What must not change between a checkpoint and a resume."""
         shapes = {name: list(one.shape) for name, one in self.module.state_dict().items()}
-        options = {name: repr(value) for name, value in vars(self.options).items()}
+        options = {name: repr(value) for name, value in vars(self.options).items() if name != "cluster"}
         return Saved({**options, **versions(network=True), "tensors": shapes, "threads": torch.get_num_threads()}, {})
 
     def _first_loss(self) -> float:
@@ -324,6 +333,11 @@ class _Task:
             "device": str(options.place),
             "versions": versions(network=True),
         }
+
+
+def _workers(options: RaceOptions) -> AbstractContextManager[Workers | None]:
+    """Give the workers of a race, if it has some."""
+    return nullcontext() if options.workers is None else workers_of(options.workers, options.cluster)
 
 
 def _saving(task: _Task, folder: RunFolder, every: float, interrupted: Callable[[], bool]) -> Saving:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from schuss.population.network.copies import Batch, Copies
 from schuss.population.network.inputs import mapped
 from schuss.population.network.probe import seeded
 from schuss.population.network.rules import Stack, split
+from schuss.population.network.threads import one_thread
 from schuss.population.population import Run, Tallies, WinnerState
 from schuss.population.saved import runs_of
 
@@ -53,7 +55,8 @@ class Modules:
 
     rule, module, loss : see `rules.Stack` and `copies.Copies`; seed : of what is random in the module; l1 : whether
     runs may have λ₁ > 0; factors : by what the learning rate of a parameter is multiplied, by name; why_in_turn,
-    precision, compiled, say : see `copies.Copies`.
+    precision, compiled, say : see `copies.Copies`; alone : whether learning keeps to one thread, as that of workers
+    does, whose bits must not depend on their cores.
     """
 
     rule: Any
@@ -67,6 +70,11 @@ class Modules:
     precision: torch.dtype | None = None
     compiled: bool = False
     say: Callable[[str], None] = warnings.warn
+    alone: bool = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what goes with a population to another process, where nobody listens."""
+        return vars(self) | {"say": warnings.warn}
 
     def start(self, runs: tuple[Run, ...]) -> ModulesState:
         """Give the state of runs that have not learned anything yet."""
@@ -98,7 +106,8 @@ class Modules:
         size = self.batch_size or rows
         tally = torch.zeros(len(state.runs), dtype=torch.float64, device=state.copies.device)
         state.stack.plan(self._rates(state, size, -(-rows // size)))
-        with seeded(_seed(self.seed, state.seen), state.copies.device):
+        threads = one_thread() if self.alone else nullcontext()
+        with threads, seeded(_seed(self.seed, state.seen), state.copies.device):
             for batch in _batches(chunk, size, state.copies.device):
                 tally += state.copies.learn(state.stack, batch).double() * batch.rows
                 state.stack.step()

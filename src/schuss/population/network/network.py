@@ -6,8 +6,7 @@ PyTorch in that one thread: no bit depends on how many threads there are, and sm
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from schuss.population.architecture import Architecture
 from schuss.population.network.layers import Layers, evaluate
 from schuss.population.network.rows import Batch, batches
 from schuss.population.network.rules import Stack
+from schuss.population.network.threads import one_thread
 from schuss.population.population import Run, Tallies, WinnerState
 from schuss.population.saved import runs_of
 from schuss.population.workers import side_by_side
@@ -135,7 +135,7 @@ class Network:
         rows = len(chunk.targets)
         cut = batches(chunk, self.batch_size, self.architecture, self.device, shares)
         jobs = [partial(self._advance_block, state, block, cut) for block in state.blocks]
-        with _one_thread():
+        with one_thread():
             tally = _in_place(state, side_by_side(jobs, self.threads), np.float64)
         after = replace(state, rows=state.rows + rows, seen=state.seen + rows)
         return after, Tallies(tally, float(chunk.weights.sum(dtype=np.float64)), rows)
@@ -180,7 +180,7 @@ class Network:
         """Give the loss of every row for every run `(rows, runs)`."""
         cut = batches(chunk, SCORED_ROWS, self.architecture, self.device)
         jobs = [partial(self._losses_of_block, block.stack, cut) for block in state.blocks]
-        with _one_thread():
+        with one_thread():
             return _in_place(state, side_by_side(jobs, self.threads), np.float32)
 
     @torch.no_grad()
@@ -188,7 +188,7 @@ class Network:
         """Give the scores of every row for every run `(rows, runs, outputs)`."""
         cut = batches(chunk, SCORED_ROWS, self.architecture, self.device)
         found = np.empty((len(chunk.targets), len(state.runs), self.architecture.outputs), np.float32)
-        with _one_thread():
+        with one_thread():
             for places, stack in state.blocks:
                 parameters, first = stack.evaluated(), 0
                 for batch in cut:
@@ -259,14 +259,3 @@ def _in_place(state: NetworkState, parts: list[NDArray[Any]], dtype: type) -> ND
 
 _STREAM = 0x1419
 """Keeps these random numbers apart from those that shuffle the rows and draw the first weights."""
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let every operation of PyTorch stay in the thread that asks for it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
