@@ -171,7 +171,14 @@ def test_one_file_of_text_is_shared_out_too(places: dict[str, Path], monkeypatch
         assert len(rounds[0].shares) == 5
     for now, first in zip(held(feed), held(one), strict=True):
         np.testing.assert_array_equal(now, first, "the held-out rows are those of one machine")
-    with pytest.raises(OptionError, match=r"at most 1 here, not 2: quoted has .* nor blocks of plain lines \(a quoted"):
+    packed = plain.with_suffix(".csv.gz")
+    with pa.CompressedOutputStream(str(packed), "gzip") as stream:
+        stream.write(plain.read_bytes())
+    with pytest.raises(OptionError, match="at most 1 here, not 2: one has no more"):
+        spans_for(open_source(packed), 2)
+    with pytest.raises(
+        OptionError, match=r"at most 1 here, not 2: quoted has no more .* \(quoted fields and packed text"
+    ):
         spans_for(open_source(quoted), 2)
 
 

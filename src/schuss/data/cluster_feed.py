@@ -291,7 +291,7 @@ def spans_for(source: Source, workers: int) -> list[Span]:
     if len(spans) < workers:
         raise OptionError(
             f"option '--workers' takes at most {len(spans)} here, not {workers}: {source.name} has no more files or "
-            "row groups to share out, nor blocks of plain lines (a quoted field may go on over several)"
+            "row groups to share out, nor lines that could be told apart (quoted fields and packed text hide them)"
         )
     return spans
 

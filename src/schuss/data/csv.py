@@ -209,7 +209,7 @@ def _refuse_unreadable(files: Sequence[_File]) -> None:
 
 def _counted(file: _File) -> list[Mark]:
     """Give where the blocks of a file begin, and where it ends; nothing where a quote hides how many rows there are."""
-    if file.text.enter is None:
+    if not file.text.quick:
         return []
     with translated(file.text.name), file.text.open() as stream:
         try:

@@ -67,6 +67,7 @@ class Content(NamedTuple):
     head : at most so many first bytes, and whether these are all.
     tail : at most so many last bytes, to be asked for after reading to the end.
     enter : its bytes from one in its midst on; None where they can only be read from the first on.
+    quick : whether to enter it takes no time, which it does where what comes before must be unpacked.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Content(NamedTuple):
     head: Callable[[int], tuple[bytes, bool]]
     tail: Callable[[int], bytes]
     enter: Callable[[int], pa.NativeFile] | None = None
+    quick: bool = False
 
     def opened(self, byte: int) -> pa.NativeFile:
         """Open it at a byte, which is 0 where it cannot be entered."""
@@ -90,6 +92,7 @@ def file_content(file: File) -> Content:
         lambda limit: read_head(file, limit),
         lambda limit: _read_tail(file, limit),
         (lambda byte: _unpacked_from(file, byte)) if packed else (lambda byte: _open_at(file, byte)),
+        quick=packed is None,
     )
 
 

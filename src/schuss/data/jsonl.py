@@ -166,7 +166,7 @@ def _is_rare(kind: str, counts: Counter[str]) -> bool:
 
 def _counted(content: Content) -> Iterator[Mark]:
     """Yield where the blocks of a file begin, and where it ends."""
-    if content.enter is not None:
+    if content.quick:
         with translated(content.name), content.open() as stream:
             yield from marks_of(
                 read_blocks(stream, _BLOCK_BYTES), lambda block: _count(block.removeprefix(b"\xef\xbb\xbf"))

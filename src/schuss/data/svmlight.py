@@ -105,7 +105,7 @@ def lines_of(
 
 def _counted(content: Content) -> Iterator[Mark]:
     """Yield where the blocks of a file begin, and where it ends."""
-    if content.enter is not None:
+    if content.quick:
         with translated(content.name), content.open() as stream:
             yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: len(_lines(block)))
 
