@@ -123,6 +123,10 @@ def landscape(events: Iterable[Mapping[str, Any]], report: Path) -> str:
     last = {event["event"]: event for event in events}
     curvature, sharpness, noise = (last.get(name, {}) for name in ("curvature", "sharpness", "noise"))
     ravine, bits = curvature.get("ravine", {}), sharpness.get("bits", {})
+
+    def at(key: str) -> str:
+        return number(noise.get(key))
+
     eigenvalues = zip(curvature.get("eigenvalues", ())[:5], curvature.get("residuals", ()), strict=False)
     lines = [
         ("looked at", f"{number(last['landscape']['rows'])} training rows"),
@@ -132,7 +136,10 @@ def landscape(events: Iterable[Mapping[str, Any]], report: Path) -> str:
         ("ravine", f"first / median eigenvalue {number(ravine.get('first_to_median'))}" if ravine else ""),
         ("sharpness", f"{number(sharpness['keskar'])} % (Keskar, ε {sharpness['epsilon']:g})" if sharpness else ""),
         ("bits", f"weights need {number(bits['needed'])} bits each" if bits else ""),
-        ("noise scale", f"{number(noise.get('scale'))} rows, the batch has {number(noise.get('batch_size'))}"),
+        (
+            "noise scale",
+            f"{at('scale_at_start')} rows at the start, {at('scale')} at the end; a batch has {at('batch_size')}",
+        ),
         *(("advice", rule["sentence"]) for rule in last["advice"]["rules"]),
         ("report", str(report)),
     ]
