@@ -12,7 +12,7 @@ from tests.cases import LOSSES_BY_NAME, chunk_of, cut_rows, dense_rows, targets_
 from schuss.data.chunk import Chunk
 from schuss.descent.losses import values_and_gradients
 from schuss.population import mixture
-from schuss.population.mixture import DOUBT, HALF_LIFE, MEMORY_ROWS, SHARPNESS, Mixture
+from schuss.population.mixture import DOUBT, HALF_LIFE, MEAN_REVERSION, MEMORY_ROWS, PACES, SHARPNESS, Mixture
 
 every_loss = pytest.mark.parametrize("name", ["log_loss", "softmax", "squared_error", "hinge"])
 
@@ -41,6 +41,8 @@ def by_numpy(mixed: Mixture, chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
     weights = np.repeat(start[None], mixed.lanes, axis=0)
     squares = np.full_like(weights, 0.3 * HALF_LIFE)
     standing = DOUBT * np.arange(mixed.lanes, dtype=float)
+    l2 = np.full((mixed.lanes, 1, 1), mixed.l2)
+    l2[1::2, 0, 0] += MEAN_REVERSION * np.geomspace(*PACES, mixed.lanes - 1)[::2]
     answers = []
     for row, target, weight in zip(chunk.rows.astype(float), chunk.targets, chunk.weights, strict=True):
         shares = scipy.special.softmax(-SHARPNESS * standing)
@@ -52,7 +54,7 @@ def by_numpy(mixed: Mixture, chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
         squares += gradient**2
         rates = mixed.rates[:, None, None] / np.sqrt(squares)
         weights -= rates * gradient
-        weights[:, :-1] *= np.exp(-mixed.l2 * rates[:, :-1])
+        weights[:, :-1] *= np.exp(-l2 * rates[:, :-1])
     return np.array(answers), np.tensordot(scipy.special.softmax(-SHARPNESS * standing), weights, axes=1)
 
 
@@ -127,6 +129,32 @@ def test_after_a_change_the_fast_ones_are_heard_and_before_it_the_slow_ones() ->
     frozen = values_and_gradients(mixed.loss, (rows @ truth)[:, None], targets)[0]
     assert losses[:3000].mean() < best[:3000].mean() + 0.005
     assert losses[4000:].mean() < best[4000:].mean() + 0.02 < frozen[4000:].mean()
+
+
+def test_a_model_that_is_too_sure_is_held_back_by_the_copies_that_revert(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(8000, 10)).astype(np.float32)
+    truth = rng.normal(size=10)
+    targets = (rng.random(8000) < scipy.special.expit(rows @ truth)).astype(np.int32)
+    mean = {}
+    for share in (0.0, MEAN_REVERSION):
+        monkeypatch.setattr(mixture, "MEAN_REVERSION", share)
+        mixed = Mixture(LOSSES_BY_NAME["log_loss"].loss, 10, 1, False)
+        state = mixed.start(np.append(20 * truth, 0.0)[:, None], np.full((11, 1), 0.01))
+        _, answers = mixed.advance(state, chunk_of(rows, targets))
+        mean[share] = values_and_gradients(mixed.loss, answers, targets)[0].mean()
+    assert mean[MEAN_REVERSION] < 0.97 * mean[0.0]
+
+
+def test_every_second_copy_reverts_to_zero() -> None:
+    rows = np.random.default_rng(0).normal(size=(2000, 200)).astype(np.float32)
+    targets = np.random.default_rng(1).integers(0, 2, len(rows)).astype(np.int32)  # what drives weights is chance alone
+    mixed = Mixture(LOSSES_BY_NAME["log_loss"].loss, 200, 1, False)
+    state, _ = mixed.advance(mixed.start(np.zeros((201, 1)), np.full((201, 1), 0.25)), chunk_of(rows, targets))
+    weights = state.block.weights[:-1, : mixed.lanes]
+    assert (mixed.penalties[::2] == 0).all()
+    assert (mixed.penalties[1::2] > 0).all()
+    assert weights[:, -1].std() < weights[:, -2].std()  # the fastest of all, which reverts, and the one before it
 
 
 def test_a_run_that_is_lost_is_left_out_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:

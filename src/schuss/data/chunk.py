@@ -81,7 +81,10 @@ def as_matrix(rows: Rows) -> Any:
         return rows
     from scipy.sparse import csr_array
 
-    return csr_array((rows.values, rows.indices, rows.indptr), shape=(row_count(rows), rows.width))
+    # SciPy wants both of one type, and would copy the indices at every call
+    fits = len(rows.indices) <= np.iinfo(rows.indices.dtype).max
+    indptr = rows.indptr.astype(rows.indices.dtype) if fits else rows.indptr
+    return csr_array((rows.values, rows.indices, indptr), shape=(row_count(rows), rows.width))
 
 
 def take(chunk: Chunk, which: NDArray[Any]) -> Chunk:

@@ -62,41 +62,37 @@ def scaling_of(X: Any, weights: Array, *, centred: bool) -> Scaling:
     Scaling(centre=array([2.]), factor=array([1.]))
     """
     shares = weights / weights.sum()
-    largest = _largest(X)
-    unit = np.where(largest > 0, largest, 1.0)  # squares of values up to 1e300 must not overflow
     if isinstance(X, np.ndarray):
+        unit = _unit(np.maximum(X.max(axis=0), -X.min(axis=0)).astype(np.float64))
         mean = shares @ (X / unit)
         variance = shares @ np.square(X / unit - mean)
     else:
-        small = X @ _diagonal(1.0 / unit)
-        mean = shares @ small
-        there = _ones_like(small)
-        small.data -= mean[small.indices]
-        small.data **= 2
-        variance = shares @ small + (1.0 - shares @ there) * mean**2
+        X = canonical(X)
+        largest = np.zeros(X.shape[1])
+        np.maximum.at(largest, X.indices, np.abs(X.data))
+        unit = _unit(largest)
+        mean, variance = _sparse_moments(X, X.data / unit[X.indices], shares)
     deviation = np.sqrt(np.maximum(variance, 0.0))
     constant = deviation <= CONSTANT
     factor = np.where(constant, 1.0, 1.0 / (np.where(constant, 1.0, deviation) * unit))
     return Scaling(mean * unit if centred else np.zeros_like(mean), factor)
 
 
-def _largest(X: Any) -> Array:
-    """Give the largest magnitude of each column."""
-    if isinstance(X, np.ndarray):
-        return np.maximum(X.max(axis=0), -X.min(axis=0)).astype(np.float64)
-    return abs(X).max(axis=0).toarray().ravel().astype(np.float64)
+def _unit(largest: Array) -> Array:
+    """Give what columns are divided by on the way, since squares of values up to 1e300 must not overflow."""
+    return np.where(largest > 0, largest, 1.0)
 
 
-def _diagonal(values: Array) -> Any:
-    from scipy.sparse import diags_array
+def _sparse_moments(X: Any, values: Array, shares: Array) -> tuple[Array, Array]:
+    """Give mean and variance of each column of sparse rows with these values, whose other values are zero."""
+    each = np.repeat(shares, np.diff(X.indptr))
+    mean, there = _sums(X, each * values), _sums(X, each)
+    return mean, _sums(X, each * np.square(values - mean[X.indices])) + (1.0 - there) * mean**2
 
-    return diags_array(values, format="csr")
 
-
-def _ones_like(X: Any) -> Any:
-    ones = X.copy()
-    ones.data = np.ones_like(ones.data)
-    return ones
+def _sums(X: Any, values: Array) -> Array:
+    """Add up the values of each column of sparse rows."""
+    return np.bincount(X.indices, values, X.shape[1])
 
 
 @dataclass(frozen=True)
@@ -201,14 +197,20 @@ class Problem:
         return gradient
 
 
+def canonical(X: Any) -> Any:
+    """Give sparse rows with each column at most once in a row, in order."""
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
 def as_chunk(X: Any, targets: NDArray[Any], weights: Array, dtype: Any) -> Chunk:
     """Give rows as the populations and objectives take them, dense ones in C order and sparse ones canonical."""
     if isinstance(X, np.ndarray):
         rows: Any = np.ascontiguousarray(X, dtype)
     else:
-        if not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()
+        X = canonical(X)
         indptr, indices = X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False)
         rows = SparseRows(indptr, indices, X.data.astype(dtype, copy=False), X.shape[1])
     kind = np.int32 if targets.dtype.kind in "iu" else dtype

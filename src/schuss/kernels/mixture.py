@@ -94,7 +94,7 @@ def learn_dense(
 
 @kernel()
 def learn_sparse(
-    rule, loss, like, indptr, indices, values, targets, row_weights, table, free_table, resting, base, now, since,
+    rule, loss, like, indptr, indices, values, targets, row_weights, table, free_table, base, now, since,
     weights, slots, sharpness, fade, standing, answers, scores, shares, tally, ones,
 ):  # fmt: skip
     """Answer and learn sparse rows; arrays as for `sparse.advance_resting` and `learn_dense`."""
@@ -103,9 +103,8 @@ def learn_sparse(
     scalars, free = load_scalars(table, 0, like), load_scalars(free_table, 0, like)
     for r in range(rows):
         first, end = np.uint64(indptr[r]), np.uint64(indptr[r + np.uint64(1)])
-        if resting:
-            for n in range(first, end):
-                rest_feature(rule, like, scalars, base, now, since, weights, slots, np.uint64(indices[n]))
+        for n in range(first, end):
+            rest_feature(rule, like, scalars, base, now, since, weights, slots, np.uint64(indices[n]))
         score_rows(width, indptr, indices, values, r, r + np.uint64(1), ones, 0, weights, scores)
         weigh(width, standing, sharpness, shares)
         answer(width, outputs, scores, shares, answers, r)

@@ -136,7 +136,7 @@ def _advance_resting(
 
 
 def learn_mixed(
-    stepper: Any, plain: Any, loss: Loss, chunk: Chunk, tables: tuple[Floats, Floats], resting: bool, bases: Doubles,
+    stepper: Any, plain: Any, loss: Loss, chunk: Chunk, tables: tuple[Floats, Floats], bases: Doubles,
     block: Block, mixing: tuple[float, float, Doubles, Doubles],
 ) -> None:  # fmt: skip
     """Answer and learn row by row with one block of a "resting" rule, see `kernels.mixture`; `mixing` as for dense."""
@@ -144,7 +144,7 @@ def learn_mixed(
     workspace = _workspace(block, 1), np.ones((1, lanes), np.float32), np.zeros(lanes), np.ones((1, lanes), np.float32)
     store.run(
         "mixture:learn_sparse", (plain, loss, _like(stepper, lanes)), *_rows(chunk)[:3], chunk.targets, chunk.weights,
-        *tables, int(resting), single(bases), block.now, block.since, block.weights, block.slots, *mixing, *workspace,
+        *tables, single(bases), block.now, block.since, block.weights, block.slots, *mixing, *workspace,
     )  # fmt: skip
 
 
