@@ -81,10 +81,14 @@ def as_matrix(rows: Rows) -> Any:
         return rows
     from scipy.sparse import csr_array
 
-    # SciPy wants both of one type, and would copy the indices at every call
+    # Given the arrays, SciPy copies those of a block of rows, and indices of another type than the pointers, at every
+    # look at the rows, which takes as long as the product with them.
+    matrix = csr_array((row_count(rows), rows.width), dtype=rows.values.dtype)
     fits = len(rows.indices) <= np.iinfo(rows.indices.dtype).max
     indptr = rows.indptr.astype(rows.indices.dtype) if fits else rows.indptr
-    return csr_array((rows.values, rows.indices, indptr), shape=(row_count(rows), rows.width))
+    indices = rows.indices if fits else rows.indices.astype(indptr.dtype)
+    matrix.data, matrix.indices, matrix.indptr = rows.values, indices, indptr
+    return matrix
 
 
 def take(chunk: Chunk, which: NDArray[Any]) -> Chunk:

@@ -153,15 +153,16 @@ def _times_inverse_hessian(gradient: Vector, pairs: deque[_Pair]) -> Vector:
     if not pairs:
         return gradient
     result = gradient.copy()
+    part = np.empty_like(result)  # new memory for each product takes longer than the product
     shares = []
     for step, change, product in reversed(pairs):
         share = (step @ result) / product
-        result -= share * change
+        result -= np.multiply(change, share, out=part)
         shares.append(share)
     last = pairs[-1]
     result *= last.product / (last.change @ last.change)
     for (step, change, product), share in zip(pairs, reversed(shares), strict=True):
-        result += (share - (change @ result) / product) * step
+        result += np.multiply(step, share - (change @ result) / product, out=part)
     return result
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..finish.solve import Solution, minimise
+from .dual import solve_dual, suits_dual
 from .newton import is_small, newton
 from .problem import Problem
 from .smoothed import rounded
@@ -43,7 +44,8 @@ def optimum(problem: Problem, start: Array, *, passes: int, tol: float) -> Solut
     millionth of it, in units of the value at the start. Smooth problems are solved further: to a millionth of `tol` in
     units of the optimum's own value, and on small data by Newton steps until the gradient falls no more.
 
-    Losses with kinks are solved for with kinks rounded off less and less. With λ₁, weights that vanish are zero.
+    Losses with kinks are solved for with kinks rounded off less and less, wide sparse problems in the dual. With λ₁,
+    weights that vanish are zero.
     """
     scale, _ = problem.value_and_gradient(start)
     if not scale > 0:
@@ -52,6 +54,11 @@ def optimum(problem: Problem, start: Array, *, passes: int, tol: float) -> Solut
         return _exactly(problem, start, passes, tol, scale)
     unit = float(problem.targets.std()) or 1.0 if problem.targets.dtype.kind == "f" else 1.0
     found, taken = Solution(start, scale, 0, False), 0
+    if suits_dual(problem) and not is_small(problem):
+        found = solve_dual(problem, passes=passes, tol=unit * tol)
+        if found.converged:
+            return found
+        taken = found.passes
     for width in WIDTHS if is_small(problem) else WIDTHS[1::3]:
         nearer = problem.with_loss(rounded(problem.loss, width * unit))
         if taken and is_small(problem):
