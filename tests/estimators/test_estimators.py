@@ -277,6 +277,35 @@ def test_learning_goes_on_after_fit() -> None:
     assert model.score(X, BINARY) > score - 0.05
 
 
+@pytest.mark.parametrize(("kind", "mean"), [(np.asarray, -5.0), (csr_array, 0.5)])  # sparse rows are not centred
+def test_single_rows_after_fit_do_no_harm_and_a_change_is_followed(kind: Any, mean: float) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(np.array([0, 0, mean]), size=(1200, 3)) * [1, 1e3, 1e-3]
+    score = rows @ [2.0, 1e-3, -2e3] + 2 * mean + rng.logistic(size=1200)
+    classifier = SGDClassifier(loss="log_loss").fit(kind(rows[:500]), score[:500] > 0)
+    regressor = SGDRegressor().fit(kind(rows[:500]), score[:500])
+    before = classifier.score(kind(rows), score > 0), regressor.score(kind(rows), score)
+    for row in range(500, 560):
+        classifier.partial_fit(kind(rows[[row]]), score[[row]] > 0)
+        regressor.partial_fit(kind(rows[[row]]), score[[row]])
+    after = classifier.score(kind(rows), score > 0), regressor.score(kind(rows), score)
+    assert_allclose(after, before, atol=0.02)
+    for first in range(560, 1200, 10):
+        part = slice(first, first + 10)
+        classifier.partial_fit(kind(rows[part]), score[part] < 0)
+        regressor.partial_fit(kind(rows[part]), -score[part])
+    assert classifier.score(kind(rows), score < 0) > before[0] - 0.1
+    assert regressor.score(kind(rows), -score) > before[1] - 0.1
+
+
+def test_classes_that_turn_up_after_fit() -> None:
+    first = IRIS.target < 2
+    model = SGDClassifier(loss="log_loss").fit(IRIS.data[first], IRIS.target[first])
+    for _ in range(20):
+        model.partial_fit(IRIS.data, IRIS.target)
+    assert model.score(IRIS.data, IRIS.target) > 0.8
+
+
 def test_weights_can_be_made_sparse_and_dense_again() -> None:
     for model, y in ((SGDRegressor(penalty="l1", alpha=1.0), Y), (SGDClassifier(penalty="l1", alpha=0.1), BINARY)):
         model.fit(X, y)

@@ -21,7 +21,7 @@ from ..descent.losses import Loss
 from ..descent.schedules import SCHEDULES
 from ..errors import TrainingError
 from ..fitting.fit import Fitted, Recipe, fit
-from ..fitting.online import Online
+from ..fitting.online import Ground, Online, ground_of
 from ..fitting.problem import Problem, scaling_of, unscaled
 from ..fitting.schedule import NAMES
 from .frames import Frames, is_mixed
@@ -174,6 +174,10 @@ class LinearSGD(BaseEstimator):
         self.t_ = 1.0 + self.n_iter_ * rows
         self.alpha_ = float(max(done.l2 for done in found)) if self.alpha == "auto" else self.alpha
         self._averages = [done.averaged for done in found]
+        self._grounds = None
+        if self.learning_rate == "auto":
+            with np.errstate(all="ignore"):
+                self._grounds = [ground_of(one, done.weights) for one, done in zip(problems, found, strict=True)]
         if self.tol is not None and self.n_iter_ >= self.max_iter and not all(done.converged for done in found):
             warnings.warn(
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the"
@@ -205,13 +209,14 @@ class LinearSGD(BaseEstimator):
         return [self._answer(done.weights, done.averaged) for done in found]
 
     def _online(self, problems: Sequence[Problem], starts: Sequence[Array]) -> list[Array]:
-        """Let runs of different rates learn from the rows, and answer together."""
+        """Let copies of different paces learn from the rows, and answer together."""
+        grounds: list[Ground | None] = getattr(self, "_grounds", None) or [None] * len(problems)
         learners: list[Online] = getattr(self, "_learners", None) or [
             Online(
                 problem.loss, problem.outputs, problem.l2, problem.l1, problem.intercept,
-                self._standardized and not isinstance(self._frames, Frames), int(self.runs), start,
+                self._standardized and not isinstance(self._frames, Frames), start, ground,
             )
-            for problem, start in zip(problems, starts, strict=True)
+            for problem, start, ground in zip(problems, starts, grounds, strict=True)
         ]  # fmt: skip
         with np.errstate(all="ignore"):
             for learner, problem in zip(learners, problems, strict=True):

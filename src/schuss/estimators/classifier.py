@@ -306,7 +306,10 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         places = np.searchsorted(together, self.classes_)
         self.coef_, self.intercept_ = np.zeros((len(together), features)), np.zeros(len(together))
         self.coef_[places], self.intercept_[places] = coef, intercept
-        self.classes_, self._learners, self._plain, self._averages = together, None, None, None
+        self.classes_, self._plain, self._averages = together, None, None
+        self._learners, grounds = None, getattr(self, "_grounds", None)
+        if grounds:  # what features are scaled by stays
+            self._grounds = [grounds[0]._replace(squares=None)] * (1 if self._is_multinomial else len(together))
 
     def __sklearn_tags__(self) -> Any:
         """Say what the estimator can do."""

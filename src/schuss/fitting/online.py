@@ -1,30 +1,24 @@
-"""Learning from rows as they come, by runs of many learning rates side by side, which answer together."""
+"""Learning from rows as they come, by copies of a model of many paces side by side, which answer together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.chunk import cut
-from ..descent.losses import Loss
-from ..population.linear import LinearState
-from ..population.mixture import MEMORY_ROWS, shares_of
-from ..race.grid import default_runs
+from ..data.chunk import as_matrix, cut
+from ..descent.losses import Loss, values_and_gradients
+from ..population.mixture import HALF_LIFE, MEMORY_ROWS, Mixture, MixtureState
 from .problem import Problem, Scaling, unscaled
-from .training import in_training_units, placed, population_of
+from .training import Training, in_training_units
 
-__all__ = ["Online"]
+__all__ = ["Ground", "Online", "ground_of"]
 
 Array = NDArray[np.float64]
 
-LARGEST = 50.0
-"""A loss counts as this at most: a run that was lost once is heard again."""
-
-LEAST_SHARE = 1e-6
-"""Runs that count less are left out."""
+ROWS_AT_ONCE = 8192
 
 GROWN = 1.1
 """Features are scaled anew when the rows seen have become so many times as many."""
@@ -34,16 +28,17 @@ GROWN = 1.1
 class _Moments:
     """Weight, mean and sum of squared differences from it of each column, row by row (Chan, Golub and LeVeque 1979)."""
 
-    mean: Array
-    squares: Array
+    mean: Any = 0.0
+    squares: Any = 0.0
     weight: float = 0.0
 
-    def add(self, mean: Array, squares: Array, weight: float) -> None:
-        """Take in the moments of more rows."""
-        total = self.weight + weight
+    def add(self, X: Any, weights: Array) -> None:
+        """Take in rows."""
+        weight = float(weights.sum())
+        mean, total = weights @ X / weight, self.weight + weight
         apart = mean - self.mean
+        self.squares = self.squares + weight * _variance(X, weights, mean) + apart**2 * (self.weight * weight / total)
         self.mean = self.mean + apart * (weight / total)
-        self.squares = self.squares + squares + apart**2 * (self.weight * weight / total)
         self.weight = total
 
     def scaling(self, centred: bool) -> Scaling:
@@ -53,17 +48,55 @@ class _Moments:
         factor = 1.0 / np.where(constant, 1.0, deviation)
         return Scaling(self.mean if centred else np.zeros_like(self.mean), factor)
 
+    def unit(self, centred: bool) -> tuple[float, float]:
+        """Give the mean (zero where not `centred`) and the deviation of the only column."""
+        scaling = self.scaling(centred)
+        return float(scaling.centre[0]), float(1.0 / scaling.factor[0])
+
+
+class Ground(NamedTuple):
+    """What a training leaves to whoever goes on from it.
+
+    scaling : of the features; unit : mean and deviation of targets that are numbers, else 0 and 1; squares : how large
+    the squared gradient of a row is for each weight `(features + 1, outputs)`, in these units; None if not known.
+    """
+
+    scaling: Scaling
+    unit: tuple[float, float]
+    squares: Array | None
+
+
+def ground_of(problem: Problem, weights: Array) -> Ground:
+    """Look once more at the rows that raw `weights` were learned from."""
+    unit = (0.0, 1.0)
+    if problem.targets.dtype.kind == "f":
+        moments = _Moments()
+        moments.add(problem.targets[:, None], problem.weights)
+        unit = moments.unit(problem.intercept)
+    squares = np.zeros(problem.shape)
+    for first in range(0, problem.rows, ROWS_AT_ONCE):
+        some = slice(first, first + ROWS_AT_ONCE)
+        part = replace(problem, X=problem.X[some], targets=problem.targets[some], weights=problem.weights[some])
+        training = _units(part, unit)
+        rows, trained = as_matrix(training.rows.rows), training.trained(weights)
+        scores = rows @ trained[:-1] + trained[-1]
+        slopes = values_and_gradients(training.loss, scores, training.rows.targets)[1] * part.weights[:, None]
+        squares[:-1] += (np.square(rows) if isinstance(rows, np.ndarray) else rows.power(2)).T @ slopes**2
+        squares[-1] += (slopes**2).sum(axis=0)
+    return Ground(_units(part, unit).scaling, unit, squares / problem.rows)
+
 
 @dataclass
 class Online:
-    """Runs of different rates that learn from the same rows, and answer as the average of their weights.
+    """A mixture of copies that learn from the same rows, each at its pace; the answer is the average of their weights.
 
-    Each run counts by its losses on the rows of later calls before it learned from them, since these are what it was
-    asked for: judged row by row, runs are best that are lost a hundred rows later. On elec2, ten rows a call, the log
+    Each copy counts by its losses on the rows of later calls before it learned from them, since these are what it was
+    asked for: judged row by row, copies are best that are lost a hundred rows later. On elec2, ten rows a call, the log
     loss of the answers fell from 0.78 to 0.55, accuracy rose from 0.80 to 0.84.
 
     loss, outputs, l2, l1 : of the problem; intercept : whether there is one; standardize : whether features are scaled
-    by what has been seen so far; weights : raw `(features + 1, outputs)` from which all runs start.
+    by what has been seen so far; weights : raw `(features + 1, outputs)` from which all copies start; ground : what
+    the training of these has left, whose scaling then stays; None to begin with nothing.
     """
 
     loss: Loss
@@ -72,12 +105,11 @@ class Online:
     l1: float
     intercept: bool
     standardize: bool
-    runs: int
     weights: Array
-    _state: LinearState | None = None
-    _losses: Array = field(default_factory=lambda: np.zeros(0))
-    _columns: _Moments | None = None
-    _targets: _Moments | None = None
+    ground: Ground | None = None
+    _state: MixtureState | None = None
+    _columns: _Moments = field(default_factory=_Moments)
+    _targets: _Moments = field(default_factory=_Moments)
     _scaling: Scaling | None = None
     _unit: tuple[float, float] = (0.0, 1.0)
     _scaled_at: float = 0.0
@@ -85,64 +117,61 @@ class Online:
     def learn(self, X: Any, targets: NDArray[Any], weights: Array) -> None:
         """Learn from rows; the answer is then in `weights`."""
         before = self._scaling, self._unit
-        self._take_in(X, targets, weights)
+        if self.ground is None:
+            self._take_in(X, targets, weights)
+        else:
+            self._scaling, self._unit = self.ground.scaling, self.ground.unit
         assert self._scaling is not None
         problem = Problem(X, targets, weights, self.loss, self.outputs, self.l2, self.l1, self.intercept, self._scaling)
-        training = in_training_units(problem, mean=self._unit[0], scale=self._unit[1])
-        rows = training.rows._replace(weights=weights.astype(np.float32))
-        population = population_of(training, "adagrad", self.outputs, 1, intercept=self.intercept)
+        training = _units(problem, self._unit)
+        sparse = not isinstance(training.rows.rows, np.ndarray)
+        penalties = training.l2, training.l1
+        mixture = Mixture(training.loss, len(self.weights) - 1, self.outputs, sparse, *penalties, self.intercept)
         if self._state is None:
-            state = placed(
-                population.start(self._grid(training.l2, training.l1)), training.trained(self.weights), self.outputs
-            )
-            self._losses = np.zeros(self.runs)
+            state = self._begun(mixture, training)
         else:
-            state = _rescaled(self._state, before, (training.scaling, self._unit), self.outputs)
-        for chunk in cut(rows):
-            before = None
-            if self._state is not None:
-                before = chunk.weights @ np.minimum(population.losses(population.up_to_date(state), chunk), LARGEST)
-            state, tallies = population.advance(state, chunk)
-            lost = tallies.loss if before is None else before
-            faded = np.exp(-len(chunk.targets) / MEMORY_ROWS)
-            self._losses = faded * self._losses + np.where(np.isfinite(lost), lost, np.inf)
-        self._state, self._scaling = population.up_to_date(state), training.scaling
-        shares = shares_of(self._losses)
-        heard = np.flatnonzero(shares > LEAST_SHARE)
-        each = [population.take(self._state, int(run)).weights.astype(np.float64) for run in heard]
-        self.weights = training.raw(np.tensordot(shares[heard] / shares[heard].sum(), each, axes=1))
+            state = _rescaled(mixture, self._state, before, (training.scaling, self._unit))
+        for chunk in cut(training.rows._replace(weights=weights.astype(np.float32))):
+            if self._state is None and self.ground is None:
+                state, _ = mixture.advance(state, chunk)
+            else:
+                standing = np.exp(-len(chunk.targets) / MEMORY_ROWS) * state.standing + mixture.losses(state, chunk)
+                state, _ = mixture.advance(state, chunk)
+                state.standing[:] = standing
+            self._state = state
+        self._scaling = training.scaling
+        self.weights = training.raw(mixture.weights(state))
 
-    def _grid(self, l2: float, l1: float) -> tuple[Any, ...]:
-        """Give the runs."""
-        return tuple(
-            default_runs(
-                self.runs, optimizers=["adagrad"], learning_rate=None, l2=l2, l1=l1, schedules=["constant"],
-                batch_size=1, rows=1, squared_norm=1.0,
-            )
-        )  # fmt: skip
+    def scaled_so_far(self) -> Ground | None:
+        """Give the ground for another start: what features and targets are scaled by."""
+        return None if self._scaling is None else Ground(self._scaling, self._unit, None)
+
+    def _begun(self, mixture: Mixture, training: Training) -> MixtureState:
+        """Start all copies from the weights."""
+        weights = training.trained(self.weights)
+        if self.ground is not None:
+            squares = self.ground.squares
+            return mixture.start(weights, np.ones_like(weights) if squares is None else squares)
+        # Nothing has been learned yet that would speak for the slow ones, and steps are long at first.
+        state = mixture.start(weights, np.full_like(weights, 1.0 / HALF_LIFE))
+        state.standing[:] = 0.0
+        return state
 
     def _take_in(self, X: Any, targets: NDArray[Any], weights: Array) -> None:
         """Take the rows into the moments, and scale by these when there are enough new ones."""
-        total = float(weights.sum())
-        if self._columns is None:
-            features = X.shape[1]
-            self._columns = _Moments(np.zeros(features), np.zeros(features))
-            self._targets = _Moments(np.zeros(1), np.zeros(1))
-            self._scaling = unscaled(features)
-        assert self._targets is not None
-        if self.standardize:
-            mean = weights @ X / total
-            self._columns.add(mean, total * _variance(X, weights, mean), total)
+        if self._scaling is None:
+            self._scaling = unscaled(X.shape[1])
+        if not self.standardize:
+            return
         numbers = targets.dtype.kind == "f"
-        if numbers and self.standardize:
-            mean = float(np.average(targets, weights=weights))
-            self._targets.add(np.array([mean]), np.array([float(weights @ (targets - mean) ** 2)]), total)
-        if self.standardize and self._columns.weight >= GROWN * self._scaled_at:
+        self._columns.add(X, weights)
+        if numbers:
+            self._targets.add(targets[:, None], weights)
+        if self._columns.weight >= GROWN * self._scaled_at:
             self._scaled_at = self._columns.weight
             self._scaling = self._columns.scaling(isinstance(X, np.ndarray) and self.intercept)
             if numbers:
-                unit = self._targets.scaling(self.intercept)
-                self._unit = float(unit.centre[0]), float(1.0 / unit.factor[0])
+                self._unit = self._targets.unit(self.intercept)
 
 
 def _variance(X: Any, weights: Array, centre: Array) -> Array:
@@ -155,25 +184,27 @@ def _variance(X: Any, weights: Array, centre: Array) -> Array:
     return np.maximum(shares @ squares - centre**2, 0.0)
 
 
+def _units(problem: Problem, unit: tuple[float, float]) -> Training:
+    """Scale rows and targets; sparse rows are not centred."""
+    return in_training_units(problem, mean=unit[0], scale=unit[1])
+
+
 def _rescaled(
-    state: LinearState,
+    mixture: Mixture,
+    state: MixtureState,
     before: tuple[Scaling | None, tuple[float, float]],
     now: tuple[Scaling, tuple[float, float]],
-    outputs: int,
-) -> LinearState:
+) -> MixtureState:
     """Say the same with weights of features and targets that are scaled in another way."""
-    old, new = before[0], now[0]
+    (old, (mean, unit)), (new, (new_mean, new_unit)) = before, now
     assert old is not None
-    if old is new and before[1] == now[1]:
+    if old is new and (mean, unit) == (new_mean, new_unit):
         return state
-    (mean, unit), (new_mean, new_unit) = before[1], now[1]
     growth = np.append(new.factor / old.factor, 1.0) * unit / new_unit
-    blocks = []
-    for block in state.blocks:
-        used = outputs * state.lanes
-        raw = old.raw(block.weights[:, :used].astype(np.float64)) * unit
+
+    def change(weights: Array) -> Array:
+        raw = old.raw(weights) * unit
         raw[-1] += mean - new_mean
-        block.weights[:, :used] = new.scaled(raw) / new_unit
-        block.slots[:, :, :used] *= (growth**2)[None, :, None].astype(np.float32)
-        blocks.append(block)
-    return replace(state, blocks=tuple(blocks))
+        return new.scaled(raw) / new_unit
+
+    return mixture.rescaled(state, change, growth**2)
