@@ -74,16 +74,17 @@ def ground_of(problem: Problem, weights: Array) -> Ground:
         moments.add(problem.targets[:, None], problem.weights)
         unit = moments.unit(problem.intercept)
     squares = np.zeros(problem.shape)
+    scaling = problem.scaling
     for first in range(0, problem.rows, ROWS_AT_ONCE):
         some = slice(first, first + ROWS_AT_ONCE)
         part = replace(problem, X=problem.X[some], targets=problem.targets[some], weights=problem.weights[some])
         training = _units(part, unit)
-        rows, trained = as_matrix(training.rows.rows), training.trained(weights)
+        rows, trained, scaling = as_matrix(training.rows.rows), training.trained(weights), training.scaling
         scores = rows @ trained[:-1] + trained[-1]
         slopes = values_and_gradients(training.loss, scores, training.rows.targets)[1] * part.weights[:, None]
         squares[:-1] += (np.square(rows) if isinstance(rows, np.ndarray) else rows.power(2)).T @ slopes**2
         squares[-1] += (slopes**2).sum(axis=0)
-    return Ground(_units(part, unit).scaling, unit, squares / problem.rows)
+    return Ground(scaling, unit, squares / problem.rows)
 
 
 @dataclass

@@ -92,7 +92,7 @@ def _sparse_moments(X: Any, values: Array, shares: Array) -> tuple[Array, Array]
 
 def _sums(X: Any, values: Array) -> Array:
     """Add up the values of each column of sparse rows."""
-    return np.bincount(X.indices, values, X.shape[1])
+    return np.bincount(X.indices, values, X.shape[1]).astype(np.float64, copy=False)
 
 
 @dataclass(frozen=True)
