@@ -214,6 +214,8 @@ def columns(data: bytes) -> None:
     if len(data) < 4:
         return
     name, values = column_of(data)
+    if not len(values):  # no sample is without rows
+        return
     place = Place("t", 0, name)
     if data[2] & 3 == 3:
         with contextlib.suppress(schuss.SchussError), fitting(values, place, Role.TARGET):

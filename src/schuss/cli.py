@@ -64,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(INTERRUPTED, "interrupted")
     except BrokenPipeError:
         return _end_quietly()
+    except MemoryError as error:
+        said = f": {error}" if str(error) else ""
+        return complain(WRONG_INPUT, f"there is not enough memory{said[:200]}")
     except Exception:
         traceback.print_exc()
         return complain(DEFECT, "this is a defect of schuss; please report it with the lines above")

@@ -379,9 +379,28 @@ def missing_numbers(encoder: Encoder) -> list[int]:
     return [i for i, name in enumerate(encoder.feature_names) if name in names or "(" in name]
 
 
-def test_missing_numbers_that_signal() -> None:
-    """Found by fuzzing: NumPy warns where it converts NaNs of the kind that signals."""
-    halves = np.array([0x7D01, 0x3C00, 0x4000, 0xFD01], np.uint16).view(np.float16)
-    encoder = fit(pa.table({"x": halves, "y": [0, 1, 0, 1]}))
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        np.array([0x7D01, 0x3C00, 0x4000, 0xFD01], np.uint16).view(np.float16),
+        np.array([0x7FA00000, 0x3F800000, 0x40000000, 0xFFA00000], np.uint32).view(np.float32),
+        np.array([0x7FF00001 << 32, 0x3FF << 52, 0x400 << 52, 0xFFF00001 << 32], np.uint64).view(np.float64),
+    ],
+    ids=lambda numbers: str(numbers.dtype),
+)
+def test_missing_numbers_that_signal(numbers: np.ndarray) -> None:
+    """Found by fuzzing: NumPy warns where it computes with NaNs of the kind that signals."""
+    table = pa.table({"x": numbers, "y": [0, 1, 0, 1]})
+    encoder = fit(table)
     assert encoder.describe()[0]["missing"] == 0.5
-    assert np.isfinite(as_dense(encode(encoder, pa.table({"x": halves, "y": [0, 1, 0, 1]})).rows)).all()
+    assert np.isfinite(as_dense(encode(encoder, table).rows)).all()
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_numbers_too_close_together_to_be_told_apart(sparse: bool) -> None:
+    """Found by fuzzing: the reciprocal of their deviation was infinite."""
+    table = pa.table({"x": [0.0, 1e-310, 3e-310, 0.0], "z": [1.0, 2.0, 3.0, 4.0], "y": [0, 1, 0, 1]})
+    rows = as_dense(encode(fit(table, sparse=sparse, roles={"x": Role.NUMBER}), table).rows)
+    assert np.isfinite(rows).all()
+    assert not rows[:, 0].any()
+    assert [column.name for column in fit(table).features] == ["z"]

@@ -63,6 +63,7 @@ LEFT_OUT = {
     "constant boolean": ([True] * N, "it is constant"),
     "constant date": ([dt.date(2024, 1, 1)] * N, "it is constant"),
     "all different": ([f"u{i}" for i in range(N)], "nearly all its values are different"),
+    "empty lists": (pa.array([[]] * N, pa.list_(pa.float64())), "all its lists are empty"),
     "unequal lists": (pa.array([[1.0], [1.0, 2.0]] * (N // 2)), "its lists have different lengths"),
     "lists of strings": (pa.array([["a"]] * N), "lists of string cannot be used"),
     "structs": (pa.array([{"a": 1}] * N), "values of type struct<a: int64> cannot be used"),

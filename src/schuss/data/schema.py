@@ -24,6 +24,7 @@ from .columns.convert import (
     is_stringy,
     string_codes,
 )
+from .columns.numbers import LARGEST, NARROWEST
 from .columns.place import Place, fitting
 from .target import finite_numbers
 
@@ -214,8 +215,11 @@ def _judge_list(name: str, values: pa.Array) -> Column:
         return Column(name, Role.SPARSE)
     if not is_numeric(values.type.value_type):
         return Column(name, Role.IGNORED, f"lists of {values.type.value_type} cannot be used")
-    if len(pc.list_value_length(values).unique().drop_null()) > 1:
+    lengths = pc.list_value_length(values).unique().drop_null().to_pylist()
+    if len(lengths) > 1:
         return Column(name, Role.IGNORED, "its lists have different lengths")
+    if lengths == [0]:
+        return Column(name, Role.IGNORED, "all its lists are empty")
     return Column(name, Role.VECTOR)
 
 
@@ -228,11 +232,19 @@ def _judge_number(name: str, values: pa.Array) -> Column:
     if len(there) == 0:
         return Column(name, Role.IGNORED, "all its values are missing")
     # One value and missing ones do tell rows apart, so they are not constant.
-    if len(there) == len(values) and there.min() == there.max() and len(there) > 1:
+    if len(there) == len(values) and len(there) > 1 and _is_constant(there):
         return Column(name, Role.IGNORED, "it is constant")
+    if LARGEST < float(np.abs(there).min()) < np.inf:
+        return Column(name, Role.IGNORED, f"all its numbers are larger than {LARGEST:g}")
     if _IDENTIFIER_NAME.search(name) and len(there) >= ENOUGH_TO_JUDGE and _all_different_whole(there):
         return Column(name, Role.IGNORED, "it identifies the rows")
     return Column(name, Role.BOOLEAN if pa.types.is_boolean(values.type) else Role.NUMBER)
+
+
+def _is_constant(numbers: NDArray[Any]) -> bool:
+    """Whether numbers are all the same, or so close together that they have no scale."""
+    least, most = float(numbers.min()), float(numbers.max())
+    return least == most or most - least < NARROWEST
 
 
 def _all_different_whole(numbers: NDArray[Any]) -> bool:

@@ -20,6 +20,8 @@ from .place import Place
 LEAST_REACH = 10.0
 # Larger numbers would overflow when squared.
 LARGEST = 1e150
+# Deviations below this have no finite reciprocal: such numbers count as constant.
+NARROWEST = float(np.finfo(np.float64).tiny)
 # Types that are encoded as they are (pixels as float64 took eight times their memory), or half as wide; all others as
 # float64.
 _ENCODED = {"<f4": np.float32, "<f2": np.float32, "|u1": np.uint8}
@@ -70,7 +72,7 @@ class NumberColumn:
         """Centre the numbers, except in sparse rows those that are mostly zero and shall stay so."""
         mean, deviation, least, most, zeros, missing = self.moments
         centre = np.where(zeros > 0.5, 0.0, mean) if sparse else mean
-        factor = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+        factor = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation >= NARROWEST)
         gap_scale = indicator_scale(missing[self.gaps], sparse)
         return replace(
             self,
@@ -149,9 +151,9 @@ def _read(values: pa.Array, place: Place, vector: bool, width: int | None) -> Pr
 def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
     """Give the numbers as float64, NaN where missing or infinite: the encoding of the rows refuses the latter."""
     for rows in blocks(*prepared.values.shape):
-        with np.errstate(invalid="ignore"):  # a NaN may be of the kind that signals
+        with np.errstate(invalid="ignore"):  # a NaN may be of the kind that signals, and is replaced below
             piece = prepared.values[rows].astype(np.float64)
         if prepared.missing is not None:
             piece[prepared.missing[rows]] = np.nan
-        piece[np.abs(piece) > LARGEST] = np.nan
+        piece[~(np.abs(piece) <= LARGEST)] = np.nan
         yield piece
