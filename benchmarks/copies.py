@@ -85,9 +85,7 @@ def measured(make, batch: int, optimizer: str, blocks: int) -> tuple[float, floa
 
     def ours(steps: int) -> None:
         stack.plan(np.full((steps, RUNS), 1e-3))
-        for _ in range(steps):
-            copies.learn(stack, Batch(x, y))
-            stack.step()
+        copies.train(stack, steps * [Batch(x, y)])
 
     def theirs(optimizers, steps: int) -> None:
         for one, own in zip(modules, optimizers, strict=True):

@@ -7,9 +7,16 @@ from typing import Any
 import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from schuss import SGDClassifier, SGDRegressor
+from schuss import NetworkClassifier, NetworkRegressor, SGDClassifier, SGDRegressor
 
-ESTIMATORS = [SGDRegressor(), SGDClassifier(loss="log_loss"), SGDClassifier()]
+SMALL: dict[str, Any] = {"hidden_layer_sizes": 8, "max_iter": 60, "runs": 2}
+ESTIMATORS = [
+    SGDRegressor(),
+    SGDClassifier(loss="log_loss"),
+    SGDClassifier(),
+    NetworkRegressor(**SMALL),
+    NetworkClassifier(**SMALL),
+]
 CHECKS = [
     pytest.param(estimator, check, id=f"{estimator}-{number}-{check.func.__name__}")
     for estimator in ESTIMATORS

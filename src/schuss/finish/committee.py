@@ -122,7 +122,7 @@ def is_affordable(feed: Feed, size: int, holdout: Kind) -> bool:
     if not isinstance(feed, MemoryFeed) or holdout not in ("share", "none"):
         return False
     rows = feed.training_rows
-    return 4 * FOLDS <= rows <= MOST_ROWS and rows * size <= MOST_WORK
+    return 2 * FOLDS <= rows <= MOST_ROWS and rows * size <= MOST_WORK
 
 
 def committee(

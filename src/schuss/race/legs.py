@@ -12,6 +12,9 @@ FIRST_LEG_ROWS = 65_536
 
 SHORT_LEG_ROWS = 16_384
 
+FEWEST_ROWS = 64
+"""Legs over fewer rows have as many epochs as over these: an epoch is at least one mini-batch, however small."""
+
 ENOUGH_ROWS = 64
 """With `--epochs auto`, training ends at the latest after so many times the rows of the first leg."""
 
@@ -42,7 +45,7 @@ def _leg_epochs(race: Race) -> int:
     """Give the whole epochs of the coming leg."""
     if race.plan.epochs is not None:
         return min(race.plan.epochs, race.feed.epochs_at_most or race.plan.epochs)
-    first = -(-(SHORT_LEG_ROWS if race.plan.short else FIRST_LEG_ROWS) // max(race.feed.training_rows, 1))
+    first = -(-(SHORT_LEG_ROWS if race.plan.short else FIRST_LEG_ROWS) // max(race.feed.training_rows, FEWEST_ROWS))
     epochs = first * 2**race.leg
     return min(epochs, race.feed.epochs_at_most or epochs)
 
@@ -93,7 +96,8 @@ def why_stop(race: Race, before: Champion | None) -> str | None:
         return "end of the stream"
     if before is not None and not still_falling(race, before):
         return "converged"
-    if race.rows >= ENOUGH_ROWS * max(FIRST_LEG_ROWS, race.feed.training_rows):
+    share = min(race.feed.training_rows / FEWEST_ROWS, 1.0)
+    if race.rows >= ENOUGH_ROWS * max(share * FIRST_LEG_ROWS, race.feed.training_rows):
         return "epochs done"
     if race.plan.seconds is not None:
         speed = race.rows / max(race.seconds, 1e-9)

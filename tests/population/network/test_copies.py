@@ -75,6 +75,18 @@ def with_images(*layers: nn.Module) -> nn.Module:
 
 
 MODULES: dict[str, Callable[[], nn.Module]] = {
+    "deep": lambda: nn.Sequential(
+        nn.Flatten(),
+        nn.Sequential(nn.Linear(6, 5, bias=False), nn.Identity()),
+        nn.GELU(),
+        nn.Linear(5, 4),
+        nn.Tanh(),
+        nn.Dropout(0.0),
+        nn.BatchNorm1d(4, affine=False),
+        nn.SiLU(inplace=True),
+        nn.Linear(4, 3),
+    ),
+    "untracked": lambda: nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5, track_running_stats=False), nn.Linear(5, 3)),
     "dense": lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)),
     "batch_norm": lambda: nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)),
     "images": lambda: with_images(nn.Conv2d(1, 4, 2), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d((1, 2))),
@@ -136,12 +148,41 @@ def learned(population: Modules, parts: int = 1, *, dtype: torch.dtype = torch.f
     return state
 
 
+def by_scores(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return functional.cross_entropy(output, target)
+
+
+WRITTEN = {"dense", "deep", "untracked", "batch_norm"}
+
+
 @every_module
-@pytest.mark.parametrize("loss", [functional.cross_entropy, each_loss])
-def test_copies_learn_what_each_learns_alone(name: str, loss: Any) -> None:
+def test_which_modules_are_written_out(name: str) -> None:
+    assert (Copies(made(name), functional.cross_entropy, 2).written is not None) == (name in WRITTEN)
+
+
+def test_what_only_looks_like_a_plain_sequence_is_not_written_out() -> None:
+    class Own(nn.Linear):
+        pass
+
+    hooked = nn.Sequential(nn.Linear(6, 3))
+    hooked[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+    twice = nn.Linear(6, 6)
+    for module in (hooked, nn.Sequential(Own(6, 3)), nn.Sequential(twice, twice), nn.Linear(6, 3)):
+        assert Copies(module, functional.cross_entropy, 2).written is None
+
+
+@every_module
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("loss", [functional.cross_entropy, nn.CrossEntropyLoss(), by_scores, each_loss])
+def test_copies_learn_what_each_learns_alone(
+    name: str, loss: Any, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = made(name)
     why = why_in_turn(module, loss, Batch(*rows(8)))
     assert why == IN_TURN.get(name)
+    if not together:
+        monkeypatch.setattr(room, "TOGETHER", 0.0)
+        monkeypatch.setattr(room, "CACHED", 0)
     population = Modules(Momentum(), module, loss, 8, why_in_turn=why)
     state = learned(population)
     judged = population.losses(state, chunk())
@@ -159,10 +200,36 @@ def test_copies_learn_what_each_learns_alone(name: str, loss: Any) -> None:
 def test_heavy_copies_go_one_by_one_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     population = Modules(Momentum(), made("batch_norm"), functional.cross_entropy, 8)
     wanted = learned(population)
-    monkeypatch.setattr(room, "TOGETHER", 0.0)
+    monkeypatch.setattr(room, "CACHED", 0)
     found = learned(population)
     for name, one in wanted.stack.parameters.items():
         np.testing.assert_allclose(found.stack.parameters[name], one, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["dense", "layer_norm", "batch_norm"])
+def test_in_single_precision_too_each_goes_through_all_mini_batches_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = trained_alone(made(name), RATES[1], 8)
+    for limit in ("TOGETHER", "CACHED"):
+        monkeypatch.setattr(room, limit, 0)
+    population = Modules(Momentum(), made(name, torch.float32), functional.cross_entropy, 8)
+    state = learned(population, dtype=torch.float32)
+    assert state.stack.separable
+    for key, one in tensors_of(population.take(state, 1), made(name)).items():
+        np.testing.assert_allclose(one, wanted.state_dict()[key], rtol=1e-3, atol=1e-5, err_msg=key)
+
+
+def test_numbers_are_learned_alike() -> None:
+    x, y = torch.randn(40, 6, dtype=torch.float64), torch.randn(40, 3, dtype=torch.float64)
+    found = []
+    for loss in (functional.mse_loss, lambda output, target: (output - target).square().mean()):
+        population = Modules(Momentum(), made("dense"), loss, 8)
+        state = population.begin_leg(population.start(runs_of(RATES)), 1)
+        state, tallies = population.advance(state, Chunk(x, y, np.ones(40, np.float32)))  # pyright: ignore
+        found.append([*state.stack.parameters.values(), torch.as_tensor(tallies.loss)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10)
 
 
 def test_rows_may_weigh_differently() -> None:
@@ -226,10 +293,10 @@ def test_fewer_copies_go_together_when_memory_runs_out(monkeypatch: pytest.Monke
     wanted = learned(population)
     learn = Copies._learn_some
 
-    def short(self: Copies, leaves: Any, gradients: Any, some: slice, batch: Batch) -> torch.Tensor:
+    def short(self: Copies, stack: Any, some: slice, batch: Batch) -> torch.Tensor:
         if some.stop - some.start > 1:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: not enough memory")
-        return learn(self, leaves, gradients, some, batch)
+        return learn(self, stack, some, batch)
 
     monkeypatch.setattr(Copies, "_learn_some", short)
     found = learned(population)

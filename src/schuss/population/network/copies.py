@@ -18,7 +18,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -27,14 +27,19 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from schuss.population.network.inputs import called, checked, mapped, rows_of
+from schuss.population.network.inputs import called, checked, given, mapped, rows_of
 from schuss.population.network.rules import Stack
+from schuss.population.network.sequence import written_out
 
 __all__ = ["Batch", "Copies", "evaluation", "in_words", "is_out_of_memory", "row_losses"]
 
 TOGETHER = 4e7
 """Operations of a copy and mini-batch up to which copies go together on a CPU: beyond, a layer fills the processor by
 itself, and what lies between the layers of sixteen copies leaves the caches."""
+
+CACHED = 65_536
+"""Parameters of a copy up to which sequences that are written out go together on a CPU: beyond, a copy's parameters,
+gradients and slots stay in the cache through many mini-batches, and those of all copies do not."""
 
 SCORED_ROWS = 1024
 """Rows that are scored at once."""
@@ -95,14 +100,17 @@ class Copies:
         self.precision, self.say, self.compiled = precision, say, compiled
         self.trainable = {name: one for name, one in self.module.named_parameters() if one.requires_grad}
         self._row_operations = 0.0
+        self.written = None if precision or compiled else written_out(self.module, loss, self.trainable)
         self.buffers = {name: _stacked(one, runs) for name, one in module.named_buffers()}
         self.why_in_turn, self.at_once, self.own = None, runs, []
+        self._bound: tuple[Stack, list[nn.Module]] | None = None
         if why_in_turn:
             self.go_in_turn(why_in_turn)
         self._prepare()
 
     def _prepare(self) -> None:
         """Make functions of all copies of those of one."""
+        self._bound = None
         together = vmap(self._mean_loss, in_dims=(0, 0, None), randomness="different")
         self._together = torch.compile(together) if self.compiled else together
         self._rows_together = vmap(self._row_losses, in_dims=(0, 0, None), randomness="different")
@@ -111,6 +119,11 @@ class Copies:
     def free(self) -> list[str]:
         """The parameters that no penalty touches: biases and the scales of normalisation, which have one dimension."""
         return [name for name, one in self.trainable.items() if one.ndim < 2]
+
+    @cached_property
+    def _size(self) -> int:
+        """The parameters of a copy that are learned."""
+        return sum(one.numel() for one in self.trainable.values())
 
     @property
     def device(self) -> torch.device:
@@ -121,13 +134,31 @@ class Copies:
         """Give the first parameters of all copies `[K, *shape]`."""
         return {name: _stacked(one.detach(), self.runs) for name, one in self.trainable.items()}
 
+    def train(self, stack: Stack, batches: Sequence[Batch]) -> Tensor:
+        """Learn from mini-batches, as many as the stack has planned; give the mean losses `(T, K)` before each step.
+
+        Copies that go in turn each go through all of the mini-batches: what a copy needs then stays in the cache.
+        """
+        if not stack.separable or any(self._copies_at_once(batch) > 1 for batch in batches):
+            found = []
+            for batch in batches:
+                found.append(self.learn(stack, batch))
+                stack.step()
+            return torch.stack(found)
+        one = next(iter(stack.parameters.values()))
+        found = torch.empty(len(batches), self.runs, dtype=one.dtype, device=self.device)
+        for run in range(self.runs):
+            for at, batch in enumerate(batches):
+                found[at, run] = self._learn_some(stack, slice(run, run + 1), batch)[0]
+                stack.step_alone(run, at)
+        return found
+
     def learn(self, stack: Stack, batch: Batch) -> Tensor:
         """Write the gradients of a mini-batch for all copies, and give their mean losses `(K,)`.
 
         The mean is Σ weight · loss / rows. Buffers change as training mode has it.
         """
-        leaves = {name: one.detach().requires_grad_() for name, one in stack.parameters.items()}
-        return torch.cat(self._in_parts(batch, lambda some: self._learn_some(leaves, stack.gradients, some, batch)))
+        return torch.cat(self._in_parts(batch, lambda some: self._learn_some(stack, some, batch)))
 
     def _in_parts(self, batch: Batch, work: Callable[[slice], Tensor]) -> list[Tensor]:
         """Do work for as many copies together as can go; in smaller parts where it fails for that."""
@@ -158,36 +189,71 @@ class Copies:
 
     def go_in_turn(self, why: str) -> None:
         """Let each copy go through a module of its own from now on."""
-        self.why_in_turn, self.at_once = why, 1
+        self.why_in_turn, self.at_once, self._bound = why, 1, None
         self.own = [copy.deepcopy(self.module) for _ in range(self.runs)]
 
     def _copies_at_once(self, batch: Batch) -> int:
         """Say how many copies go together through the module."""
         if self.device.type != "cpu" or self.at_once == 1:
             return min(self.at_once, self.runs)
+        if self.written is not None:
+            return 1 if self._size > CACHED else self.at_once
         if not self._row_operations:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 called(self.judge, {}, batch.inputs)
             self._row_operations = max(3.0 * counter.get_total_flops() / batch.rows, 1.0)  # the pass back costs two
         return 1 if self._row_operations * batch.rows > TOGETHER else self.at_once
 
-    def _learn_some(self, leaves: Tensors, gradients: Tensors, some: slice, batch: Batch) -> Tensor:
+    def _learn_some(self, stack: Stack, some: slice, batch: Batch) -> Tensor:
         """Write the gradients of some copies; give their losses."""
-        own = leaves if some.stop - some.start >= self.runs else _part(leaves, some)
+        if self.written is not None and self.written.takes(batch.inputs):
+            tensors = _part({**stack.parameters, **self.buffers}, some)
+            return self.written.learn(tensors, _part(stack.gradients, some), *batch)
+        if some.stop - some.start == 1:
+            return self._learn_alone(stack, some.start, batch)
+        leaves = {name: one.detach().requires_grad_() for name, one in _part(stack.parameters, some).items()}
         buffers = {name: one.clone() for name, one in _part(self.buffers, some).items()}
-        with torch.enable_grad():
-            if some.stop - some.start == 1:
-                losses = self._one(self._mean_loss, some.start, own, buffers, batch)
-            else:
-                with _plain_attention():
-                    losses = self._together(own, buffers, batch)
-        found = torch.autograd.grad(losses.sum(), [*own.values()], materialize_grads=True)
+        with torch.enable_grad(), _plain_attention():
+            losses = self._together(leaves, buffers, batch)
+        found = torch.autograd.grad(losses.sum(), [*leaves.values()], materialize_grads=True)
         with torch.no_grad():
-            for name, gradient in zip(own, found, strict=True):
-                gradients[name][some].copy_(gradient)
+            for name, gradient in zip(leaves, found, strict=True):
+                stack.gradients[name][some].copy_(gradient)
             for name, one in buffers.items():
                 self.buffers[name][some].copy_(one)
         return losses.detach()
+
+    def _learn_alone(self, stack: Stack, run: int, batch: Batch) -> Tensor:
+        """Write the gradients of one copy, by a module whose parameters and gradients are those of the stack."""
+        module = self._bound_to(stack)[run]
+        places = _buffers_of(module)
+        for one in module.parameters():
+            if one.grad is not None:
+                one.grad.zero_()
+        with torch.enable_grad():
+            with self._autocast():
+                output = given(module, batch.inputs)
+                losses = checked(self.loss(output, batch.targets), batch.rows, weighted=batch.weights is not None)
+            loss = losses.mean() if batch.weights is None else (losses * batch.weights).mean()
+            loss.backward()
+        for part, own, kept in places.values():
+            if part._buffers[own] is not kept:  # assigned anew, where most modules change it in place
+                kept.copy_(part.get_buffer(own))
+                part._buffers[own] = kept
+        return loss.detach()[None]
+
+    def _bound_to(self, stack: Stack) -> list[nn.Module]:
+        """Give a module for each copy, whose parameters, gradients and buffers are views of the stack's and of ours."""
+        if self._bound is None or self._bound[0] is not stack:
+            modules = self.own or [copy.deepcopy(self.module) for _ in range(self.runs)]
+            for run, module in enumerate(modules):
+                for name, one in module.named_parameters():
+                    if name in stack.parameters:
+                        one.data, one.grad = stack.parameters[name][run], stack.gradients[name][run]
+                for name, (part, own, _) in _buffers_of(module).items():
+                    part._buffers[own] = self.buffers[name][run]
+            self._bound = stack, modules
+        return self._bound[1]
 
     def _one(self, function: Callable[..., Tensor], run: int, own: Any, buffers: Any, batch: Batch) -> Tensor:
         """Give what a function of one copy gives, `[1, …]`."""
@@ -251,6 +317,16 @@ class Copies:
         found = copy.deepcopy(self.module)
         found.load_state_dict({name: torch.as_tensor(one) for name, one in tensors.items()}, strict=False)
         return found
+
+
+def _buffers_of(module: nn.Module) -> dict[str, tuple[nn.Module, str, Any]]:
+    """Give the buffers by name: the part that each is in, its name there, and itself."""
+    found = {}
+    for name, _ in module.named_buffers():
+        place, _, own = name.rpartition(".")
+        part = module.get_submodule(place)
+        found[name] = part, own, part._buffers[own]
+    return found
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from schuss.errors import OptionError
 
-__all__ = ["called", "checked", "each", "joined", "mapped", "rows_of"]
+__all__ = ["called", "checked", "each", "given", "joined", "mapped", "rows_of"]
 
 
 def each(inputs: Any) -> list[Any]:
@@ -47,8 +47,18 @@ def called(module: nn.Module, tensors: dict[str, Tensor], inputs: Any) -> Any:
 
     A tuple of inputs is its arguments, a dict its arguments by name.
     """
-    positional, named = ((), dict(inputs)) if isinstance(inputs, Mapping) else (tuple(each(inputs)), {})
+    positional, named = _arguments(inputs)
     return functional_call(module, tensors, positional, named)
+
+
+def given(module: nn.Module, inputs: Any) -> Any:
+    """Give what a module makes of inputs with its own parameters and buffers."""
+    positional, named = _arguments(inputs)
+    return module(*positional, **named)
+
+
+def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return ((), dict(inputs)) if isinstance(inputs, Mapping) else (tuple(each(inputs)), {})
 
 
 def checked(losses: Any, rows: int, *, weighted: bool = False) -> Tensor:

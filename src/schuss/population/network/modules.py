@@ -104,13 +104,13 @@ class Modules:
         """Learn from a chunk; the parameters of `state` are used up."""
         rows = len(chunk.targets)
         size = self.batch_size or rows
-        tally = torch.zeros(len(state.runs), dtype=torch.float64, device=state.copies.device)
         state.stack.plan(self._rates(state, size, -(-rows // size)))
+        batches = list(_batches(chunk, size, state.copies.device))
         threads = one_thread() if self.alone else nullcontext()
         with threads, seeded(_seed(self.seed, state.seen), state.copies.device):
-            for batch in _batches(chunk, size, state.copies.device):
-                tally += state.copies.learn(state.stack, batch).double() * batch.rows
-                state.stack.step()
+            losses = state.copies.train(state.stack, batches).double()
+        many = torch.tensor([[float(batch.rows)] for batch in batches], dtype=torch.float64, device=losses.device)
+        tally = (losses * many).sum(0)
         after = replace(state, rows=state.rows + rows, seen=state.seen + rows)
         return after, Tallies(tally.cpu().numpy(), float(np.sum(chunk.weights, dtype=np.float64)), rows)
 

@@ -113,6 +113,13 @@ class Network:
         free = [name for name in start if name[0] == "b"]
         return Stack(rule, start, l2=l2, l1=l1 if self.l1 else None, free=free)
 
+    def put(self, state: NetworkState, weights: NDArray[np.float32]) -> None:
+        """Let the runs of a state at its beginning begin with these parameters `(runs, parameters)`."""
+        for places, stack in state.blocks:
+            for lane, place in enumerate(places):
+                for name, one in self.architecture.parts(weights[place]).items():
+                    stack.parameters[name][lane] = torch.from_numpy(np.ascontiguousarray(one))
+
     def begin_leg(self, state: NetworkState, planned_rows: int) -> NetworkState:
         """Begin the schedules anew, to reach their end after so many rows."""
         return replace(state, rows=0, planned_rows=planned_rows)

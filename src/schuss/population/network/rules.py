@@ -18,7 +18,7 @@ devices and rules that look at all weights go that last way. Nothing here needs 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -189,10 +189,24 @@ class Stack:
             self._running = torch.stack(list(settle(self.stepper, s, sums)))
         self._step += 1
 
+    @property
+    def separable(self) -> bool:
+        """Whether runs can step one by one, each through all planned steps before the next: `step_alone`."""
+        return self._compiled
+
+    def step_alone(self, run: int, step: int) -> None:
+        """Do one of the planned steps with one run; all planned steps of all runs are done so, or none."""
+        for buffer in self.buffers:
+            self._compiled_step(buffer, self._tables[buffer.factor][buffer.free][step])(run, run + 1)
+
+    def _compiled_step(self, buffer: Buffer, scalars: NDArray[np.float32]) -> Callable[[int, int], None]:
+        """Give the step of the compiled rule, which takes the runs from one to before another."""
+        arrays = scalars, buffer.weights.numpy(), buffer.slots.numpy(), buffer.gradient.numpy()
+        return partial(store.run, "flat:step_flat", self._static, *arrays)
+
     def _step_compiled(self, buffer: Buffer, scalars: NDArray[np.float32]) -> None:
         """Step by the compiled rule, some runs in each thread."""
-        arrays = scalars, buffer.weights.numpy(), buffer.slots.numpy(), buffer.gradient.numpy()
-        work = partial(store.run, "flat:step_flat", self._static, *arrays)
+        work = self._compiled_step(buffer, scalars)
         even = np.linspace(0, self.runs, min(self.threads, self.runs) + 1) if self.threads > 1 else (0, self.runs)
         edges = [int(edge) for edge in even]
         side_by_side([partial(work, a, z) for a, z in pairwise(edges)], self.threads)
