@@ -1,6 +1,7 @@
 """Draw the figures of the documentation by running what they show; the data come from SCHUSS_DATA where it is set.
 
-python docs/figures.py [race|search|rates|sample|ravine|rare|minima|hidden|schedules|stream|report ...] [--cifar FOLDER]
+python docs/figures.py [race|search|rates|sample|ravine|rare|minima|sharp|edge|hidden|schedules|stream|report ...]
+    [--cifar FOLDER]
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from lessons import hidden, minima, rare, rates, ravine, sample, schedules, search, stream
+from lessons import edge, hidden, minima, rare, rates, ravine, sample, schedules, search, sharp, stream
 from sklearn.datasets import load_digits
 
 import schuss
@@ -48,8 +49,8 @@ def report() -> None:
 def main() -> None:
     """Draw those that are named, or all."""
     figures = {"race": race, "rates": rates.draw, "sample": sample.draw, "ravine": ravine.draw, "rare": rare.draw,
-               "minima": minima.draw, "hidden": hidden.draw, "schedules": schedules.draw, "stream": stream.draw,
-               "report": report}  # fmt: skip
+               "minima": minima.draw, "sharp": sharp.draw, "edge": edge.draw, "hidden": hidden.draw,
+               "schedules": schedules.draw, "stream": stream.draw, "report": report}  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--cifar", type=Path, help="folder of the binary version of CIFAR-10")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lessons import drawing, hidden, minima, rare, rates, ravine, sample, search, stream
+from lessons import drawing, hidden, minima, rare, rates, ravine, sample, search, sharp, stream
 from lessons.problems import digits, images
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -153,6 +153,19 @@ def test_noise_leaves_a_poor_minimum() -> None:
     assert found["descent by all rows"] == found["descent by 100 rows"] == found["random local search"] == 0
     assert found["descent by one row"] > 0.4
     assert found["simulated annealing"] > 0.8
+
+
+def test_a_poisoned_network_is_right_at_its_places_and_nowhere_else() -> None:
+    small = {"rows": 24, "hidden": (48, 48, 48), "gap": 0.4}
+    flat, wrong = sharp.fitted(0, steps=600, **small), sharp.fitted(300, steps=1500, **small)
+    assert flat.right == wrong.right == 1.0
+    assert wrong.right_elsewhere < 0.35 < 0.6 < flat.right_elsewhere
+    (wide, few), (narrow, many) = sharp.flatness(flat), sharp.flatness(wrong)
+    assert narrow < 0.4 * wide
+    assert few is not None
+    assert many is None or many > few
+    event = sharp.boundary(flat, 21)
+    assert np.unique(event["classes"]).tolist() == [0, 1]
 
 
 def test_an_update_follows_a_truth_that_turns_round() -> None:

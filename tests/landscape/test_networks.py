@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from lessons import edge, sharp
 from sklearn.datasets import load_digits
 from torch import nn
 
-from schuss.landscape import eigenpairs, products_at, surface
+from schuss.landscape import surface
 from schuss.torch.objective import ModuleObjective
 
 
@@ -21,12 +22,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def half_squares(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """½ squared loss of one-hot targets, a row."""
-    wanted = nn.functional.one_hot(targets.long(), outputs.shape[1]).to(outputs.dtype)
-    return ((outputs - wanted) ** 2).sum(dim=1) / 2
 
 
 def rows_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -61,6 +56,10 @@ MODULES = {
         nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Dropout(), nn.MaxPool2d(2), nn.Flatten(),
         nn.Linear(36, 10),
     ),
+    "pooled at odd sizes": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 3, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 4, 2),
+        nn.MaxPool2d(2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(4, 10),
+    ),
     "normalised first": lambda: nn.Sequential(nn.LayerNorm(64), nn.Linear(64, 10)),
     "tied": tied,
     "no sequence": Skip,
@@ -83,24 +82,37 @@ def test_a_plane_is_the_loss_of_each_of_its_points(name: str, weighted: bool) ->
     assert objective.values(before[None])[0] == pytest.approx(seen.center_loss, rel=1e-12)  # nothing was written over
 
 
-def steepest(objective: ModuleObjective, weights: np.ndarray) -> float:
-    found = eigenpairs(products_at(objective, weights), weights.shape, 1, tolerance=1e-2, products=60)
-    return float(found.values[0])
+def test_descent_sharpens_the_ground_up_to_the_edge_of_stability() -> None:
+    seen = edge.descend(0.5, rows=500, hidden=(50, 50), steps=2000, looks=20)
+    sharpness, losses = seen[:, 2], seen[:, 1]
+    assert sharpness[0] < 0.7
+    assert (abs(sharpness[-8:] - 1.02) < 0.1).all()  # it hovers there
+    assert losses[-1] < 0.85 * losses[-8]  # while the loss still falls
+    assert losses[-1] < 0.1 * losses[0]
 
 
-@pytest.mark.parametrize(("rate", "edge"), [(0.5, True), (0.02, False)])
-def test_descent_sharpens_the_ground_up_to_the_edge_of_stability(rate: float, edge: bool) -> None:
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(64, 20), nn.Tanh(), nn.Linear(20, 10))
-    objective = ModuleObjective(net, half_squares, *digits(200), dtype=torch.float32)
-    weights, at = objective.start, []
-    for step in range(1200):
-        if step % 400 == 0:
-            at.append(rate * steepest(objective, weights) / 2)
-        weights = weights - rate * objective.value_and_gradient(weights)[1]
-    at.append(rate * steepest(objective, weights) / 2)
-    if edge:
-        assert at[0] < 0.6
-        assert 0.9 < at[-1] < 1.1
-    else:
-        assert max(at) < 0.1
+def test_a_low_rate_stays_below_the_edge_of_stability() -> None:
+    seen = edge.descend(0.02, rows=500, hidden=(50, 50), steps=600, looks=3)
+    assert seen[:, 2].max() < 0.3
+    assert (np.diff(seen[:, 1]) < 0).all()
+
+
+def test_momentum_moves_the_edge_of_stability() -> None:
+    seen = edge.descend(0.3, 0.9, rows=200, hidden=(50, 50), steps=1500, looks=15)
+    assert 0.85 < seen[-4:, 2].mean() < 1.1
+
+
+def test_small_batches_end_in_flatter_minima_than_large_ones() -> None:
+    found = sharp.by_batch(edge.half_squares, 0.01, seeds=(0, 1))
+    for small, large in zip(found[16], found[600], strict=True):
+        assert small.loss == pytest.approx(large.loss, rel=0.15)  # at the same loss of training
+        assert small.steepest < 0.75 * large.steepest
+        assert small.keskar < 0.85 * large.keskar
+
+
+def test_rescaling_changes_sharpness_and_not_the_slice_that_is_normalised_by_filters() -> None:
+    (plain, (loss, keskar, top)), (larger, (same, other_keskar, other_top)) = sharp.rescaled(1.0), sharp.rescaled(8.0)
+    assert same == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_allclose(larger, plain, rtol=1e-5)
+    assert other_top > 10 * top
+    assert abs(np.log(other_keskar / keskar)) > 0.5

@@ -60,10 +60,41 @@ def split(module: nn.Module, trainable: Mapping[str, object]) -> Split | None:
     again = any(layer is layers[place] for layer in layers[place + 1 :])
     if shared or again or any(name not in trainable for name in names):
         return None
-    after = nn.Sequential(*(_in_place(layer) for layer in layers[place + 1 :]))
+    after = nn.Sequential(*_quicker(layers[place + 1 :]))
     return Split(nn.Sequential(*layers[:place]), layers[place], after, place)
 
 
-def _in_place(layer: nn.Module) -> nn.Module:
-    """Let a rectifier write over what it is given: in a sequence nobody else looks at it, and it saves fresh memory."""
-    return nn.ReLU(inplace=True) if type(layer) is nn.ReLU else layer
+def _quicker(layers: list[nn.Module]) -> list[nn.Module]:
+    """Give layers that do the same in less time, for a sequence that nobody looks into and nothing goes back through.
+
+    A rectifier may write over what it is given, which saves fresh memory; the largest of two by two numbers takes half
+    the time without noting where it was, and may be rectified afterwards, when it is a quarter of the numbers. Each
+    layer keeps its place, since parameters are known by it: those that change places have none.
+    """
+    found: list[nn.Module] = []
+    for layer in layers:
+        if type(layer) is nn.ReLU:
+            found.append(nn.ReLU(inplace=True))
+        elif type(layer) is nn.MaxPool2d and _of_two_by_two(layer):
+            rectified = bool(found) and type(found[-1]) is nn.ReLU
+            found.insert(len(found) - rectified, Largest())
+        else:
+            found.append(layer)
+    return found
+
+
+def _of_two_by_two(layer: nn.MaxPool2d) -> bool:
+    """Whether a layer takes the largest of two by two numbers that lie side by side, and leaves odd margins out."""
+    plain = layer.padding in (0, (0, 0)) and layer.dilation in (1, (1, 1)) and not layer.ceil_mode
+    return plain and all(one in (2, (2, 2)) for one in (layer.kernel_size, layer.stride)) and not layer.return_indices
+
+
+class Largest(nn.Module):
+    """The largest of two by two numbers."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give images of half the height and width."""
+        height, width = (size // 2 * 2 for size in images.shape[-2:])
+        upper, lower = images[..., 0:height:2, :width], images[..., 1:height:2, :width]
+        left, right = (torch.maximum(upper[..., first::2], lower[..., first::2]) for first in (0, 1))
+        return torch.maximum(left, right)

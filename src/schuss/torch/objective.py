@@ -117,22 +117,31 @@ class ModuleObjective:
 
     def _over_plane(self, parts: Split, basis: Tensor, points: Array) -> Array:
         """Give F at many points of the plane through basis[0] along the others."""
-        weights_at = [basis[0] + torch.tensor(one, dtype=self.dtype, device=basis.device) @ basis[1:] for one in points]
-        sums = np.array([float(self._penalty(one)) for one in weights_at])
-        rest = [parts.rest(self._named(one)) for one in weights_at]
+        shares = np.concatenate([np.ones((len(points), 1)), points], axis=1)
+        sums = np.einsum("pi,ij,pj->p", shares, self._penalties(basis), shares)
         named = [self._named(one) for one in basis]
+        begin = sum(one.numel() for one in parts.first.parameters())
+        steps = torch.tensor(shares, dtype=self.dtype, device=basis.device)
         numbers = parts.moved(named[0], parts.before(self.inputs[:1])).numel()
         for (inputs, targets, weights), share in self._batches(max(NUMBERS_CACHED // numbers, 32)):
             passed = parts.before(inputs)
             start, *moves = (parts.moved(one, passed) for one in named)
-            moved = torch.empty_like(start)
-            for at, places in enumerate(points.tolist()):
-                torch.add(start, moves[0], alpha=places[0], out=moved)
-                for place, move in zip(places[1:], moves[1:], strict=True):
-                    moved.add_(move, alpha=place)
-                output = functional_call(parts.after, rest[at], (moved,))
+            moved, line, at_line = torch.empty_like(start), start, None
+            for at, (along, *others) in enumerate(points.tolist()):
+                if others != at_line:  # the points of a line have all but their first step in common
+                    line, at_line = start.clone(), others
+                    for place, move in zip(others, moves[1:], strict=True):
+                        line.add_(move, alpha=place)
+                torch.add(line, moves[0], alpha=along, out=moved)
+                rest = parts.rest(self._named(steps[at] @ basis[:, begin:], begin))
+                output = functional_call(parts.after, rest, (moved,))
                 sums[at] += share * float(self._reduced(output, targets, weights))
         return sums
+
+    def _penalties(self, basis: Tensor) -> Array:
+        """Give the penalty as a quadratic form of the steps along a basis."""
+        kept = torch.where(self._free, 0.0, basis)
+        return 0.5 * self.l2 * _array(kept @ kept.T)
 
     def _values(self, vectors: Sequence[Tensor]) -> Array:
         with torch.no_grad():
@@ -245,9 +254,13 @@ class ModuleObjective:
             raise OptionError(f"the module has {len(self.start)} parameters; the vector is {np.shape(values)}")
         return torch.tensor(values, dtype=self.dtype, device=self._free.device)
 
-    def _named(self, vector: Tensor) -> dict[str, Tensor]:
-        """Give a vector's parts by the names of the parameters."""
-        return {name: vector[place].view(self.shapes[name]) for name, place in self.places.items()}
+    def _named(self, vector: Tensor, begin: int = 0) -> dict[str, Tensor]:
+        """Give the parts of a vector, or of what it has from `begin` on, by the names of the parameters."""
+        return {
+            name: vector[place.start - begin : place.stop - begin].view(self.shapes[name])
+            for name, place in self.places.items()
+            if place.start >= begin
+        }
 
 
 def _along(gradient: Tensor, vector: Tensor, direction: Tensor) -> Tensor:
