@@ -127,6 +127,8 @@ def test_training_writes_both_down() -> None:
     assert finish["drift"]["rows"] + finish["drift"]["against"] == 600
     assert [entry["column"] for entry in finish["columns"]] == ["x"]
     assert finish["intervals"]["r2"][0] <= finish["holdout"]["r2"] <= finish["intervals"]["r2"][1]
+    alone = np.corrcoef(X[:, 0], X @ [3.0, -1.0, 0.0])[0, 1] ** 2
+    assert finish["single_feature"] == {"feature": "x[0]", "r2": pytest.approx(alone, abs=0.2)}
     low, high = finish["intervals"]["gain"]
     assert low <= finish["holdout"]["constant_loss"] - finish["holdout"]["loss"] <= high
 

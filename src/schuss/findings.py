@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from .data.chunk import Rows, row_count, take_rows
+from .data.chunk import Chunk, Rows, row_count, take_rows
 from .data.columns.kind import width_edges
 from .data.feed import Feed, StreamFeed
 from .data.moments import moments_of
 from .drift import drift
 from .explaining import in_target_units
 from .model import Model
+from .single_feature import single_feature
 
 __all__ = ["column_spreads", "findings", "most_telling", "some_rows"]
 
@@ -37,12 +38,17 @@ def some_rows(feed: Feed) -> Rows:
 
 
 def findings(model: Model, feed: Feed) -> dict[str, Any]:
-    """Give `weights`, `columns`, those that move the scores of held-out rows most, and `drift` from the other rows.
+    """Give what a report tells of a model besides its scores.
+
+    That is `weights`; `single_feature`, what one alone would reach; `columns`, those that move the scores of held-out
+    rows most; and `drift`, how far these are from the other rows.
 
     Of rows that did not fit into memory the drift is from those that were read first. Where workers read the rows there
     is no drift, and without held-out rows there are only weights.
     """
     found: dict[str, Any] = {"weights": most_telling(model)}
+    if feed.select is not None and feed.score is not None:
+        found["single_feature"] = _single_feature(model, feed.select, feed.score)
     held = [chunk.rows for chunk in (feed.select, feed.score) if chunk is not None]
     if held:
         found["columns"] = column_spreads(model, held[-1])
@@ -51,6 +57,15 @@ def findings(model: Model, feed: Feed) -> dict[str, Any]:
         apart = drift(model.encoder, learned, moments_of(*held))
         found["drift"] = {**apart, "first": isinstance(feed, StreamFeed)}
     return found
+
+
+def _single_feature(model: Model, select: Chunk, score: Chunk) -> dict[str, Any] | None:
+    """Say what one feature alone would reach, chosen on the rows that choose and scored on the others."""
+    alone = single_feature(select, score, None if model.classes is None else len(model.classes))
+    if alone is None:
+        return None
+    at, reached = alone
+    return {"feature": model.encoder.feature(at)[0], "r2" if model.classes is None else "accuracy": reached}
 
 
 def column_spreads(model: Model, rows: Rows) -> list[dict[str, Any]]:

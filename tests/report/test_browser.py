@@ -120,8 +120,15 @@ def probed(browser, tmp_path, html, *options, width=None):
 
 
 FIGURES = {
-    "binary": ["figure-race", "figure-losses", "figure-confusion", "figure-reliability", "figure-weights"],
-    "regression": ["figure-race", "figure-losses", "figure-residuals", "figure-weights"],
+    "binary": [
+        "figure-beside",
+        "figure-race",
+        "figure-losses",
+        "figure-confusion",
+        "figure-reliability",
+        "figure-weights",
+    ],
+    "regression": ["figure-beside", "figure-race", "figure-losses", "figure-residuals", "figure-weights"],
 }
 
 

@@ -1,5 +1,6 @@
 """The figures as functions of a record, what they are drawn with, and the colours they are drawn in."""
 
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -15,6 +16,7 @@ from schuss.report import (
     largest_weights,
     learning_rate_curves,
     loss_by_learning_rate,
+    model_beside_baselines,
     reliability_curve,
     residuals,
     roc_and_precision,
@@ -267,7 +269,7 @@ def test_losses_of_a_regression_are_shares_of_the_constant_predictors():
         ):
             one, other = (curve(learning_rate_curves(found), run.number)[0] for found in (record, scaled))
             np.testing.assert_allclose(one, other, rtol=1e-12)
-    assert "held-out mean squared error (share of the constant predictor's)" in words(learning_rate_curves(record))
+    assert "held-out mean squared error (share of the constant's)" in words(learning_rate_curves(record))
     winner = as_history(record).winner
     assert winner.final_loss < 0.5
 
@@ -369,3 +371,30 @@ def test_weights_are_drawn_by_what_a_standard_deviation_moves():
     assert "+0.500" in said
     assert "−0.0100" in said
     assert "(intercept)" not in said
+
+
+def beside(task, holdout, **finish):
+    return model_beside_baselines([{"event": "start", "task": task}, {"event": "finish", "holdout": holdout, **finish}])
+
+
+def test_the_model_stands_beside_what_needs_none():
+    alone = {"feature": "age", "accuracy": 0.7}
+    drawn = beside(
+        "classification", {"accuracy": 0.9}, confusion=[[50, 5], [5, 40]], single_feature=alone,
+        intervals={"accuracy": [0.83, 0.94]},
+    )  # fmt: skip
+    said = re.findall("<title>(.*?)</title>", drawn.svg(""))
+    assert said == [
+        "always class 1: accuracy 55.0%", "age alone: accuracy 70.0%", "the model: accuracy 90.0% (83.0% to 94.0%)",
+    ]  # fmt: skip
+    (plot,) = drawn.plots
+    widths = [float(width) for width in re.findall(r'<rect[^>]* width="([\d.]+)"', drawn.svg(""))]
+    assert widths == pytest.approx([float(plot.x.at(score) - plot.x.at(0)) for score in (0.55, 0.7, 0.9)], abs=0.1)
+
+
+def test_a_feature_worse_than_the_mean_has_room_to_the_left():
+    drawn = beside("regression", {"r2": 0.4}, single_feature={"feature": "age", "r2": -0.2})
+    assert drawn.plots[0].x.limits == (-0.2, 1.0)
+    assert "always the mean: R² 0" in drawn.svg("")
+    assert beside("regression", {}).empty
+    assert beside("classification", {"accuracy": 0.4}).empty

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from schuss.files import replacing
 
-from . import answer, layout, sections
+from . import answer, figures, layout, sections
+from .figures.beside import read_reached
 from .history import History, RecordLike, as_history
 from .markup import Markup, element
+from .sections.parts import picture
 
 __all__ = ["render", "write_report"]
 
@@ -78,4 +80,16 @@ def _answer(history: History) -> Markup:
     warnings = [element("li", {}, sentence) for sentence in answer.warnings(history)]
     known = element("ul", {"class": "warnings", "aria-label": "Worth knowing"}, *warnings) if warnings else Markup()
     lead = layout.paragraph(answer.lead(history), "lead")
-    return layout.section("answer", answer.heading(history), lead, stats, ended, known)
+    return layout.section("answer", answer.heading(history), lead, stats, ended, known, _beside(history))
+
+
+def _beside(history: History) -> Markup:
+    """Show the model beside the constant prediction and the best single feature."""
+    reached = read_reached(history)
+    if len(reached) < 2:
+        return Markup()
+    alone = any(one.name.endswith(" alone") for one in reached)
+    caption = "The model beside what needs none"
+    caption += ": always the same prediction, and the one feature that tells most." if alone else "."
+    caption += " The bracket is the 95% interval." if reached[-1].ends else ""
+    return picture("beside", figures.model_beside_baselines, history, caption, "", None)

@@ -38,7 +38,7 @@ def loss_unit(history: History) -> str:
 
 def race_loss(history: History) -> str:
     """What the runs' losses are, with their unit."""
-    unit = "share of the constant predictor's" if history.relative else loss_unit(history)
+    unit = "share of the constant's" if history.relative else loss_unit(history)
     return f"{history.judged_on} {loss_name(history)}{unit and f' ({unit})'}"
 
 

@@ -17,6 +17,7 @@ from .svg import Figure
 __all__ = ["drawn_figures", "redraw", "save_figures"]
 
 _FIGURES: dict[str, Callable[[History], Figure]] = {
+    "beside": figures.model_beside_baselines,
     "race": figures.learning_rate_curves,
     "losses": figures.loss_by_learning_rate,
     "confusion": figures.confusion_matrix,

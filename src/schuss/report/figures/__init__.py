@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .beside import model_beside_baselines
 from .columns import column_importance
 from .lines import curvature_spectrum, loss_slices, losses_of_few_rows, precision_needed, step_sizes
 from .plane import decision_boundary, loss_map
@@ -25,6 +26,7 @@ __all__ = [
     "loss_slices",
     "loss_surface",
     "losses_of_few_rows",
+    "model_beside_baselines",
     "precision_needed",
     "reliability_curve",
     "residuals",

@@ -33,6 +33,11 @@ def column_importance(record: RecordLike, *, narrow: bool = False) -> Figure:
         The events of a record, the folder of a run, or the path of a `record.jsonl`.
     narrow
         Draw for a phone's width.
+
+    Example
+    -------
+    >>> column_importance([{"event": "finish", "columns": [{"column": "age", "spread": 0.4}]}]).empty
+    False
     """
     columns = read_columns(as_history(record))[:_DRAWN]
     if not columns or not columns[0][1] > 0:

@@ -35,6 +35,12 @@ def loss_slices(record: RecordLike, *, narrow: bool = False) -> Figure:
         The events of a record, the folder of a run, or the path of a `record.jsonl`.
     narrow
         Draw for a phone's width.
+
+    Example
+    -------
+    >>> along = {"event": "slice", "direction": "random", "rows": 500, "t": [-1, 0, 1], "losses": [0.9, 0.2, 0.8]}
+    >>> loss_slices([along]).empty
+    False
     """
     return _draw_slices(read_slices(as_history(record)), narrow)
 
@@ -48,6 +54,12 @@ def losses_of_few_rows(record: RecordLike, *, narrow: bool = False) -> Figure:
         The events of a record, the folder of a run, or the path of a `record.jsonl`.
     narrow
         Draw for a phone's width.
+
+    Example
+    -------
+    >>> along = {"event": "slice", "direction": "random", "rows": 3, "t": [-1, 0, 1], "losses": [0.9, 0.2, 0.2]}
+    >>> losses_of_few_rows([{**along, "kinks": [0.0]}]).empty
+    False
     """
     return _draw_slices(read_slices(as_history(record), few=True), narrow)
 
@@ -66,7 +78,7 @@ def _draw_slices(slices: list[Slice], narrow: bool) -> Figure:
         colour = rate_colour(place / max(len(slices) - 1, 1) if len(slices) > 1 else 0.3)
         name = slice_name(one)
         said = f"{name}: the lowest loss is {figure(float(np.nanmin(one.losses)))}"
-        shown = "" if narrow else shorten(name, 28)
+        shown = "" if narrow else shorten(name, 36)
         curves.append(Curve(shown, np.column_stack([one.steps, one.losses]), colour, 2.2, (), said))
         signs.append(key.line_sign(shorten(name, 40), colour, 2.2))
         if one.holdout.size:
@@ -100,6 +112,12 @@ def step_sizes(record: RecordLike) -> Figure:
     ----------
     record
         The events of a record, the folder of a run, or the path of a `record.jsonl`.
+
+    Example
+    -------
+    >>> sweep = {"rates": [0.1, 1.0, 10.0], "losses": [0.6, 0.3, 4.0], "before": 0.7, "edge": 2.0}
+    >>> step_sizes([{"event": "step_sizes", **sweep}]).empty
+    False
     """
     steps = read_steps(as_history(record))
     if steps is None:
@@ -145,6 +163,11 @@ def curvature_spectrum(record: RecordLike, *, narrow: bool = False) -> Figure:
         The events of a record, the folder of a run, or the path of a `record.jsonl`.
     narrow
         Draw for a phone's width.
+
+    Example
+    -------
+    >>> curvature_spectrum([{"event": "curvature", "eigenvalues": [2.0, 0.5, 0.1]}]).empty
+    False
     """
     history = as_history(record)
     known = numbers(latest(history, "curvature"), "eigenvalues")
@@ -235,6 +258,12 @@ def precision_needed(record: RecordLike) -> Figure:
     ----------
     record
         The events of a record, the folder of a run, or the path of a `record.jsonl`.
+
+    Example
+    -------
+    >>> bits = {"bits": [2, 4, 8], "losses": [0.9, 0.3, 0.2], "needed": 8}
+    >>> precision_needed([{"event": "sharpness", "bits": bits}]).empty
+    False
     """
     table = mapping(latest(as_history(record), "sharpness"), "bits")
     bits, losses = numbers(table, "bits"), numbers(table, "losses")

@@ -39,6 +39,12 @@ def loss_map(record: RecordLike, *, which: int = 0) -> Figure:
         The events of a record, the folder of a run, or the path of a `record.jsonl`.
     which
         Of several surfaces, the newest of which is 0.
+
+    Example
+    -------
+    >>> losses = [[2.0, 1.5, 2.0], [1.0, 0.5, 1.0], [2.0, 1.5, 2.0]]
+    >>> loss_map([{"event": "surface", "a": [-1, 0, 1], "b": [-1, 0, 1], "losses": losses}]).empty
+    False
     """
     surfaces = read_surfaces(as_history(record))
     if not 0 <= which < len(surfaces):
@@ -217,6 +223,12 @@ def decision_boundary(record: RecordLike, *, which: int = 0) -> Figure:
         The events of a record, the folder of a run, or the path of a `record.jsonl`.
     which
         Of several boundaries, the first of which is 0.
+
+    Example
+    -------
+    >>> plane = {"x": [0, 1, 2], "y": [0, 1], "classes": [[0, 1, 1], [0, 0, 1]], "names": ["no", "yes"]}
+    >>> decision_boundary([{"event": "boundary", **plane}]).empty
+    False
     """
     found = read_boundaries(as_history(record))
     if not 0 <= which < len(found):

@@ -40,6 +40,12 @@ def learning_rate_curves(record: RecordLike, *, narrow: bool = False) -> Figure:
         The events of a record, or the path of a `record.jsonl`.
     narrow
         Draw for a phone's width.
+
+    Example
+    -------
+    >>> seen = [{"event": "evaluation", "rows": rows, "holdout_loss": {"0": 50 / rows}} for rows in (100, 200, 300)]
+    >>> learning_rate_curves(seen).empty
+    False
     """
     history = as_history(record)
     curves = [run for run in history.runs if run.rows.size]

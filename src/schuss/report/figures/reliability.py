@@ -38,6 +38,12 @@ def reliability_curve(record: RecordLike, *, narrow: bool = False) -> Figure:
         The events of a record, or the path of a `record.jsonl`.
     narrow
         Draw for a phone's width.
+
+    Example
+    -------
+    >>> bins = {"predicted": [0.2, 0.8], "actual": [0.25, 0.75], "rows": [40, 40]}
+    >>> reliability_curve([{"event": "finish", "reliability": bins}]).empty
+    False
     """
     bins = reliability_bins(as_history(record))
     if not len(bins):

@@ -48,6 +48,11 @@ def confusion_matrix(record: RecordLike, *, narrow: bool = False) -> Figure:
         The events of a record, or the path of a `record.jsonl`.
     narrow
         Draw for a phone's width.
+
+    Example
+    -------
+    >>> "predicted" in confusion_matrix([{"event": "finish", "confusion": [[8, 1], [0, 9]]}]).svg("")
+    True
     """
     history = as_history(record)
     counts = confusion_counts(history)
@@ -147,6 +152,11 @@ def residuals(record: RecordLike, *, narrow: bool = False) -> Figure:
         The events of a record, or the path of a `record.jsonl`.
     narrow
         Draw for a phone's width, one below the other.
+
+    Example
+    -------
+    >>> residuals([{"event": "finish", "residuals": {"predicted": [1, 2, 3], "actual": [1, 3, 2]}}]).empty
+    False
     """
     history = as_history(record)
     predicted, actual = residual_points(history)

@@ -116,6 +116,12 @@ def loss_surface(record: RecordLike, *, narrow: bool = False) -> Figure:
         The events of a record, the folder of a run, or the path of a `record.jsonl`.
     narrow
         Draw for a phone's width.
+
+    Example
+    -------
+    >>> losses = [[2.0, 1.5, 2.0], [1.0, 0.5, 1.0], [2.0, 1.5, 2.0]]
+    >>> loss_surface([{"event": "surface", "a": [-1, 0, 1], "b": [-1, 0, 1], "losses": losses}]).empty
+    False
     """
     surfaces = read_surfaces(as_history(record))
     if not surfaces:

@@ -53,6 +53,12 @@ def roc_and_precision(record: RecordLike, *, narrow: bool = False) -> Figure:
         The events of a record, the folder of a run, or the path of a `record.jsonl`.
     narrow
         Draw for a phone's width, one below the other.
+
+    Example
+    -------
+    >>> curve = {"negatives": 3, "positives": 2, "false_positives": [0, 0, 1, 3], "true_positives": [0, 1, 2, 2]}
+    >>> roc_and_precision([{"event": "finish", "curve": curve}]).empty
+    False
     """
     history = as_history(record)
     points = threshold_points(history)

@@ -31,6 +31,13 @@ def loss_by_learning_rate(record: RecordLike) -> Figure:
     ----------
     record
         The events of a record, or the path of a `record.jsonl`.
+
+    Example
+    -------
+    >>> runs = [{"run": 0, "learning_rate": 0.1}, {"run": 1, "learning_rate": 1.0}]
+    >>> seen = {"event": "evaluation", "rows": 100, "holdout_loss": {"0": 0.5, "1": 0.4}}
+    >>> loss_by_learning_rate([{"event": "runs", "runs": runs}, seen]).empty
+    False
     """
     history = as_history(record)
     runs = [run for run in history.runs if run.learning_rate > 0 and (run.rows.size or run.drop)]

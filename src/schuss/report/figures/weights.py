@@ -85,6 +85,12 @@ def largest_weights(record: RecordLike, *, narrow: bool = False) -> Figure:
         The events of a record, or the path of a `record.jsonl`.
     narrow
         Draw for a phone's width.
+
+    Example
+    -------
+    >>> weight = {"feature": "age", "weight": 0.4, "importance": 0.4, "in_data_units": 0.03, "unit": "per unit of age"}
+    >>> largest_weights([{"event": "finish", "weights": [weight]}]).empty
+    False
     """
     history = as_history(record)
     weights = [weight for weight in read_weights(history)[0] if weight.moved or not weight.weight]

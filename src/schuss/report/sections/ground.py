@@ -94,7 +94,9 @@ def _slices(history: History) -> Markup:
     slices = read_slices(history)
     if not slices:
         return Markup()
-    caption = "The loss along straight lines through the model, which is at 0 unless the line leads to it."
+    caption = "The loss along straight lines through the model, which is at 0."
+    if any(one.direction.startswith("from the start") for one in slices):
+        caption += " The start is at −1 of the line that comes from it."
     if any(one.holdout.size for one in slices):
         caption += " Dashed: the same on held-out rows."
     return picture("slices", figures.loss_slices, history, caption, "", ground_tables.slices_table(slices))
