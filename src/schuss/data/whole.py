@@ -14,10 +14,12 @@ class Whole(NamedTuple):
     """All training rows in a fixed order, for full passes.
 
     blocks : gives them anew, each block good until the next one; rows, values : how many they are, and hold; far : has
-    work done with those that workers hold, and gives what each of them tells; `blocks` are the other rows then.
+    work done with those that workers hold, and gives what each of them tells; `blocks` are the other rows then;
+    hands : how many go through them at a time.
     """
 
     blocks: Callable[[], Iterable[Chunk]]
     rows: int
     values: int
     far: Callable[..., Iterable[Any]] | None = None
+    hands: int = 1
