@@ -19,6 +19,7 @@ from schuss.cli import main
 from schuss.cluster.on_ray import _connect
 from schuss.data.share import read_span
 from schuss.errors import ClusterError, DataError, OptionError
+from schuss.finish import finish
 from schuss.race.record import read_record
 
 ROWS = 12_000
@@ -55,6 +56,17 @@ def test_the_model_is_that_of_one_machine(place: str, workers: int, options: dic
     assert counts["read"] == rows == ROWS
     assert counts == one.record[-1]["counts"]
     assert many.record[0]["options"]["workers"] == workers
+
+
+@pytest.mark.parametrize("judge", ["folds", "held-out rows"])
+def test_full_passes_come_to_the_same_optimum(place: str, monkeypatch: pytest.MonkeyPatch, judge: str) -> None:
+    if judge == "held-out rows":
+        monkeypatch.setattr(finish, "FOLD_ROWS", 0)
+    one, many = train(place, "y", runs=4, l2=1e-3), learn(place, l2=1e-3)
+    for each in (one, many):
+        [polish] = [event for event in each.record if event["event"] == "polish"]
+        assert polish["judge"] == judge
+    assert many.summary["holdout"]["loss"] == pytest.approx(one.summary["holdout"]["loss"], rel=1e-3)
 
 
 def test_networks_are_averaged_too(place: str) -> None:

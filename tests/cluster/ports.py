@@ -1,10 +1,11 @@
 """At which addresses the processes of a Ray cluster listen, by what Linux tells of their sockets.
 
-python -m tests.cluster.ports    starts the cluster of a training with two workers, and prints them, one a line
+python -m tests.cluster.ports    imports Ray, starts the cluster of a training, and prints them, one a line
 """
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 import os
 import re
@@ -63,6 +64,7 @@ def is_local(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 if __name__ == "__main__":
+    importlib.import_module("ray")  # which reads the environment then
     with started(2, None) as workers:
         workers.end([workers.begin(lambda number: (None, number), number) for number in range(4)])
         for address, port, name in listening(descendants(os.getpid())):

@@ -103,6 +103,14 @@ def test_a_cluster_of_its_own_for_a_command(place: str, tmp_path: Path) -> None:
     assert [one for one in found if not is_local(one[0])] == [], "nothing can be reached from elsewhere"
 
 
+def test_a_cluster_of_a_process_that_has_imported_ray_before() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != on_ray.SEVERAL_MACHINES}
+    command = [sys.executable, "-m", "tests.cluster.ports"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "gcs_server" in done.stdout
+    assert all(line.startswith("this machine") for line in done.stdout.splitlines())
+
+
 def test_one_file_of_text_by_workers(tmp_path: Path) -> None:
     """Rows of a CSV file of its own, of which the driver has begun to read a sample."""
     rows = table()

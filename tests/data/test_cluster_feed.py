@@ -26,7 +26,9 @@ from schuss.data.cluster_feed import (
 from schuss.data.open import open_source
 from schuss.data.saved import Saved
 from schuss.data.share import read_span
+from schuss.descent.losses import loss_for
 from schuss.errors import DataError, OptionError
+from schuss.finish.single import SingleObjective
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +147,23 @@ def test_full_passes_are_done_where_the_rows_are(places: dict[str, Path]) -> Non
     told = list(whole.far(lambda blocks, weight: [weight * len(chunk.targets) for chunk in blocks()], 2))
     assert len(told) == 3
     assert sum(map(sum, told)) == 2 * whole.rows == 2 * feed.counts.training
+
+
+def test_full_passes_add_up_to_those_of_one_machine(places: dict[str, Path]) -> None:
+    one, many = feed_of(places["row groups"]), cluster(places["row groups"], 3)
+    for feed in (one, many):
+        list(feed.chunks(0))
+    near, far = one.whole(), many.whole()
+    assert near is not None
+    assert far is not None
+    assert (far.rows, far.values) == (near.rows, near.values)
+    loss = loss_for("log_loss", 1)
+    width = one.chunks(1).__next__().rows.shape[1]  # pyright: ignore[reportAttributeAccessIssue]
+    weights = np.random.default_rng(0).normal(size=(width + 1, 1))
+    value, gradient = SingleObjective(near.blocks, loss, 0.1).value_and_gradient(weights)
+    found, slope = SingleObjective(far.blocks, loss, 0.1, far.far).value_and_gradient(weights)
+    assert found == pytest.approx(value, rel=1e-6)
+    np.testing.assert_allclose(slope, gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_more_workers_than_places_to_enter(places: dict[str, Path]) -> None:

@@ -100,6 +100,20 @@ def test_a_round_is_the_average_of_what_each_would_have_learned_alone() -> None:
     assert state.rows == 100, "the schedules count the rows of one worker"
 
 
+def test_at_the_end_of_an_epoch_some_workers_rest() -> None:
+    """Two of four have rows left: theirs is the average, and the schedules count what each of four would have had."""
+    data = problem("log_loss", 300)
+    shares = cut_rows(data, [200, 100])
+    own = population(COMPILED_RULES[0].rule)
+    cluster = on_workers(own, Here(4))
+    begun = state_of(cluster, 400)
+    alone = [own.up_to_date(own.advance(state_of(own, 100), share)[0]) for share in shares]
+    state, tallies = cluster.advance(begun, rounds(*shares))
+    expected = np.average([weights_of(own, one) for one in alone], axis=0, weights=[200, 100])
+    np.testing.assert_allclose(weights_of(own, state), expected, rtol=1e-6, atol=1e-8)
+    assert (tallies.rows, state.rows) == (300, 75)
+
+
 def test_learning_does_not_touch_what_was_put() -> None:
     own = population(COMPILED_RULES[0].rule)
     saved = own.saved(state_of(own, 100))

@@ -11,6 +11,7 @@ import platform
 import signal
 import socket
 import statistics
+import sys
 import threading
 import time
 from collections import defaultdict, deque
@@ -40,6 +41,13 @@ OBJECTS = 1 << 30
 
 ANSWER = 10.0
 """Seconds within which a cluster must answer."""
+
+SEVERAL_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""What tells Ray whether it may span several machines; where it may, it listens on all addresses of this one, also with
+`--node-ip-address=127.0.0.1`."""
+
+MACHINES = os.environ.get(SEVERAL_MACHINES)
+"""What whoever began this process has to say of that, which then holds."""
 
 COMPARED = ("python", "schuss", "numpy", "numba", "pyarrow")
 
@@ -167,8 +175,6 @@ def started(count: int, address: str | None) -> Iterator[OnRay]:
 def _imported(address: str | None) -> Any:
     """Import Ray, which learns from the environment to tell nobody of its use, and to stay on this machine."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address is None:  # else Ray listens on all addresses of this machine
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
     except ImportError:
@@ -177,6 +183,10 @@ def _imported(address: str | None) -> Any:
     # Ray has no setting for this: it prints what it does again to standard output, which may be one JSON object.
     private: Any = ray._private  # pyright: ignore[reportPrivateImportUsage]
     private.worker._worker_logs_enabled = False
+    if MACHINES is None:  # the processes that Ray begins read the one, this process has read it into the other
+        several = address is not None and sys.platform.startswith("linux")
+        os.environ[SEVERAL_MACHINES] = str(int(several))
+        private.ray_constants.ENABLE_RAY_CLUSTER = several
     return ray
 
 

@@ -249,7 +249,7 @@ class ClusterFeed:
         """Give all training rows for full passes, done where the rows are; None where they do not stay there."""
         if not self.keeping or (self.lengths < 0).any():
             return None
-        return Whole(lambda: (), self.training_rows, self.counts.values, self._everywhere, self.workers.count)
+        return Whole(lambda: (), self.training_rows, self.counts.values, self._everywhere)
 
     def _everywhere(self, work: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
         """Have work done with all rows, those of so many spans together as there are workers."""

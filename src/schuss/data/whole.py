@@ -14,12 +14,10 @@ class Whole(NamedTuple):
     """All training rows in a fixed order, for full passes.
 
     blocks : gives them anew, each block good until the next one; rows, values : how many they are, and hold; far : has
-    work done with those that workers hold, and gives what each of them tells; `blocks` are the other rows then;
-    hands : how many go through them at a time.
+    work done with those that workers hold, and gives what each of them tells; `blocks` are the other rows then.
     """
 
     blocks: Callable[[], Iterable[Chunk]]
     rows: int
     values: int
     far: Callable[..., Iterable[Any]] | None = None
-    hands: int = 1

@@ -41,8 +41,8 @@ The first is as good as infinite and gives the constant prediction, for data wit
 """
 
 WORK = 4e9
-"""Products with weights that the finish may always take of each who does them, a few seconds: as many as it needs on
-small data. Folds, which need most, judge where these are enough for them.
+"""Products with weights that the finish may always take, a few seconds: as many as it needs on small data. Folds, which
+need most, judge where these are enough for them.
 """
 
 FEWEST_PASSES = 20
@@ -184,7 +184,7 @@ def finish(
         training = feed.training if isinstance(feed, MemoryFeed) else _gathered(whole)
         chosen = _by_folds(task, training, feed.select, seed, int(WORK / products))
     if chosen is None:
-        passes = int(max(spent_rows / (2 * whole.rows), whole.hands * WORK / products))
+        passes = int(max(spent_rows / (2 * whole.rows), WORK / products))
         chosen = _by_held_out_rows(task, feed, whole, passes)
     if holdout == "file" or chosen.whole is None:
         return Finished(chosen.champion, chosen.champion, chosen.validation)
