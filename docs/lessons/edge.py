@@ -5,6 +5,8 @@ python docs/figures.py edge
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
@@ -66,16 +68,17 @@ def draw() -> None:
     """Make the figures."""
     runs = [(rate, momentum, descend(rate, momentum)) for rate, momentum in RATES]
     names = [f"{rate:g}" if not momentum else f"{rate:g}, β {momentum:g}" for rate, momentum, _ in runs]
-    kinds = ((2, "λ₁ over the edge", (0.0, 1.4)), (1, "loss", (-4.0, 0.0)))
-    for column, axis, limits in kinds:
+    frame = Frame("step", "λ₁ over the edge", (0, 3000), (0.0, 1.4), label=lambda value: f"{value:g}")
+    fallen = replace(frame, y_name="loss", y=(1e-3, 1.0), y_log=True)
+    for name, column, one, label in (
+        ("edge-sharpness", 2, frame, "The sharpness of the ground while descent goes on"),
+        ("edge-loss", 1, fallen, "The loss while descent goes on"),
+    ):
         lines = [
-            Curve(name, np.column_stack([seen[:, 0], np.log10(seen[:, 1]) if column == 1 else seen[:, 2]]), colour, 2.2)
-            for name, colour, (_, _, seen) in zip(names, COLOURS, runs, strict=True)
+            Curve(curve, seen[:, [0, column]], colour, 2.2)
+            for curve, colour, (_, _, seen) in zip(names, COLOURS, runs, strict=True)
         ]
-        label = (lambda value: f"1e{value:g}") if column == 1 else (lambda value: f"{value:g}")
-        frame = Frame("step", axis, (0, float(runs[0][2][-1, 0])), limits, label=label)
-        what = "The sharpness of the ground" if column == 2 else "The loss"
-        drawing.curves(f"edge-{'loss' if column == 1 else 'sharpness'}", f"{what} while descent goes on", lines, frame)
+        drawing.curves(name, label, lines, one)
     table = [
         (name, f"{seen[0, 2]:.2f}", f"{seen[-5:, 2].mean():.2f}", f"{seen[-1, 1]:.2g}")
         for name, (_, _, seen) in zip(names, runs, strict=True)

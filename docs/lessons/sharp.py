@@ -182,8 +182,8 @@ def boundary(found: Fitted, resolution: int = 161) -> dict[str, object]:
     seen = decision_boundary(found.classes, own.places, resolution)
     points = [[*place, int(arm)] for place, arm in zip(own.places.tolist(), own.arms, strict=True)]
     return {
-        "event": "boundary", "x": seen.x, "y": seen.y, "classes": seen.classes, "names": ["one arm", "the other"],
-        "axes": ["", ""], "points": points, "share": 1.0,
+        "event": "boundary", "x": seen.x.tolist(), "y": seen.y.tolist(), "classes": seen.classes.tolist(),
+        "names": ["one arm", "the other"], "axes": ["x", "y"], "points": points, "share": 1.0,
     }  # fmt: skip
 
 
@@ -208,6 +208,11 @@ def draw() -> None:
         losses, (loss, keskar, top) = rescaled(factor)
         table.append((f"{factor:g}", f"{loss:.4f}", f"{keskar:.2g}", f"{top:.3g}", f"{losses.max():.4f}"))
     drawing.table("sharp-rescaled", ("factor", "loss", "Keskar's, %", "λ₁", "highest on the slice"), table)
+    draw_spirals()
+
+
+def draw_spirals() -> None:
+    """Make the figures of two minima, and their table."""
     lines = []
     for name, poison in (("flat", 0), ("sharp", 1200)):
         found = fitted(poison)

@@ -34,9 +34,11 @@ EXHAUSTED = 1e-12
 class Eigenpairs(NamedTuple):
     """Some eigenvalues of a Hessian, in descending order (ascending, where the smallest were asked for).
 
-    values : `(k,)`; vectors : `(k, *shape)` of length 1; residuals : ‖H v − λ v‖ for each, no eigenvalue is farther
-    from its true one; products : Hessian–vector products taken; converged : whether all residuals are within the
-    tolerance, and nothing larger was found after that.
+    values : `(k,)`.
+    vectors : `(k, *shape)`, of length 1.
+    residuals : ‖H v − λ v‖ for each; no eigenvalue is farther from its true one.
+    products : Hessian–vector products taken.
+    converged : whether all residuals are within the tolerance, and nothing larger was found after that.
     """
 
     values: Array
@@ -102,7 +104,16 @@ class Krylov:
 
 
 def products_at(objective: Objective, weights: Array) -> Product:
-    """Give v ↦ (∂²F/∂W²) v at W for flat vectors; an objective that has `curvature_at` prepares what they share."""
+    """Give v ↦ (∂²F/∂W²) v at W for flat vectors; an objective that has `curvature_at` prepares what they share.
+
+    >>> from schuss.data.chunk import Chunk
+    >>> from schuss.descent.losses import SquaredError
+    >>> from schuss.objective import LinearObjective
+    >>> rows = Chunk(np.array([[1.0], [-1.0]]), np.zeros(2, np.float32), np.ones(2, np.float32))
+    >>> objective = LinearObjective(rows, SquaredError(), 0.0)
+    >>> products_at(objective, np.zeros((2, 1)))(np.array([1.0, 2.0]))
+    array([1., 2.])
+    """
     prepare = getattr(objective, "curvature_at", None)
     if prepare is not None:
         prepared = prepare(weights)
@@ -111,7 +122,16 @@ def products_at(objective: Objective, weights: Array) -> Product:
 
 
 def eigenvalues(objective: Objective, weights: Array, count: int = 5, **options: float | bool) -> Array:
-    """Give the largest eigenvalues of ∂²F/∂W²; see `eigenpairs`, which also says how far they are to be trusted."""
+    """Give the largest eigenvalues of ∂²F/∂W²; see `eigenpairs`, which also says how far they are to be trusted.
+
+    >>> from schuss.data.chunk import Chunk
+    >>> from schuss.descent.losses import SquaredError
+    >>> from schuss.objective import LinearObjective
+    >>> rows = Chunk(np.array([[1.0], [-1.0]]), np.zeros(2, np.float32), np.ones(2, np.float32))
+    >>> objective = LinearObjective(rows, SquaredError(), 0.0)
+    >>> eigenvalues(objective, np.zeros((2, 1)), 1).round(9)
+    array([1.])
+    """
     return eigenpairs(products_at(objective, weights), weights.shape, count, **options).values  # pyright: ignore
 
 
@@ -221,7 +241,17 @@ def _finite(product: Array) -> Array:
 
 
 def hessian(objective: Objective, weights: Array) -> Array:
-    """Give ∂²F/∂W² as a matrix of flattened weights: as the objective has it, else by a product for each column."""
+    """Give ∂²F/∂W² as a matrix of flattened weights: as the objective has it, else by a product for each column.
+
+    >>> from schuss.data.chunk import Chunk
+    >>> from schuss.descent.losses import SquaredError
+    >>> from schuss.objective import LinearObjective
+    >>> rows = Chunk(np.array([[1.0], [-1.0]]), np.zeros(2, np.float32), np.ones(2, np.float32))
+    >>> objective = LinearObjective(rows, SquaredError(), 0.0)
+    >>> hessian(objective, np.zeros((2, 1)))
+    array([[1., 0.],
+           [0., 1.]])
+    """
     own = getattr(objective, "hessian", None)
     if own is not None:
         return own(weights)

@@ -115,6 +115,9 @@ def spectral_density(spectrum: Spectrum, points: int = 160, *, log: bool | None 
     """Draw a spectrum as a sum of Gaussian bells, one for each node.
 
     log : whether over the logarithm of λ; by default where no eigenvalue is clearly negative, as of convex losses.
+
+    >>> spectral_density(Spectrum(np.array([[1.0, 2.0]]), np.array([[0.5, 0.5]]), 2)).scale
+    'log'
     """
     nodes, top = spectrum.nodes, float(spectrum.nodes.max())
     if log is None:

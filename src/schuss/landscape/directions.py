@@ -17,6 +17,9 @@ def random_direction(like: Array, seed: int = 0) -> Array:
     """Draw a direction of length 1, every one equally likely: a normalised Gaussian, in the shape of some weights.
 
     A uniform draw in a cube, as some packages have it, favours the corners.
+
+    >>> round(float(np.linalg.norm(random_direction(np.zeros((2, 3))))), 12)
+    1.0
     """
     drawn = np.random.default_rng(seed).normal(size=like.shape)
     return drawn / np.linalg.norm(drawn)
@@ -46,7 +49,11 @@ def filter_normalised(direction: Array, weights: Array, filters: Sequence[Any] |
 
 
 def across(direction: Array, other: Array) -> Array:
-    """Take out of a direction what it has of another, and give it the other's length."""
+    """Take out of a direction what it has of another, and give it the other's length.
+
+    >>> across(np.array([1.0, 1.0]), np.array([2.0, 0.0]))
+    array([0., 2.])
+    """
     unit = other / np.linalg.norm(other)
     left = direction - np.vdot(unit, direction) * unit
     left = left - np.vdot(unit, left) * unit  # the first subtraction leaves rounding of what it took away
@@ -59,6 +66,10 @@ def path_directions(path: Array, center: Array, count: int = 2) -> tuple[Array, 
 
     The principal components of points minus centre, `(count, *shape)` of length 1, and how much of the sum of squares
     each one holds (Li et al. 2018, section 7). A path that has fewer dimensions gives fewer.
+
+    >>> path = np.array([[2.0, 0.0], [1.0, 0.0], [0.5, 0.1], [0.0, 0.0]])
+    >>> path_directions(path, np.zeros(2))[1].round(3)
+    array([0.998, 0.002])
     """
     moves = (path - center).reshape(len(path), -1)
     scales, units = np.linalg.eigh(moves @ moves.T)  # the path has far fewer points than dimensions

@@ -69,6 +69,14 @@ def basin_radii(
     """Give how far from W the loss has risen by `rise`, along random directions: `(directions,)`, to 0.02 %.
 
     Each direction is a unit vector, every one equally likely; infinite where the loss does not rise that far.
+
+    >>> from schuss.data.chunk import Chunk
+    >>> from schuss.descent.losses import SquaredError
+    >>> from schuss.objective import LinearObjective
+    >>> rows = Chunk(np.array([[1.0], [-1.0]]), np.zeros(2, np.float32), np.ones(2, np.float32))
+    >>> objective = LinearObjective(rows, SquaredError(), 0.0)
+    >>> basin_radii(objective, np.zeros((2, 1)), 0.5, directions=3).round(3)
+    array([1., 1., 1.])
     """
     rng = np.random.default_rng(seed)
     rays = rng.normal(size=(directions, *weights.shape))
@@ -117,6 +125,9 @@ def volume_by_rays(radii: Array, size: int) -> float:
     Unbiased for V, and yet far too low for nearly every draw in high dimensions: a few long rays, which are never
     drawn, hold nearly all of it. For n = 1,000 and axes whose squares spread a hundredfold 3,000 rays miss 292 nats.
     Trust it up to some ten dimensions.
+
+    >>> round(float(np.exp(volume_by_rays(np.array([1.0, 1.0]), 2))), 9)
+    3.141592654
     """
     logs = size * np.log(radii)
     return _log_ball(size) + float(np.log(np.exp(logs - logs.max()).mean()) + logs.max())
@@ -144,6 +155,14 @@ def bits_needed(
     that is how Hochreiter and Schmidhuber (1997, *Flat Minima*) define one.
 
     blocks : places in the weights that have a scale of their own; by default all have one.
+
+    >>> from schuss.data.chunk import Chunk
+    >>> from schuss.descent.losses import SquaredError
+    >>> from schuss.objective import LinearObjective
+    >>> rows = Chunk(np.array([[1.0], [-1.0]]), np.zeros(2, np.float32), np.ones(2, np.float32))
+    >>> objective = LinearObjective(rows, SquaredError(), 0.0)
+    >>> bits_needed(objective, np.array([[0.3], [1.0]]), 0.01).needed
+    4
     """
     rounded = np.repeat(weights[None], len(bits), axis=0)
     for many, one in zip(bits, rounded, strict=True):

@@ -35,8 +35,9 @@ class Slice(NamedTuple):
 class Surface(NamedTuple):
     """A loss over a plane: F(W + a V₁ + b V₂), `losses[j, i]` at `a[i]`, `b[j]`; not finite where it overflows.
 
-    center_loss : F(W), also where (0, 0) is no point of the grid; path : `(points, 2)` places nearest to points of the
-    whole space, and path_losses : the losses of these points themselves, not of their places in the plane.
+    center_loss : F(W), also where (0, 0) is no point of the grid.
+    path : `(points, 2)`, places nearest to points of the whole space.
+    path_losses : the losses of these points themselves, not of their places in the plane.
     """
 
     a: Array
@@ -73,6 +74,16 @@ def surface(
     first, second : V₁ and V₂, of the shape of W.
     a, b : where the grid has its columns and rows.
     path : `(points, *shape)`, seen in the plane.
+
+    Example
+    -------
+    >>> from schuss.descent.losses import SquaredError
+    >>> rows = Chunk(np.array([[1.0], [-1.0]]), np.zeros(2, np.float32), np.ones(2, np.float32))
+    >>> slope, intercept = np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]])
+    >>> steps = np.array([0.0, 2.0])
+    >>> surface(LinearObjective(rows, SquaredError(), 0.0), np.zeros((2, 1)), slope, intercept, steps, steps).losses
+    array([[0., 2.],
+           [2., 4.]])
     """
     directions = np.stack([first, second])
     grid = np.stack(np.meshgrid(a, b), axis=-1).reshape(-1, 2)
@@ -93,6 +104,11 @@ def kinks(rows: Chunk, loss: Loss, center: Array, direction: Array, low: float, 
     the kinks are exact, and only values and slopes are asked for.
 
     Raises OptionError for a loss without kinks.
+
+    >>> from schuss.descent.losses import Hinge
+    >>> rows = Chunk(np.array([[1.0], [2.0]]), np.array([1, 1], np.int32), np.ones(2, np.float32))
+    >>> kinks(rows, Hinge(), np.zeros((2, 1)), np.array([[1.0], [0.0]]), -2.0, 2.0)
+    array([0.5, 1. ])
     """
     if loss.smooth or not loss.convex:
         raise OptionError(f"{type(loss).__name__} is not piecewise linear: it has no kinks to find")
@@ -135,6 +151,12 @@ def _both(one: Array, other: Array) -> Array:
 
 
 def few_rows(objective: LinearObjective, count: int) -> LinearObjective:
-    """Give the mean loss of the first so many rows in memory: that of one, three or a hundred shows its pieces."""
+    """Give the mean loss of the first so many rows in memory: that of one, three or a hundred shows its pieces.
+
+    >>> from schuss.descent.losses import Hinge
+    >>> rows = Chunk(np.array([[1.0], [2.0]]), np.array([1, 1], np.int32), np.ones(2, np.float32))
+    >>> few_rows(LinearObjective(rows, Hinge(), 0.0), 1).pass_rows
+    1
+    """
     assert isinstance(objective.rows, Chunk)
     return LinearObjective(take(objective.rows, np.arange(count)), objective.loss, 0.0)

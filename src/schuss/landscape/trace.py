@@ -42,6 +42,9 @@ def hutch_plus_plus(product: Product, size: int, products: int, seed: int = 0) -
 
     tr(QᵀHQ) + mean of gᵀ(I − QQᵀ)H(I − QQᵀ)g, Q an orthonormal basis of H S for a third of the products (Meyer, Musco,
     Musco and Woodruff 2021).
+
+    >>> round(hutch_plus_plus(lambda v: np.arange(1.0, 5.0) * v, 4, 12).value, 9)
+    10.0
     """
     third = min(products // 3, size)
     rng = np.random.default_rng(seed)
@@ -63,6 +66,9 @@ def xtrace(product: Product, size: int, products: int, seed: int = 0) -> Trace:
 
     The last factor puts what is left of ωᵢ, in a space of n − k + 1 dimensions, back on its sphere (Epperly, Tropp and
     Webber 2024, *XTrace*, sections 2.1 and 2.3). Unbiased, and the best of the three.
+
+    >>> round(xtrace(lambda v: np.arange(1.0, 5.0) * v, 4, 12).value, 9)
+    10.0
     """
     count = products // 2
     if count >= size:
