@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -87,6 +88,22 @@ def test_a_stream_gives_the_same_bits(name: str, places: dict[str, str], model: 
     with Path(places[name]).open("rb") as stream:
         update(model, "-", stdin=stream)
     assert model.read_bytes() == wanted
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", None])
+def test_times_of_a_stream_count_in_whatever_zone_they_are_written(form: str, zone: str | None) -> None:
+    rng = np.random.default_rng(0)
+    moments = pd.Timestamp("2024-03-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 90 * 24 * 60, 300), unit="min")
+    rows = pd.DataFrame({"at": moments, "y": np.where((moments.hour < 12) ^ (rng.random(300) < 0.1), "am", "pm")})
+    model = train(rows[:200], "y", runs=2).model
+    expected = update(model, rows[200:])
+    written = [str(at.tz_convert(zone).isoformat()) for at in rows["at"][200:]]  # with offsets of two kinds in Berlin
+    text = rows[200:].assign(at=written)
+    lines = text.to_csv(index=False) if form == "csv" else text.to_json(orient="records", lines=True)
+    found = update(model, "-", stdin=io.BytesIO(lines.encode()), format=form)
+    assert expected.summary["accuracy"] > 0.8
+    np.testing.assert_array_equal(found.model.weights, expected.model.weights)
 
 
 @pytest.mark.parametrize("sizes", [[450, 450], [1, 1, 898], [100] * 9])

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .data.chunk import Chunk, SparseRows, as_matrix, cut, row_count, take
+from .data.chunk import Chunk, SparseRows, as_matrix, cut, row_count, take, transposed
 from .descent.losses import Loss, curvature_products, values_and_gradients
 from .descent.penalties import penalty_value
 from .errors import OptionError
@@ -232,5 +232,5 @@ def _weighted_square(rows: Any, weights: Array) -> Array:
 
 def _add_transposed(to: Array, rows: Any, derivatives: Array) -> None:
     """Add the derivatives along the weights of derivatives along the scores."""
-    to[:-1] += rows.T @ derivatives.astype(rows.dtype)
+    to[:-1] += transposed(rows) @ derivatives.astype(rows.dtype)
     to[-1] += derivatives.sum(axis=0)

@@ -9,7 +9,17 @@ import pytest
 import scipy.sparse
 from tests.cases import dense_rows, to_sparse
 
-from schuss.data.chunk import Rows, SparseRows, concatenate_rows, row_count, take_rows
+from schuss.data.chunk import (
+    Chunk,
+    Rows,
+    SparseRows,
+    as_matrix,
+    between,
+    concatenate_rows,
+    row_count,
+    take_rows,
+    transposed,
+)
 
 DENSE = dense_rows(40, 12, density=0.2)
 DENSE[[0, 7, 39]] = 0
@@ -48,3 +58,18 @@ def test_concatenate(sparse: bool, edges: list[int]) -> None:
 def test_row_count() -> None:
     assert row_count(DENSE) == row_count(to_sparse(DENSE)) == 40
     assert row_count(to_sparse(DENSE[:0])) == 0
+
+
+def test_matrices_of_a_few_sparse_rows_copy_nothing() -> None:
+    whole = scipy.sparse.random_array(
+        (100, 7), density=0.3, format="csr", dtype=np.float32, rng=np.random.default_rng(0)
+    )
+    rows = SparseRows(whole.indptr.astype(np.int64), whole.indices.astype(np.int32), whole.data, 7)
+    part = between(Chunk(rows, np.zeros(100, np.float32), np.ones(100, np.float32)), 10, 30).rows
+    matrix = as_matrix(part)
+    assert np.shares_memory(matrix.data, whole.data)
+    assert np.shares_memory(matrix.indices, rows.indices)
+    assert np.shares_memory(transposed(matrix).indices, rows.indices)
+    np.testing.assert_array_equal(matrix.toarray(), whole[10:30].toarray())
+    np.testing.assert_array_equal(transposed(matrix).toarray(), whole[10:30].toarray().T)
+    np.testing.assert_allclose(transposed(matrix) @ np.ones(20), whole[10:30].toarray().sum(axis=0), rtol=1e-6)

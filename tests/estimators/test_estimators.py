@@ -277,6 +277,19 @@ def test_learning_goes_on_after_fit() -> None:
     assert model.score(X, BINARY) > score - 0.05
 
 
+def test_who_was_fitted_to_a_frame_asks_for_one() -> None:
+    frame = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0], "colour": ["red", "red", "blue", "blue"]})
+    model = SGDClassifier().fit(frame, [0, 0, 1, 1])
+    with pytest.warns(UserWarning, match="feature names"), pytest.raises(ValueError, match="columns 'size', 'colour'"):
+        model.predict(frame.to_numpy())
+
+
+@pytest.mark.parametrize("name", ["adamm", ("sgd", "adamm")])
+def test_an_optimizer_that_there_is_not(name: Any) -> None:
+    with pytest.raises(ValueError, match=r"^optimizer is one of .* did you mean 'adam'"):
+        SGDClassifier(optimizer=name).fit(X, BINARY)
+
+
 @pytest.mark.parametrize(("kind", "mean"), [(np.asarray, -5.0), (csr_array, 0.5)])  # sparse rows are not centred
 def test_single_rows_after_fit_do_no_harm_and_a_change_is_followed(kind: Any, mean: float) -> None:
     rng = np.random.default_rng(0)

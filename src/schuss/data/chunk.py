@@ -91,6 +91,17 @@ def as_matrix(rows: Rows) -> Any:
     return matrix
 
 
+def transposed(matrix: Any) -> Any:
+    """Give the transpose of what `as_matrix` gives; SciPy's own copies the arrays of a block of rows once more."""
+    if isinstance(matrix, np.ndarray):
+        return matrix.T
+    from scipy.sparse import csc_array
+
+    turned = csc_array(matrix.shape[::-1], dtype=matrix.dtype)
+    turned.data, turned.indices, turned.indptr = matrix.data, matrix.indices, matrix.indptr
+    return turned
+
+
 def take(chunk: Chunk, which: NDArray[Any]) -> Chunk:
     """Take rows by a mask or by places; a mask that takes all copies nothing."""
     if which.dtype == np.bool_:

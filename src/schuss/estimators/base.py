@@ -18,8 +18,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 from ..descent.losses import Loss
+from ..descent.optimizers import rule_named
 from ..descent.schedules import SCHEDULES
-from ..errors import TrainingError
+from ..errors import OptionError, TrainingError
 from ..fitting.fit import Fitted, Recipe, fit
 from ..fitting.online import Ground, Online, ground_of
 from ..fitting.problem import Problem, scaling_of, unscaled
@@ -68,6 +69,7 @@ class LinearSGD(BaseEstimator):
         one_of(self, "learning_rate", ("auto", *NAMES))
         one_of(self, "standardize", ("auto", True, False))
         one_of(self, "schedule", tuple(SCHEDULES))
+        self._check_optimizer()
         if self.alpha != "auto":
             number(self, "alpha", least=0.0)
         number(self, "epsilon", least=0.0)
@@ -91,6 +93,18 @@ class LinearSGD(BaseEstimator):
             warnings.warn(
                 "Negative values for `power_t` are deprecated: the learning rate grows", FutureWarning, stacklevel=4
             )
+
+    def _check_optimizer(self) -> None:
+        """Refuse optimizers that there are not."""
+        for name in self._optimizers:
+            try:
+                rule_named("sgd" if name == "auto" else name)
+            except OptionError as error:
+                raise ValueError(str(error).replace("option '--optimizer'", "optimizer")) from None
+
+    @property
+    def _optimizers(self) -> tuple[str, ...]:
+        return (self.optimizer,) if isinstance(self.optimizer, str) else tuple(self.optimizer)
 
     def _checked_rows(self, X: Any, *, reset: bool, goals: NDArray[Any] | None = None, task: str = "") -> Any:
         """Give rows as float64 or float32, dense or CSR; frames of other things than numbers are encoded.
@@ -137,11 +151,10 @@ class LinearSGD(BaseEstimator):
 
     def _recipe(self, *, epochs: int, tol: float | None, seed: int) -> Recipe:
         """Say how to learn."""
-        optimizers = (self.optimizer,) if isinstance(self.optimizer, str) else tuple(self.optimizer)
         return Recipe(
             self.learning_rate, self.eta0, self.power_t, float(sum(self._penalties())), epochs, tol,
-            self.n_iter_no_change, bool(self.shuffle), int(self.average), optimizers, self.schedule, self.runs, seed,
-            self.alpha == "auto" and self.penalty is not None,
+            self.n_iter_no_change, bool(self.shuffle), int(self.average), self._optimizers, self.schedule, self.runs,
+            seed, self.alpha == "auto" and self.penalty is not None,
         )  # fmt: skip
 
     def _problem(self, X: Any, targets: NDArray[Any], weights: Array, loss: Loss, outputs: int) -> Problem:

@@ -58,6 +58,9 @@ class Frames:
 
     def rows(self, X: Any) -> Any:
         """Give the encoded rows, in float64, dense or CSR; raises ValueError at what cannot be encoded."""
+        if not hasattr(X, "columns"):
+            names = ", ".join(map(repr, self.encoder.columns[:5])) + ", …" * (len(self.encoder.columns) > 5)
+            raise ValueError(f"fitted to a data frame, so X must be one too, with the columns {names}; got {type(X)}")
         try:
             batches = as_table(X).to_batches()
             first, pieces = 0, []

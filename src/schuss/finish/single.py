@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.chunk import Chunk, SparseRows, as_matrix, cut
+from ..data.chunk import Chunk, SparseRows, as_matrix, cut, transposed
 from ..descent.losses import Loss
 from ..descent.penalties import penalty_value
 from ..kernels import store
@@ -95,7 +95,7 @@ def _scores(rows: Any, slopes: NDArray[np.float32]) -> NDArray[np.float32]:
 def _back(rows: Any, along: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give rowsᵀ · alongᵀ `(features, outputs)`."""
     if not isinstance(rows, np.ndarray):
-        return rows.T @ along.T
+        return transposed(rows) @ along.T
     return (along[0] @ rows)[:, None] if len(along) == 1 else (along @ rows).T
 
 

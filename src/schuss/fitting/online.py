@@ -18,7 +18,8 @@ __all__ = ["Ground", "Online", "ground_of"]
 
 Array = NDArray[np.float64]
 
-ROWS_AT_ONCE = 8192
+ROWS_SEEN = 8192
+"""Rows that are enough to tell how large gradients are."""
 
 GROWN = 1.1
 """Features are scaled anew when the rows seen have become so many times as many."""
@@ -67,24 +68,21 @@ class Ground(NamedTuple):
 
 
 def ground_of(problem: Problem, weights: Array) -> Ground:
-    """Look once more at the rows that raw `weights` were learned from."""
+    """Look once more at some of the rows that raw `weights` were learned from."""
     unit = (0.0, 1.0)
     if problem.targets.dtype.kind == "f":
         moments = _Moments()
         moments.add(problem.targets[:, None], problem.weights)
         unit = moments.unit(problem.intercept)
-    squares = np.zeros(problem.shape)
-    scaling = problem.scaling
-    for first in range(0, problem.rows, ROWS_AT_ONCE):
-        some = slice(first, first + ROWS_AT_ONCE)
-        part = replace(problem, X=problem.X[some], targets=problem.targets[some], weights=problem.weights[some])
-        training = _units(part, unit)
-        rows, trained, scaling = as_matrix(training.rows.rows), training.trained(weights), training.scaling
-        scores = rows @ trained[:-1] + trained[-1]
-        slopes = values_and_gradients(training.loss, scores, training.rows.targets)[1] * part.weights[:, None]
-        squares[:-1] += (np.square(rows) if isinstance(rows, np.ndarray) else rows.power(2)).T @ slopes**2
-        squares[-1] += (slopes**2).sum(axis=0)
-    return Ground(scaling, unit, squares / problem.rows)
+    some = slice(None, None, -(-problem.rows // ROWS_SEEN))
+    part = replace(problem, X=problem.X[some], targets=problem.targets[some], weights=problem.weights[some])
+    training = in_training_units(part, mean=unit[0], scale=unit[1])
+    rows, trained = as_matrix(training.rows.rows), training.trained(weights)
+    scores = rows @ trained[:-1] + trained[-1]
+    slopes = values_and_gradients(training.loss, scores, training.rows.targets)[1] * part.weights[:, None]
+    squared = np.square(rows) if isinstance(rows, np.ndarray) else rows.power(2)
+    squares = np.vstack([squared.T @ slopes**2, (slopes**2).sum(axis=0)]) / part.rows
+    return Ground(training.scaling, unit, squares)
 
 
 @dataclass
@@ -92,8 +90,8 @@ class Online:
     """A mixture of copies that learn from the same rows, each at its pace; the answer is the average of their weights.
 
     Each copy counts by its losses on the rows of later calls before it learned from them, since these are what it was
-    asked for: judged row by row, copies are best that are lost a hundred rows later. On elec2, ten rows a call, the log
-    loss of the answers fell from 0.78 to 0.55, accuracy rose from 0.80 to 0.84.
+    asked for: judged row by row, copies are best that are lost a hundred rows later. On the first 8,000 rows of elec2,
+    ten a call, the log loss of the answers fell from 0.43 to 0.39, after a fit to 2,000 of them from 0.30 to 0.28.
 
     loss, outputs, l2, l1 : of the problem; intercept : whether there is one; standardize : whether features are scaled
     by what has been seen so far; weights : raw `(features + 1, outputs)` from which all copies start; ground : what
@@ -124,7 +122,7 @@ class Online:
             self._scaling, self._unit = self.ground.scaling, self.ground.unit
         assert self._scaling is not None
         problem = Problem(X, targets, weights, self.loss, self.outputs, self.l2, self.l1, self.intercept, self._scaling)
-        training = _units(problem, self._unit)
+        training = in_training_units(problem, mean=self._unit[0], scale=self._unit[1])
         sparse = not isinstance(training.rows.rows, np.ndarray)
         penalties = training.l2, training.l1
         mixture = Mixture(training.loss, len(self.weights) - 1, self.outputs, sparse, *penalties, self.intercept)
@@ -143,18 +141,15 @@ class Online:
         self._scaling = training.scaling
         self.weights = training.raw(mixture.weights(state))
 
-    def scaled_so_far(self) -> Ground | None:
-        """Give the ground for another start: what features and targets are scaled by."""
-        return None if self._scaling is None else Ground(self._scaling, self._unit, None)
-
     def _begun(self, mixture: Mixture, training: Training) -> MixtureState:
         """Start all copies from the weights."""
         weights = training.trained(self.weights)
         if self.ground is not None:
             squares = self.ground.squares
             return mixture.start(weights, np.ones_like(weights) if squares is None else squares)
-        # Nothing has been learned yet that would speak for the slow ones, and steps are long at first.
-        state = mixture.start(weights, np.full_like(weights, 1.0 / HALF_LIFE))
+        # Nothing has been learned yet that would speak for the slow ones. Squares as of few rows let first steps be
+        # long, and grow shorter; as of a single row, the first two rows of a stream were followed far too far.
+        state = mixture.start(weights, np.full_like(weights, MEMORY_ROWS / HALF_LIFE))
         state.standing[:] = 0.0
         return state
 
@@ -185,11 +180,6 @@ def _variance(X: Any, weights: Array, centre: Array) -> Array:
     return np.maximum(shares @ squares - centre**2, 0.0)
 
 
-def _units(problem: Problem, unit: tuple[float, float]) -> Training:
-    """Scale rows and targets; sparse rows are not centred."""
-    return in_training_units(problem, mean=unit[0], scale=unit[1])
-
-
 def _rescaled(
     mixture: Mixture,
     state: MixtureState,
@@ -199,7 +189,8 @@ def _rescaled(
     """Say the same with weights of features and targets that are scaled in another way."""
     (old, (mean, unit)), (new, (new_mean, new_unit)) = before, now
     assert old is not None
-    if old is new and (mean, unit) == (new_mean, new_unit):
+    same = np.array_equal(old.factor, new.factor) and np.array_equal(old.centre, new.centre)
+    if same and (mean, unit) == (new_mean, new_unit):
         return state
     growth = np.append(new.factor / old.factor, 1.0) * unit / new_unit
 
