@@ -12,6 +12,7 @@ import pyarrow.csv as pacsv
 
 from schuss.data.bad_rows import BadRows
 from schuss.data.csv_blocks import NotByLinesError, converted_ahead, line_blocks, rows_in
+from schuss.data.csv_bytes import Utf8Stream, as_utf8
 from schuss.data.csv_cells import convert_cells, holds_nul, is_parsed, tidied
 from schuss.data.csv_skip import Ragged, Skipped, read_lines
 from schuss.data.csv_types import (
@@ -167,7 +168,7 @@ def lines_of(
     def rows(block: bytes, row: int, wanted: pa.Schema) -> pa.RecordBatch:
         read.block_size = len(block) + 1
         ragged = parse.invalid_row_handler = Ragged(1 - row)
-        table = pacsv.read_csv(pa.BufferReader(block), read, parse, convert).combine_chunks()
+        table = pacsv.read_csv(pa.BufferReader(as_utf8(block)), read, parse, convert).combine_chunks()
         batch = table.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], table.schema)
         return _converted(file, batch, wanted, row, ragged.until(row, len(batch)))
 
@@ -340,11 +341,10 @@ def _blocks(
         use_threads=threads,
     )
     try:
-        with (
-            file.text.open() as stream,
-            pacsv.open_csv(stream, read, parse, convert) as reader,
-        ):
-            yield from reader
+        with file.text.open() as stream:
+            text = stream if ragged is None else pa.PythonFile(Utf8Stream(stream), mode="r")
+            with pacsv.open_csv(text, read, parse, convert) as reader:
+                yield from reader
     except OSError as error:
         raise DataError(explain(error, file.text.name)) from error
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from schuss.data.csv_bytes import as_written, holds_stand_ins
 from schuss.data.csv_types import FALSE, MARKERS, TRUE
 
 _TOGETHER = 1024
@@ -34,7 +36,7 @@ def convert_cells(table: pa.RecordBatch, wanted: pa.Schema) -> tuple[list[pa.Arr
         except pa.ArrowInvalid:
             places = _bad_places(strings, field.type)
             for place in places:
-                raw = strings[place].as_buffer().to_pybytes()
+                raw = as_written(strings[place].as_buffer().to_pybytes())
                 cells.append(BadCell(place, field.name, raw, _complaint(raw, field.type)))
             gone = np.zeros(len(strings), bool)
             gone[places] = True
@@ -65,21 +67,27 @@ def is_parsed(kind: pa.DataType) -> bool:
 
 def holds_nul(words: pa.Array) -> bool:
     """Whether there is a NUL byte among strings: what a crash leaves in a file, and no text has."""
-    if pa.types.is_dictionary(words.type):
-        words = words.dictionary
+    return not _text_of(words.dictionary if pa.types.is_dictionary(words.type) else words).all()
+
+
+def _text_of(words: pa.Array) -> NDArray[np.uint8]:
+    """Give all bytes of strings."""
     _, offsets, data = words.buffers()
     if data is None or not len(words):
-        return False
+        return np.empty(0, np.uint8)
     bounds = np.frombuffer(offsets, np.int32, len(words) + 1, words.offset * 4)
-    return not np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]].all()
+    return np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]
 
 
 def _cast(strings: pa.Array, kind: pa.DataType) -> pa.Array:
     """Convert strings; raises ArrowInvalid where one cannot be."""
     strings.validate(full=True)
     if not is_parsed(kind):
-        if holds_nul(strings):
+        text = _text_of(strings)
+        if not text.all():
             raise pa.ArrowInvalid("a NUL byte")
+        if holds_stand_ins(text.tobytes()):
+            raise pa.ArrowInvalid("bytes that are not UTF-8")
         tidy = tidied(strings)
         return tidy.dictionary_encode() if pa.types.is_dictionary(kind) else tidy
     trimmed = pc.ascii_trim_whitespace(strings)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from schuss.data.csv_bytes import as_written
 from schuss.data.csv_cells import convert_cells
 from schuss.data.csv_types import Dialect, parse_options
 from schuss.data.parted import assemble, emptied
@@ -37,7 +38,8 @@ class Ragged:
     def __call__(self, row: pacsv.InvalidRow) -> str:
         """Have a row skipped."""
         complaint = f"expected {row.expected_columns} fields, found {row.actual_columns}"
-        self._waiting.append(Skipped(int(row.number or 0) - self._first, None, complaint, row.text))
+        text = as_written(row.text.encode()).decode("utf-8", "replace")
+        self._waiting.append(Skipped(int(row.number or 0) - self._first, None, complaint, text))
         return "skip"
 
     def until(self, start: int, rows: int) -> list[Skipped]:

@@ -93,3 +93,17 @@ def test_names_count_as_the_file_does() -> None:
         column.prepare(bad, PLACE)
     with pytest.raises(DataError, match=r"values of type double are not lists of \(index, value\) pairs"):
         column.prepare(pa.array([1.0]), PLACE)
+
+
+@pytest.mark.parametrize("size", [3e-44, 1e-39])
+def test_values_too_small_for_their_reciprocals(size: float) -> None:
+    """Found by fuzzing: their unit's reciprocal was infinite in float32, and zero times that is no number."""
+    matrix = scipy.sparse.csr_array(np.array([[size, 0], [size, 2 * size], [0, size]], np.float32))
+    matrix.data[0] = 0
+    values = pairs(matrix)
+    for sparse in (True, False):
+        column = SparseColumn.fit(values, PLACE, None).laid_out(sparse=sparse)
+        assert np.isfinite(whole(column, values)).all()
+        out = np.empty((3, 2), np.float32)
+        column.write(column.prepare(values, PLACE), slice(0, 3), out)
+        assert np.isfinite(out).all()

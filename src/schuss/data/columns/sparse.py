@@ -20,6 +20,8 @@ LEAST_REACH = 10.0
 # Features whose sizes are within this factor of the common one are scaled alike. Sparse rows often come weighted
 # (tf-idf), and evening all sizes out would undo that: test log loss on the RCV1 slice 0.317 instead of 0.287.
 ALIKE = 10.0
+# The reciprocals of smaller units are infinite in float32.
+LEAST_UNIT = float(np.finfo(np.float32).tiny)
 
 
 class Prepared(NamedTuple):
@@ -73,8 +75,9 @@ class SparseColumn:
         common = float(np.median(np.abs(numbers))) if len(numbers) else 1.0
         size = np.sqrt(squares / np.maximum(counts, 1))
         size[counts == 0] = common  # what the sample has never seen is taken to be like the rest
-        unit = np.where((size > common / ALIKE) & (size < common * ALIKE), common, size)
+        unit = np.maximum(np.where((size > common / ALIKE) & (size < common * ALIKE), common, size), LEAST_UNIT)
         deviation = np.sqrt(np.maximum(squares / rows - (sums / rows) ** 2, (LEAST_DEVIATION * size) ** 2))
+        deviation = np.maximum(deviation, LEAST_UNIT)
         reach = max(2 * float(np.abs(numbers / unit[indices]).max(initial=0.0)), LEAST_REACH)
         unset = Scale(np.empty(0), np.empty(0))
         column = cls(place.column, first, unit, counts / rows, sums / rows, deviation, reach, unset)
