@@ -21,6 +21,7 @@ import json
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -415,11 +416,10 @@ class Fuzzing:
             Path(f"fuzz-{self.name}.bin").write_bytes(data)
             raise TimeoutError(f"{self.slowest:.1f} s")
         if self.cases >= self.most or time.monotonic() - self.started > self.seconds:
-            self.tell()
-            os._exit(0)
+            self.end()
 
-    def tell(self) -> None:
-        """Print what came of it."""
+    def end(self, *signals: object) -> None:
+        """Print what came of it, and end the process."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         seconds = time.monotonic() - self.started
         print(
@@ -427,6 +427,7 @@ class Fuzzing:
             f" time), {self.refused:,} refused with a sentence, slowest {self.slowest:.2f} s, {peak} MiB at most",
             flush=True,
         )
+        os._exit(0)
 
 
 def main() -> None:
@@ -452,6 +453,7 @@ def main() -> None:
         atheris.Fuzz()
         return
     good += [path.read_bytes() for path in sorted(options.corpus.iterdir())]
+    signal.signal(signal.SIGTERM, once.end)
     rng, together = random.Random(options.seed), TOGETHER.get(options.target, 1)
     while True:
         once(b"\n".join(changed(rng.choice(good), rng) for _ in range(together)), together)
