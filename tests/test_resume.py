@@ -19,8 +19,9 @@ from schuss import preparation, reading, resume, train
 from schuss.basis import place_of
 from schuss.cli import main
 from schuss.data import csv_blocks, files, parted, shuffle, svmlight
-from schuss.errors import OutputError, ResumeError
+from schuss.errors import ModelFileError, OutputError, ResumeError
 from schuss.race.record import read_record
+from schuss.sealed import open_sealed, write_sealed
 from schuss.training import Result
 
 ROWS = 12_000
@@ -362,3 +363,34 @@ def test_twenty_kills(tmp_path: Path) -> None:
     assert kills >= 20
     assert ended >= 1
     assert differed == 0
+
+
+def test_forged_checkpoints_are_refused(interrupted: Path) -> None:
+    """Their sums fit: what kernels would take on trust is looked at before anything is learned."""
+    older, newest = sorted((interrupted / "checkpoint").iterdir())
+    older.unlink()
+    with open_sealed(newest, "checkpoint") as file:
+        values, arrays = file.values, {name: file.load(name) for name in file.arrays}
+    targets, rows = arrays["feed.select.kept.targets"], arrays["feed.select.kept.rows"]
+    orders = arrays["feed.place.shuffle.buckets.own.orders"]
+    counts = arrays["feed.place.shuffle.buckets.turns.counts"]
+    forged = [
+        ("record.lines", None),
+        ("basis.own.constant", np.array([np.nan])),
+        ("feed.select.kept.targets", np.full_like(targets, 1 << 30)),
+        ("feed.select.kept.targets", targets[:-1]),
+        ("feed.select.kept.rows", rows[:, :-1].copy()),
+        ("feed.select.kept.rows", rows * np.float32("nan")),
+        ("feed.score.kept.weights", arrays["feed.score.kept.weights"].astype(float)),
+        ("feed.place.shuffle.buckets.own.orders", np.full_like(orders, 1 << 30)),
+        ("feed.place.shuffle.buckets.own.targets", np.full_like(orders, 7)),
+        ("feed.place.shuffle.buckets.turns.counts", counts + (1 << 40)),
+        ("feed.place.shuffle.layout.targets", None),
+        ("race.population0.0.weights", np.zeros((2, 2), np.float32)),
+    ]
+    for name, array in forged:
+        kept = {known: each for known, each in (arrays | {name: array}).items() if each is not None}
+        with newest.open("wb") as file:
+            write_sealed(file, "checkpoint", values, kept)
+        with pytest.raises(ModelFileError, match="the checkpoint is not one of this schuss"):
+            resume(interrupted)

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from . import __version__
@@ -122,7 +123,10 @@ def require_same_versions(basis: Saved) -> None:
 
 def load_constant(basis: Saved) -> Constant:
     """Give the constant prediction of the run."""
-    return Constant(basis.part("own").arrays["constant"], basis.values["constant"])
+    scores = basis.part("own").arrays["constant"]
+    if scores.dtype != np.float64 or scores.ndim != 1 or not np.isfinite(scores).all():
+        raise ValueError("its constant prediction is none")
+    return Constant(scores, basis.values["constant"])
 
 
 def load_prepared(basis: Saved, data: Any, folder: RunFolder, listener: Any) -> Prepared:

@@ -94,7 +94,8 @@ def _go_on(folder: RunFolder, source: Any, progress: Listener | None, notices: l
 
 def _lines(saved: Saved) -> bytes:
     """Give the record of a run up to its checkpoint."""
-    return saved.part("record").arrays["lines"].tobytes()
+    with understood():
+        return saved.part("record").arrays["lines"].tobytes()
 
 
 def is_finished(path: str | Path) -> bool:

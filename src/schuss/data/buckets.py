@@ -11,7 +11,7 @@ from ..kernels import store
 from .chunk import Chunk, SparseRows
 from .draft import Draft, like
 from .room import Chunks, is_held, permutation
-from .saved import Saved, together
+from .saved import Saved, load_into, together
 from .sparse_buckets import SparseBuckets
 from .turns import Turns
 
@@ -99,7 +99,11 @@ class Buckets:
         self._turns.go_on(saved.part("turns"))
         own = saved.part("own").arrays
         for name, array in (("orders", self._orders), ("targets", self._targets), ("weights", self._weights)):
-            array[:] = own[name]
+            load_into(array, own, name)
+        if ((self._orders < 0) | (self._orders >= self._size)).any():
+            raise ValueError("its orders name places that there are not")
+        if own["rows"].shape != (self.rows, self._rows.shape[1]) or own["rows"].dtype != np.float32:
+            raise ValueError("its buckets lack rows")
         first = 0
         for bucket, count in enumerate(self._turns.counts.tolist()):
             places = self._orders[bucket, :count] + np.int64(self._slot_of[bucket] * self._size)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import ModelFileError
 from .chunk import Chunk, SparseRows
 
-__all__ = ["Saved", "from_plain", "load_chunk", "save_chunk", "to_plain", "together", "understood"]
+__all__ = ["Saved", "from_plain", "load_chunk", "load_into", "save_chunk", "to_plain", "together", "understood"]
 
 
 class Saved(NamedTuple):
@@ -102,9 +102,41 @@ def save_chunk(chunk: Chunk) -> Saved:
 
 
 def load_chunk(saved: Saved) -> Chunk:
-    """Give the rows that `save_chunk` was given."""
+    """Give the rows that `save_chunk` was given; raises ValueError where they cannot be such."""
     arrays: Mapping[str, Any] = saved.arrays
     if "rows" in arrays:
-        return Chunk(arrays["rows"], arrays["targets"], arrays["weights"])
-    rows = SparseRows(arrays["indptr"], arrays["indices"], arrays["values"], saved.values["width"])
-    return Chunk(rows, arrays["targets"], arrays["weights"])
+        chunk = Chunk(arrays["rows"], arrays["targets"], arrays["weights"])
+        sound = chunk.rows.ndim == 2 and _is_floats(chunk.rows) and len(chunk.rows) == len(chunk.targets)
+    else:
+        rows = SparseRows(arrays["indptr"], arrays["indices"], arrays["values"], saved.values["width"])
+        chunk = Chunk(rows, arrays["targets"], arrays["weights"])
+        sound = _is_sparse(rows) and len(rows.indptr) == len(chunk.targets) + 1
+    targets, weights = chunk.targets, chunk.weights
+    if not (sound and _is_floats(weights) and targets.ndim == 1 and weights.shape == targets.shape):
+        raise ValueError("its rows are none")
+    if targets.dtype != np.int32 and not _is_floats(targets):
+        raise ValueError(f"its targets are {targets.dtype}")
+    return chunk
+
+
+def load_into(array: NDArray[Any], saved: Mapping[str, NDArray[Any]], name: str) -> None:
+    """Copy a saved array into one of its kind; raises ValueError where it is of another."""
+    given = saved[name]
+    if given.shape != array.shape or given.dtype != array.dtype:
+        raise ValueError(f"its '{name}' is {given.dtype} of shape {given.shape}, not {array.dtype} of {array.shape}")
+    array[:] = given
+
+
+def _is_floats(array: NDArray[Any]) -> bool:
+    return array.dtype == np.float32 and bool(np.isfinite(array).all())
+
+
+def _is_sparse(rows: SparseRows) -> bool:
+    """Whether rows are in compressed form, with features below their width."""
+    indptr, indices, values, width = rows
+    if not (indptr.dtype == np.int64 and indices.dtype == np.int32 and indptr.ndim == indices.ndim == 1):
+        return False
+    if not (_is_floats(values) and values.shape == indices.shape and len(indptr) and type(width) is int):
+        return False
+    ascending = indptr[0] == 0 and indptr[-1] == len(indices) and bool((np.diff(indptr) >= 0).all())
+    return ascending and bool(((indices >= 0) & (indices < width)).all())

@@ -10,7 +10,7 @@ from ..errors import DataError
 from ..kernels import store
 from .chunk import Chunk, SparseRows
 from .room import Chunks, permutation
-from .saved import Saved, together
+from .saved import Saved, load_into, together
 from .turns import Turns
 
 __all__ = ["SparseBuckets"]
@@ -68,7 +68,17 @@ class SparseBuckets:
         self._turns.go_on(saved.part("turns"))
         own = saved.part("own").arrays
         for name, array in (("ends", self._rows.indptr), ("targets", self._targets), ("weights", self._weights)):
-            array[:] = own[name]
+            load_into(array, own, name)
+        room = len(self._rows.indices) // len(self._turns.counts)
+        ends = self._rows.indptr.reshape(len(self._turns.counts), -1)
+        for bucket, (count, each) in enumerate(zip(self._turns.counts, ends, strict=True)):
+            if each[0] != bucket * room or (np.diff(each[: count + 1]) < 0).any() or each[count] > each[0] + room:
+                raise ValueError("its buckets hold more than they can")
+        indices, many = own["indices"], sum(inside.stop - inside.start for inside in self._filled())
+        if not indices.shape == own["values"].shape == (many,) or own["values"].dtype != np.float32:
+            raise ValueError("its buckets lack values")
+        if indices.dtype != np.int32 or ((indices < 0) | (indices >= self._rows.width)).any():
+            raise ValueError("its buckets hold features that there are not")
         first = 0
         for inside in self._filled():
             last = first + inside.stop - inside.start

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .cache import CacheError, RowCache
-from .chunk import CHUNK_ROWS, Chunk, nothing_like
+from .chunk import CHUNK_ROWS, Chunk, SparseRows, nothing_like
 from .draft import Draft, like, training_rows, without
+from .encoder import Encoder
 from .held import Held
 from .index import Index
 from .known import Known
@@ -20,7 +21,7 @@ from .moments import Moments
 from .parted import BATCH_ROWS
 from .reader import Counts, Pieces, Reader
 from .room import Pool
-from .saved import Saved, together
+from .saved import Saved, load_chunk, together
 from .shuffle import Shuffle, ahead, shuffled
 from .source import Cursor
 from .spans import Parted, Span
@@ -319,6 +320,9 @@ class StreamFeed:
             marks: Any = getattr(reader.source, "marks", None)
             marks.load(saved.part("marks").arrays["table"])
         held = Held.resumed(saved.part("select")), Held.resumed(saved.part("score"))
+        for one in held:
+            if one.rows is not None:
+                _require_rows_of(reader.encoder, one.rows)
         values = saved.values
         rows, row_bytes = values["training_rows"], values["row_bytes"]
         feed = cls(reader, rows, order, counts, None, spans, lambda sentence: None, row_bytes, held, index)
@@ -327,6 +331,7 @@ class StreamFeed:
             feed.moments = Moments.resumed(saved.part("moments"))
         if "shuffle" in place.values:
             feed._shuffle = place.part("shuffle").loaded()
+            _require_shuffle_of(reader.encoder, feed._shuffle)
         if "begin" in place.values:
             feed._begun = feed._rest(Cursor(*place.values["begin"]), place.values["taken"])
         else:
@@ -346,6 +351,34 @@ class StreamFeed:
                 yield Pieces(training, nothing, nothing)
             else:
                 yield piece._replace(training=training)
+
+
+def _require_rows_of(encoder: Encoder, chunk: Chunk) -> None:
+    """Raise ValueError unless saved rows are such as an encoder gives: kernels do not look whether they are."""
+    rows = chunk.rows
+    width = rows.width if isinstance(rows, SparseRows) else rows.shape[1]
+    if isinstance(rows, SparseRows) != encoder.sparse or width != encoder.width:
+        raise ValueError(f"its rows have {width:,} features, where there are {encoder.width:,}")
+    _require_targets_of(encoder, chunk.targets)
+
+
+def _require_targets_of(encoder: Encoder, targets: np.ndarray) -> None:
+    if targets.dtype != (np.float32 if encoder.classes is None else np.int32):
+        raise ValueError(f"its targets are {targets.dtype}")
+    if encoder.classes is not None and ((targets < 0) | (targets >= len(encoder.classes))).any():
+        raise ValueError("its targets are none of the classes")
+
+
+def _require_shuffle_of(encoder: Encoder, saved: Saved) -> None:
+    """Raise ValueError unless a shuffle of such rows can go on from what was saved."""
+    if "layout" not in saved.values:
+        return
+    _require_rows_of(encoder, load_chunk(saved.part("layout")))
+    Shuffle(np.random.default_rng(0), saved)
+    buckets = saved.part("buckets")
+    counts = buckets.part("turns").arrays["counts"]
+    targets = buckets.part("own").arrays["targets"].reshape(len(counts), -1)
+    _require_targets_of(encoder, targets[np.arange(targets.shape[1]) < counts[:, None]])
 
 
 class _Maker:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .saved import Saved
+from .saved import Saved, load_into
 
 __all__ = ["Turns"]
 
@@ -29,9 +29,13 @@ class Turns:
         return Saved({"left": self._left}, {name: array.copy() for name, array in arrays.items()})
 
     def go_on(self, saved: Saved) -> None:
-        """Go on from what was saved."""
-        self.counts[:], self.limits[:] = saved.arrays["counts"], saved.arrays["limits"]
-        self.state, self._left = saved.arrays["state"].copy(), saved.values["left"]
+        """Go on from what was saved; raises ValueError where it cannot be."""
+        for name, array in (("counts", self.counts), ("limits", self.limits), ("state", self.state)):
+            load_into(array, saved.arrays, name)
+        self._left = saved.values["left"]
+        possible = (self.counts >= 0) & (self.counts <= self.limits) & (self.limits <= self._size)
+        if not possible.all() or self._left < 0:
+            raise ValueError("its buckets hold more than they can")
 
     def leave(self, bucket: int) -> None:
         """Note that a bucket has been emptied."""
