@@ -105,8 +105,9 @@ def load_chunk(saved: Saved) -> Chunk:
     """Give the rows that `save_chunk` was given; raises ValueError where they cannot be such."""
     arrays: Mapping[str, Any] = saved.arrays
     if "rows" in arrays:
-        chunk = Chunk(arrays["rows"], arrays["targets"], arrays["weights"])
-        sound = chunk.rows.ndim == 2 and _is_floats(chunk.rows) and len(chunk.rows) == len(chunk.targets)
+        dense: NDArray[Any] = arrays["rows"]
+        chunk = Chunk(dense, arrays["targets"], arrays["weights"])
+        sound = dense.ndim == 2 and _is_floats(dense) and len(dense) == len(chunk.targets)
     else:
         rows = SparseRows(arrays["indptr"], arrays["indices"], arrays["values"], saved.values["width"])
         chunk = Chunk(rows, arrays["targets"], arrays["weights"])
