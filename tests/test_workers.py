@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -146,10 +147,11 @@ def test_without_ray(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
         learn(place, cluster=None)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense:port"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense:port", "auto"])
 def test_a_cluster_that_cannot_be_reached(
-    place: str, tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str]
+    place: str, tmp_path: Path, address: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # what "auto" takes, a cluster that is no more
     options = ["--target", "y", "--workers", "2", "--cluster", address, "--out", str(tmp_path / "run"), "--quiet"]
     assert main(["train", place, *options]) == 2
     said = capsys.readouterr().err
@@ -160,6 +162,8 @@ def test_a_cluster_that_cannot_be_reached(
 def test_a_cluster_of_another_version_of_ray() -> None:
     class Other:
         """Ray, as it is where a cluster has another version."""
+
+        _private = SimpleNamespace(services=SimpleNamespace(canonicalize_bootstrap_address=lambda address: None))
 
         @staticmethod
         def init(**options: Any) -> None:

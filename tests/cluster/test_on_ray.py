@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -251,31 +253,34 @@ def test_a_cluster_that_somebody_else_has_started(place: str, tmp_path: Path) ->
     """A cluster by `ray start`, whose head is another process, used by its address and left as it was."""
     expected = learn(place, tmp_path / "here", "here", workers=2)
     port = free_port()
+    folder = tempfile.mkdtemp(prefix="ray")  # a short name: sockets lie in it
     code = f"""
 import os, sys
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 from ray.scripts.scripts import main
 sys.argv = ["ray", "start", "--head", "--block", "--port={port}", "--num-cpus=2", "--include-dashboard=false",
-    "--disable-usage-stats", "--object-store-memory={STORE}", "--node-ip-address=127.0.0.1"]
+    "--disable-usage-stats", "--object-store-memory={STORE}", "--node-ip-address=127.0.0.1", "--temp-dir={folder}"]
 main()
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as head:
         try:
             wait_for(port)
-            options = ["--epochs", "2", "--runs", "4", "--workers", "2", "--cluster", f"127.0.0.1:{port}", "--quiet"]
+            options = ["--epochs", "2", "--runs", "4", "--workers", "2", "--quiet"]
             command = [sys.executable, "-m", "schuss", "train", place, "--target", "y", *options]
-            for run in ("one", "two"):
-                done = subprocess.run(
-                    [*command, "--out", str(tmp_path / run)], capture_output=True, text=True, check=False
-                )
+            environment = os.environ | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
+            for name in (f"127.0.0.1:{port}", "auto"):
+                out = tmp_path / name.replace(":", "-")
+                called = [*command, "--cluster", name, "--out", str(out)]
+                done = subprocess.run(called, env=environment, capture_output=True, text=True, check=False)
                 assert done.returncode == 0, done.stderr
-                assert (tmp_path / run / "model.safetensors").read_bytes() == expected
+                assert (out / "model.safetensors").read_bytes() == expected
         finally:
             processes = descendants(head.pid)
             head.terminate()
             for process in processes - {head.pid}:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def free_port() -> int:

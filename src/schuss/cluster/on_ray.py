@@ -198,8 +198,11 @@ def _connect(ray: Any, count: int, address: str | None) -> None:
             cores = min(count, available_cores())
             ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=OBJECTS, **quiet)
         else:
-            if ":" in address:  # Ray itself would try for minutes
-                host, _, port = address.rpartition("://")[2].rpartition(":")
+            # Ray itself would try for minutes, "auto" also at a cluster of which it only remembers where it was.
+            far = "://" in address
+            place = address if far else ray._private.services.canonicalize_bootstrap_address(address)
+            if place is not None:
+                host, _, port = place.rpartition("://")[2].rpartition(":")
                 socket.create_connection((host, int(port)), timeout=ANSWER).close()
             ray.init(address=address, **quiet)
     except (OSError, RuntimeError, ValueError) as error:
