@@ -14,7 +14,14 @@ from lessons import edge, hidden, minima, rare, rates, ravine, sample, schedules
 from sklearn.datasets import load_digits
 
 import schuss
-from schuss.report import curvature_spectrum, learning_rate_curves, loss_map, loss_surface, roc_and_precision
+from schuss.report import (
+    curvature_spectrum,
+    learning_rate_curves,
+    loss_map,
+    loss_surface,
+    model_beside_baselines,
+    roc_and_precision,
+)
 
 STATIC = Path(__file__).parent / "_static"
 
@@ -42,6 +49,8 @@ def report() -> None:
     parity = digits.assign(target=digits.target.mod(2).map({0: "even", 1: "odd"}))
     result = schuss.train(parity, "target", holdout="0.4")
     rows = result.summary["holdout"]["rows"]
+    beside = model_beside_baselines(result.record)
+    beside.save(place / "beside.svg", "The accuracy of the model beside the commonest class and the best single pixel")
     roc_and_precision(result.record).save(place / "thresholds.svg", f"ROC curve and precision on {rows} held-out rows")
     print(rows, "held-out rows", result.record[-1]["intervals"])
 
