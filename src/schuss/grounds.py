@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from .data.chunk import Chunk, SparseRows, join, row_count, take
 from .data.feed import Feed, MemoryFeed
 from .descent.losses import unit_of
-from .errors import OptionError
 from .landscape.survey import Ground
 from .model import Model
 from .objective import LinearObjective, in_float64
@@ -90,7 +89,8 @@ def _network(
     model: Model, prepared: Prepared, feed: Feed, record: Sequence[Event], sample: _Sample, notices: list[str]
 ) -> Ground:
     """Give the ground under a network, of several the first one."""
-    rebuilt = _engine()
+    from .torch import rebuilt
+
     architecture, chosen = model.network, record[-1]["chosen"]
     assert architecture is not None
     own, *others = model.weights
@@ -131,15 +131,6 @@ def _said_of_network(architecture: Architecture, many: int, rows: int) -> list[s
     if architecture.size * rows > WORK / 2:
         said.append(f"a network of {architecture.size:,} parameters is looked at with no more than {rows:,} rows")
     return said
-
-
-def _engine() -> Any:
-    """Import what needs PyTorch."""
-    try:
-        from .torch import rebuilt
-    except ImportError as error:
-        raise OptionError("the ground under a network needs PyTorch: pip install 'schuss[torch]'") from error
-    return rebuilt
 
 
 def _way(
