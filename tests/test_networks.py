@@ -191,6 +191,21 @@ def test_a_run_that_is_interrupted_goes_on_to_the_same_bytes(tmp_path: Path) -> 
     assert whole.record[0]["versions"]["torch"]
 
 
+@pytest.mark.parametrize("leg", [0, 2])
+def test_a_committee_that_is_interrupted_goes_on_to_the_same_bytes(tmp_path: Path, leg: int) -> None:
+    data, options = ring(200), {"network": "8", "runs": 4}
+    schuss.train(data, **options, out=tmp_path / "whole")
+
+    def stop(event: dict[str, Any]) -> None:
+        if event["event"] == "committee" and event["leg"] == leg:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    cut = schuss.train(data, **options, out=tmp_path / "cut", progress=stop)
+    assert cut.summary["outcome"] == "interrupted"
+    schuss.resume(tmp_path / "cut", data)
+    assert (tmp_path / "cut" / FILE_NAME).read_bytes() == (tmp_path / "whole" / FILE_NAME).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -218,7 +233,7 @@ def test_a_forged_network_is_refused(run: Path, tmp_path: Path, change: dict[str
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"network": "0"}, "takes the units of hidden layers such as 256,128, not '0'"),
+        ({"network": "0"}, "takes the units of hidden layers such as 256,128, or module:FACTORY, not '0'"),
         ({"network": "64,"}, "takes the units"),
         ({"network": "-3"}, "takes the units"),
         ({"network": "wide"}, "takes the units"),

@@ -131,9 +131,10 @@ def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) ->
 
 @commands.command()
 @click.argument("run")
+@options.code
 @options.quiet
 @options.as_json
-def resume(run: str, quiet: bool, as_json: bool) -> int:
+def resume(run: str, network: str | None, quiet: bool, as_json: bool) -> int:
     """Go on with a run that was interrupted, from its newest checkpoint.
 
     RUN is its folder. The model is the one that the run would have come to without the interruption, byte for byte.
@@ -146,7 +147,7 @@ def resume(run: str, quiet: bool, as_json: bool) -> int:
         click.echo(f"'{run}' holds a finished run: nothing is left to do")
         return DONE
     with progress.display(quiet=quiet) as show:
-        result = resume(run, progress=show)
+        result = resume(run, network=network, progress=show)
     return _trained(result, as_json)
 
 
@@ -167,8 +168,11 @@ def _trained(result: Result, as_json: bool) -> int:
 @options.data
 @click.option("--proba", is_flag=True, help="Add a column p_CLASS with the probability of each class.")
 @click.option("--out", metavar="FILE", help="Write to this .csv or .parquet file instead of standard output.")
+@options.code
 @options.reading_again
-def predict(model: str, data: tuple[str, ...], proba: bool, out: str | None, **reading: Any) -> None:
+def predict(
+    model: str, data: tuple[str, ...], proba: bool, out: str | None, network: str | None, **reading: Any
+) -> None:
     """Predict the rows of DATA: one row out for each row in, in the same order.
 
     MODEL is the folder of a run, or its model.safetensors.
@@ -179,18 +183,18 @@ def predict(model: str, data: tuple[str, ...], proba: bool, out: str | None, **r
 
     write = predictions.writer(out, reads=(model, *data))
     skipped = Skipped()
-    write(
-        Model.load(model).predict_batches(place(data), proba=proba, on_bad=skipped.add, tell=notice, **given(reading))
-    )
+    loaded = Model.load(model, network)
+    write(loaded.predict_batches(place(data), proba=proba, on_bad=skipped.add, tell=notice, **given(reading)))
     skipped.tell("have no prediction")
 
 
 @commands.command()
 @click.argument("model")
 @options.data
+@options.code
 @options.reading_again
 @options.as_json
-def evaluate(model: str, data: tuple[str, ...], as_json: bool, **reading: Any) -> None:
+def evaluate(model: str, data: tuple[str, ...], network: str | None, as_json: bool, **reading: Any) -> None:
     """Tell how well a model predicts DATA, which must hold the target.
 
     MODEL is the folder of a run, or its model.safetensors.
@@ -200,7 +204,7 @@ def evaluate(model: str, data: tuple[str, ...], as_json: bool, **reading: Any) -
         from .model import Model
 
     skipped = Skipped()
-    scores = Model.load(model).evaluate(place(data), on_bad=skipped.add, tell=notice, **given(reading))
+    scores = Model.load(model, network).evaluate(place(data), on_bad=skipped.add, tell=notice, **given(reading))
     skipped.tell("were left out")
     click.echo(as_json_text(scores) if as_json else printout.scores(scores))
 
@@ -215,9 +219,12 @@ commands.add_command(update)
 )
 @click.option("--rows", metavar="DATA", help="Show what each column adds to the score of each of these rows instead.")
 @click.option("--out", metavar="FILE", help="Write the rows to this .csv or .parquet file instead of standard output.")
+@options.code
 @options.reading_again
 @options.as_json
-def explain(model: str, top: int, rows: str | None, out: str | None, as_json: bool, **reading: Any) -> None:
+def explain(
+    model: str, top: int, rows: str | None, out: str | None, network: str | None, as_json: bool, **reading: Any
+) -> None:
     """Show the weights that matter most, in the units of the data, or what the score of each row consists of.
 
     MODEL is the folder of a run, or its model.safetensors.
@@ -235,7 +242,7 @@ def explain(model: str, top: int, rows: str | None, out: str | None, as_json: bo
         raise OptionError("options '--json' and '--out' do not go together")
     write = predictions.writer(out, reads=(model, rows))
     skipped = Skipped()
-    batches = Model.load(model).contribution_batches(rows, on_bad=skipped.add, **given(reading))
+    batches = Model.load(model, network).contribution_batches(rows, on_bad=skipped.add, **given(reading))
     if as_json:
         click.echo(as_json_text({"rows": [row for batch in batches for row in batch.to_pylist()]}))
     else:

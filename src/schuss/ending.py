@@ -21,7 +21,7 @@ __all__ = ["finished_race", "has_committee", "is_finished_by_passes"]
 def has_committee(prepared: Prepared, feed: Feed) -> bool:
     """Whether a committee of networks comes after the race."""
     settings = prepared.settings
-    if settings.network is None or settings.epochs != "auto":
+    if settings.hidden is None or settings.epochs != "auto":
         return False
     return is_affordable(feed, architecture_of(settings, prepared.encoder).size, prepared.reader.holdout.kind)
 

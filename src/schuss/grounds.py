@@ -15,6 +15,7 @@ from .landscape.survey import Ground
 from .model import Model
 from .objective import LinearObjective, in_float64
 from .population.architecture import Architecture
+from .population.outside import Outside
 from .preparation import Prepared
 from .race.record import Event
 from .retracing import retraced
@@ -49,6 +50,8 @@ def ground_of(
     model: Model, prepared: Prepared, feed: Feed, record: Sequence[Event], rows: int, seed: int, notices: list[str]
 ) -> Ground:
     """Draw the rows, follow the winner again, and give what is to be surveyed; `notices` hears what is left out."""
+    if isinstance(model.network, Outside):
+        raise OptionError("the ground under a module of your own is that of schuss.torch.ModuleObjective")
     chosen = record[-1]["chosen"]
     sample = _sample(model, prepared, feed, chosen, rows, seed)
     make = _linear if model.network is None else _network
@@ -92,7 +95,7 @@ def _network(
     from .torch import rebuilt
 
     architecture, chosen = model.network, record[-1]["chosen"]
-    assert architecture is not None
+    assert isinstance(architecture, Architecture)
     own, *others = model.weights
     large = architecture.size > CURVED
     notices += _said_of_network(architecture, len(model.weights), row_count(sample.training.rows))

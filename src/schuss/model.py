@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,6 @@ from .data.unusable import checks_of_encoder, usable_rows
 from .descent.losses import (
     PROBABILISTIC,
     Loss,
-    is_loss,
     judge_of,
     loss_for,
     predicted_numbers,
@@ -37,8 +36,9 @@ from .errors import DataError, OptionError
 from .explaining import deviations, in_target_units
 from .files import replacing
 from .metrics import ClassificationTally, RegressionTally, predicted_classes
-from .model_file import arrays_of, require_arrays, under
+from .model_file import allowed, arrays_of, network_of_values, require_arrays, require_fit, under
 from .population.architecture import Architecture
+from .population.outside import Outside
 from .scorers import LinearScorer, NetworkScorer, Scorer
 from .sealed import open_sealed, write_sealed
 
@@ -83,7 +83,7 @@ class Model:
     state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     svmlight_base: int | None = None
-    network: Architecture | None = None
+    network: Architecture | Outside | None = None
     slopes: NDArray[np.float32] | None = None
     reach: NDArray[np.float32] | None = None
 
@@ -129,7 +129,7 @@ class Model:
             "settings": dict(self.settings),
             "versions": dict(self.versions),
             "svmlight_base": self.svmlight_base,
-            "network": None if self.network is None else asdict(self.network),
+            "network": None if self.network is None else self.network.to_values(),
         }
         tensors = {name: np.asarray(getattr(self, name), np.float32) for name in arrays_of(self.network is not None)}
         tensors |= {f"encoder.{name}": array for name, array in arrays.items()}
@@ -138,11 +138,18 @@ class Model:
             write_sealed(file, "model", values, tensors)
 
     @classmethod
-    def load(cls, path: str | Path) -> Model:
-        """Read a model from its file, or from the folder of the run that made it; no code in the file is ever run.
+    def load(cls, path: str | Path, network: str | Callable[[int, int], Any] | None = None) -> Model:
+        """Read a model from its file, or from the folder of the run that made it; no code that a file names is run.
 
-        Raises ModelFileError when there is no such file or it is not exactly as `save` wrote it.
+        network : of a model with a module of the user's own, `module:FACTORY` or the factory, whose code may run then.
+
+        Raises ModelFileError when there is no such file or it is not exactly as `save` wrote it; OptionError for a
+        network that cannot be had, or that the model has no use for.
         """
+        return allowed(cls._read(path), network)
+
+    @classmethod
+    def _read(cls, path: str | Path) -> Model:
         path = Path(path)
         with open_sealed(path / FILE_NAME if path.is_dir() else path, "model") as file:
             values = file.values
@@ -150,7 +157,7 @@ class Model:
                 found = str(values.get("format"))[:40]
                 raise ValueError(f"it has format {found}, where this version of schuss reads {FILE_FORMAT}")
             require_arrays(file)
-            return cls(
+            found = cls(
                 Encoder.from_state(values["encoder"], under("encoder.", file)),
                 values["loss"],
                 file.load("weights"),
@@ -158,30 +165,11 @@ class Model:
                 under("state.", file),
                 values["versions"],
                 values["svmlight_base"],
-                None if values["network"] is None else Architecture.from_values(values["network"]),
+                None if values["network"] is None else network_of_values(values["network"]),
                 *(file.load(name) for name in arrays_of(values["network"] is not None)[1:]),
-            )._checked()
-
-    def _checked(self) -> Model:
-        """Give the model itself if its parts fit together, else raise ValueError."""
-        sizes = self.encoder.width + 1, outputs_of(self.classes)
-        wanted = {"weights": sizes}
-        if self.network is not None:
-            if (self.network.features + 1, self.network.outputs) != sizes:
-                raise ValueError("its network is not one of its features and outputs")
-            reach = sizes[0] - 1, sizes[1]
-            wanted = {"weights": (len(self.weights), self.network.size), "slopes": sizes, "reach": reach}
-        for name, shape in wanted.items():
-            array = getattr(self, name)
-            if array.shape != shape or not len(array) or not np.isfinite(array).all():
-                raise ValueError(f"its {name} are not {shape[0]:,} times {shape[1]:,} finite numbers")
-        if not isinstance(self.loss, str) or not is_loss(self.loss, self.task):
-            raise ValueError(f"the loss '{str(self.loss)[:40]}' is unknown in {self.task}")
-        if not (isinstance(self.settings, dict) and isinstance(self.versions, dict)):
-            raise ValueError("its settings and versions are not named")
-        if self.svmlight_base not in (None, 0, 1):
-            raise ValueError("its svmlight files count from neither 0 nor 1")
-        return self
+            )
+            require_fit(found, outputs_of(found.classes))
+            return found
 
     def predict(self, source: Any, *, proba: bool = False, **reading: Any) -> pa.Table:
         """Predict every row of `source`, in order.

@@ -1,16 +1,23 @@
-"""The arrays in the file of a model: which there must be, before any is read."""
+"""The file of a model: which arrays there must be, before any is read, and whose code may run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .data.state import array_names
+from .descent.losses import is_loss
+from .errors import OptionError
+from .named import load
+from .population.architecture import Architecture
+from .population.outside import Outside
 from .sealed import Sealed
 
-__all__ = ["arrays_of", "require_arrays", "under"]
+__all__ = ["allowed", "arrays_of", "network_of_values", "require_arrays", "require_fit", "under"]
 
 
 def require_arrays(file: Sealed) -> None:
@@ -38,3 +45,39 @@ def arrays_of(network: bool) -> tuple[str, ...]:
 def under(prefix: str, file: Sealed) -> dict[str, NDArray[Any]]:
     """Read the arrays whose names begin with a prefix, and name them without it."""
     return {name.removeprefix(prefix): file.load(name) for name in file.arrays if name.startswith(prefix)}
+
+
+def network_of_values(told: Mapping[str, Any]) -> Architecture | Outside:
+    """Give the network that a file tells of; raises TypeError or ValueError where there can be none."""
+    return (Outside if "factory" in told else Architecture).from_values(told)
+
+
+def allowed(model: Any, network: str | Callable[[int, int], Any] | None) -> Any:
+    """Give a model whose module may be made by the factory that the user has named; raises OptionError without use."""
+    if network is None:
+        return model
+    if not isinstance(model.network, Outside):
+        raise OptionError("option '--network' lets the code of a module run, and this model needs none")
+    make: Any = load(network, "option '--network'") if isinstance(network, str) else network
+    return replace(model, network=model.network.allowed(make))
+
+
+def require_fit(model: Any, outputs: int) -> None:
+    """Raise ValueError unless the parts of a model, of so many scores, fit together."""
+    sizes = model.encoder.width + 1, outputs
+    wanted = {"weights": sizes}
+    if model.network is not None:
+        if (model.network.features + 1, model.network.outputs) != sizes:
+            raise ValueError("its network is not one of its features and outputs")
+        reach = sizes[0] - 1, sizes[1]
+        wanted = {"weights": (len(model.weights), model.network.size), "slopes": sizes, "reach": reach}
+    for name, shape in wanted.items():
+        array = getattr(model, name)
+        if array.shape != shape or not len(array) or not np.isfinite(array).all():
+            raise ValueError(f"its {name} are not {shape[0]:,} times {shape[1]:,} finite numbers")
+    if not isinstance(model.loss, str) or not is_loss(model.loss, model.task):
+        raise ValueError(f"the loss '{str(model.loss)[:40]}' is unknown in {model.task}")
+    if not (isinstance(model.settings, dict) and isinstance(model.versions, dict)):
+        raise ValueError("its settings and versions are not named")
+    if model.svmlight_base not in (None, 0, 1):
+        raise ValueError("its svmlight files count from neither 0 nor 1")

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .data.columns.categories import CategoryColumn
 from .data.columns.kind import width_edges
 from .data.encoder import Encoder
-from .descent.losses import Loss
+from .descent.losses import Loss, loss_for
 from .descent.optimizers import rule_named, trait
 from .errors import OptionError
 from .model import outputs_of
+from .named import load
 from .population.architecture import Architecture, Embedding
-from .population.population import Population
+from .population.outside import Outside
+from .population.population import Population, WinnerState
 from .settings import Settings
 
-__all__ = ["architecture_of", "batch_of", "inits_of", "least_rate", "network_bytes", "network_of"]
+__all__ = [
+    "architecture_of",
+    "batch_of",
+    "inits_of",
+    "learned",
+    "least_rate",
+    "network_bytes",
+    "network_of",
+    "notices_of",
+]
 
 SMALL_BATCH, LARGE_BATCH, LARGE_ROWS = 64, 128, 20_000
 """A larger mini-batch takes half the time a row. With few rows small ones give the better networks: more steps."""
@@ -30,8 +45,12 @@ EMBEDDED_FROM = 64
 """Categories of so many values or more are embedded."""
 
 
-def architecture_of(settings: Settings, encoder: Encoder) -> Architecture:
-    """Give the architecture that the options ask for."""
+def architecture_of(settings: Settings, encoder: Encoder) -> Architecture | Outside:
+    """Give the architecture that the options ask for, or what is known of a module of the user's own."""
+    if settings.factory is not None:
+        tables, make = _tables(), _factory(settings.factory)
+        made = _tried(settings, encoder)
+        return tables.outside_of(made, make, settings.factory, encoder.width, outputs_of(encoder.classes))
     assert settings.hidden is not None
     return Architecture(
         encoder.width,
@@ -58,6 +77,9 @@ def _embeddings(encoder: Encoder) -> tuple[Embedding, ...]:
 
 def network_of(settings: Settings, encoder: Encoder, rule: Any, loss: Loss, batch: int, threads: int) -> Population:
     """Give a population of networks; raises OptionError without PyTorch, or without the device."""
+    if settings.factory is not None:
+        made, l1 = _tried(settings, encoder), settings.l1 > 0
+        return _tables().population(made, rule, loss, batch, settings.seed, l1=l1, say=warnings.warn)
     network = _engine()
     device = network.device_named(settings.device)
     return network.Network(
@@ -72,6 +94,50 @@ def _engine() -> Any:
     except ImportError as error:
         raise OptionError("option '--network' needs PyTorch: pip install 'schuss[torch]'") from error
     return network
+
+
+def _tables() -> Any:
+    """Import what needs PyTorch."""
+    _engine()
+    from .population.network import tables
+
+    return tables
+
+
+def _factory(name: str) -> Any:
+    """Give the factory of a name, a file's anew when it has been changed."""
+    file = Path(name.rpartition(":")[0])
+    return _loaded(name, file.stat().st_mtime_ns if file.suffix == ".py" and file.is_file() else 0)
+
+
+@cache
+def _loaded(name: str, changed: int) -> Any:
+    make = load(name, "option '--network'")
+    if not callable(make):
+        raise OptionError(f"option '--network' names '{name}', which is no factory but of type {type(make).__name__}")
+    return make
+
+
+def _tried(settings: Settings, encoder: Encoder) -> Any:
+    """Make the module of a factory, and try it."""
+    name, outputs = str(settings.factory), outputs_of(encoder.classes)
+    spec = settings.loss or ("squared_error" if encoder.classes is None else "log_loss")
+    loss, classes = loss_for(spec, outputs, encoder.target_scale), len(encoder.classes or ())
+    return _tables().tried(_factory(name), name, encoder.width, outputs, loss, classes, settings.seed)
+
+
+def notices_of(settings: Settings, encoder: Encoder) -> list[str]:
+    """Say what is worth knowing of a module of the user's own."""
+    why = None if settings.factory is None else _tried(settings, encoder).why_in_turn
+    return [] if why is None else [f"the copies go through the module in turn: {why}"]
+
+
+def learned(settings: Settings, encoder: Encoder, state: WinnerState) -> tuple[Architecture | Outside, NDArray[Any]]:
+    """Give the network of a run that was taken out, and its parameters `(networks, parameters)`."""
+    network = architecture_of(settings, encoder)
+    if isinstance(network, Outside):
+        return network, _tables().vector_of(_tried(settings, encoder), network, state)[None]
+    return network, state.weights.reshape(-1, network.size)
 
 
 def batch_of(settings: Settings, rows: int) -> int:

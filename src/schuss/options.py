@@ -239,11 +239,19 @@ descent = group(
     ),
 )
 
+code = option(
+    "--network",
+    metavar="MODULE:FACTORY",
+    help="Let the code run that a model or run with a module of your own names: code that a file names is not run for "
+    "that alone.",
+)
+
 network = group(
     option(
         "--network",
-        metavar="N,N,…",
-        help="Units of the hidden layers of a network, such as 256,128; without it the model is linear. Needs PyTorch.",
+        metavar="N,N,…|MODULE:FACTORY",
+        help="Units of the hidden layers of a network, such as 256,128, or what makes a module of your own: "
+        "FACTORY(features, outputs). Without it the model is linear. Needs PyTorch.",
     ),
     option(
         "--activation",

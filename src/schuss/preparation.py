@@ -31,6 +31,7 @@ from .descent.losses import family_of
 from .errors import DataError, OptionError
 from .folder import RunFolder
 from .lineup import weights_bytes
+from .networks import notices_of
 from .settings import Settings
 
 __all__ = ["Prepared", "open_data", "open_held_out", "prepare", "svmlight_base"]
@@ -92,7 +93,7 @@ def prepare(place: Any, settings: Settings, *, all_classes: bool = True) -> Prep
     doubts = [*([] if sorted_by is None else [sorted_by]), *_doubts(source, sample, encoder)]
     if source.bad is not None and source.rereadable:
         source.bad.clear()  # what was found so far will be found again
-    told = (*schema.notices, *notices, *doubts)
+    told = (*schema.notices, *notices, *doubts, *notices_of(settings, encoder))
     return Prepared(settings, source, encoder, loss, reader, folder, told, all_classes)
 
 

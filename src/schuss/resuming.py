@@ -23,6 +23,7 @@ from .race.record import Event, Recorder, read_record
 from .race.state import Finish, Race
 from .reading import rows_again
 from .recording import recording
+from .settings import Settings
 from .training import Result, Task, end, task_of, train
 
 __all__ = ["is_finished", "resume"]
@@ -30,7 +31,7 @@ __all__ = ["is_finished", "resume"]
 Listener = Callable[[Event], None]
 
 
-def resume(path: str | Path, source: Any = None, *, progress: Listener | None = None) -> Result:
+def resume(path: str | Path, source: Any = None, *, network: Any = None, progress: Listener | None = None) -> Result:
     """Go on with the run in a folder from its newest checkpoint, to the very model it would have come to.
 
     Where a run has no checkpoint yet, it begins anew.
@@ -39,6 +40,8 @@ def resume(path: str | Path, source: Any = None, *, progress: Listener | None = 
     ----------
     path : the folder of the run.
     source : what the run learns from, if that is data in memory; files are found where they were.
+    network : of a run with a module of the user's own, the name of its factory again: code that a run's files name is
+        not run for that alone.
     progress : called with every event from here on.
 
     Raises
@@ -64,7 +67,7 @@ def resume(path: str | Path, source: Any = None, *, progress: Listener | None = 
         raise ResumeError(f"'{path}' holds a finished run: nothing is left to do")
     notices: list[str] = []
     try:
-        return _go_on(folder, source, progress, notices)
+        return _go_on(folder, source, network, progress, notices)
     except UnknownClassError as error:  # the run would have begun anew here
         saved = folder.checkpoints.newest(notices.append)
         assert saved is not None
@@ -72,12 +75,16 @@ def resume(path: str | Path, source: Any = None, *, progress: Listener | None = 
         return _begin_anew(folder, start, source, progress, [f"{error}: training begins anew with all classes"])
 
 
-def _go_on(folder: RunFolder, source: Any, progress: Listener | None, notices: list[str]) -> Result:
+def _go_on(folder: RunFolder, source: Any, network: Any, progress: Listener | None, notices: list[str]) -> Result:
     """Go on from the newest checkpoint, or begin anew where there is none."""
     saved = folder.checkpoints.newest(notices.append)
     if saved is None:
         notices.append(f"'{folder.path}' has no checkpoint to go on from: training begins anew")
-        return _begin_anew(folder, _start(folder), source, progress, notices)
+        start = _start(folder)
+        _require_named(start["options"].get("network"), network)
+        return _begin_anew(folder, start, source, progress, notices)
+    with understood():
+        _require_named(saved.part("basis").values["settings"]["network"], network)
     with interruptible() as interrupted, limited_threads(_threads(saved)):
         prepared = _prepared(saved, source, folder, progress)
         with recording(folder, progress, _lines(saved)) as record:
@@ -90,6 +97,16 @@ def _go_on(folder: RunFolder, source: Any, progress: Listener | None, notices: l
                 if isinstance(race, Race):
                     return end(task, go_on(race), race.started)
                 return end(task, *race)
+
+
+def _require_named(trained: Any, named: Any) -> None:
+    """Raise ResumeError unless the user has named the code that a run needs, and no other."""
+    needed = Settings(network=trained).factory
+    if Settings(network=named).factory != needed:
+        if needed is None:
+            raise ResumeError("this run has no module of your own: it goes on without --network")
+        shown = needed[:80]
+        raise ResumeError(f"this run needs code that its files only name: --network {shown} lets it run")
 
 
 def _lines(saved: Saved) -> bytes:

@@ -101,11 +101,17 @@ def _network(value: Any) -> str | None:
     """Give the hidden layers of a network as the command line takes them; raises OptionError at anything else."""
     if value is None:
         return None
+    if callable(value):
+        value = f"{value.__module__}:{getattr(value, '__qualname__', '')}"
+    if isinstance(value, str) and ":" in value:
+        return value
     units = value.split(",") if isinstance(value, str) else [value] if np.ndim(value) == 0 else [*value]
     sizes = [str(one).strip() for one in units]
     if not sizes or not all(one.isdecimal() and len(one) < 10 and int(one) for one in sizes):
         shown = str(value)[:40]
-        raise OptionError(f"option '--network' takes the units of hidden layers such as 256,128, not '{shown}'")
+        raise OptionError(
+            f"option '--network' takes the units of hidden layers such as 256,128, or module:FACTORY, not '{shown}'"
+        )
     return ",".join(sizes)
 
 
@@ -120,7 +126,7 @@ class Settings:
     learning_rate: float | str = "auto"
     schedule: str | Sequence[str] = "linear"
     init: str | Sequence[str] = "auto"
-    network: str | int | Sequence[int] | None = None
+    network: str | int | Sequence[int] | Callable[[int, int], Any] | None = None
     activation: str = "relu"
     dropout: float = 0.0
     device: str = "auto"
@@ -223,6 +229,12 @@ class Settings:
             for name in ("activation", "dropout", "device"):
                 if getattr(self, name) != self.__dataclass_fields__[name].default:
                     raise OptionError(f"option '--{name}' needs a network, such as --network 256,128")
+        elif self.factory is not None:
+            for name in ("activation", "dropout", "init"):
+                if getattr(self, name) != self.__dataclass_fields__[name].default:
+                    raise OptionError(f"option '--{name}' is for networks of --network 256,128: a module has its own")
+            if self.workers is not None:
+                raise OptionError("option '--workers' is not for modules of your own: schuss.torch.race has workers")
         elif "zero" in self.inits:
             raise OptionError("option '--init zero' keeps all units of a layer alike: a network would learn nothing")
 
@@ -263,9 +275,15 @@ class Settings:
         return split_specs(str(self.init))
 
     @property
+    def factory(self) -> str | None:
+        """The name of what makes modules of the user's own, if one does."""
+        return str(self.network) if self.network is not None and ":" in str(self.network) else None
+
+    @property
     def hidden(self) -> tuple[int, ...] | None:
-        """The units of the hidden layers; None for a linear model."""
-        return None if self.network is None else tuple(map(int, str(self.network).split(",")))
+        """The units of the hidden layers; None for a linear model and for a module of the user's own."""
+        plain = self.network is not None and self.factory is None
+        return tuple(map(int, str(self.network).split(","))) if plain else None
 
     @property
     def seconds_between_checkpoints(self) -> float:

@@ -27,7 +27,7 @@ from .glance import glance
 from .judgement import judge
 from .lineup import Constant, constant_prediction, line_up
 from .model import Model, outputs_of
-from .networks import architecture_of
+from .networks import learned
 from .population.population import Run
 from .preparation import Prepared, prepare, svmlight_base
 from .process import interruptible, limited_threads, peak_memory
@@ -316,7 +316,8 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
     }
     settings = prepared.settings
     if settings.network is not None:
-        chosen |= {"network": settings.network, "activation": settings.activation, "dropout": settings.dropout}
+        own = ("network", "activation", "dropout") if settings.factory is None else ("network",)
+        chosen |= {name: getattr(settings, name) for name in own}
         chosen |= {"members": champion.state.weights.shape[0] if champion.state.weights.ndim > 1 else 1}
     if champion.passes:
         chosen |= {"finish": "full-batch", "passes": champion.passes}
@@ -375,8 +376,7 @@ def _model(task: Task, champion: Champion, chosen: dict[str, Any]) -> Model:
     prepared, state = task.prepared, champion.state
     settings, weights, own = prepared.settings, state.weights, {}
     if settings.network is not None:
-        network = architecture_of(settings, prepared.encoder)
-        weights = weights.reshape(-1, network.size)
+        network, weights = learned(settings, prepared.encoder, state)
         slopes, reach = slopes_of(network, weights, some_rows(task.feed))
         own = {"network": network, "slopes": slopes, "reach": reach}
     return Model(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
@@ -46,6 +46,10 @@ class Architecture:
     activation: str = "relu"
     dropout: float = 0.0
     embeddings: tuple[Embedding, ...] = ()
+
+    def to_values(self) -> dict[str, Any]:
+        """Tell the fields as plain values, for a file."""
+        return asdict(self)
 
     @classmethod
     def from_values(cls, told: Mapping[str, Any]) -> Architecture:
