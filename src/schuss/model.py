@@ -335,13 +335,17 @@ class Model:
         """
         from .export.as_sklearn import to_sklearn
 
+        if self.network is not None:
+            raise OptionError("a scikit-learn pipeline is of linear models, and this one is a network: ONNX takes it")
         return to_sklearn(self._terms())
 
     def _terms(self) -> Terms:
-        from .export.terms import terms_of
+        from .export.terms import network_terms, terms_of
 
+        if isinstance(self.network, Outside):
+            raise OptionError("a module of your own is exported by torch.onnx, with its own code")
         if self.network is not None:
-            raise OptionError("only linear models can be exported, and this one is a network")
+            return network_terms(self.encoder, self.network, self.weights, self.loss)
         return terms_of(self.encoder, self.weights, self.loss)
 
     def _entry(

@@ -6,6 +6,7 @@ import json
 import pickle
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from schuss.data.schema import infer_schema
 from schuss.descent import losses
 from schuss.export.terms import LINKS
 from schuss.model import Model, outputs_of
+from schuss.population.architecture import Architecture
 
 ROWS = 300
 EXAMPLE = Path(__file__).parents[2] / "examples" / "predict_from_json.py"
@@ -148,6 +150,43 @@ def test_json_in_plain_python(model: Model) -> None:
     same([prediction for prediction, _ in found], labels)
     if told["link"] in ("sigmoid", "softmax"):
         np.testing.assert_allclose([list(shares.values()) for _, shares in found], chances, atol=2e-6)
+
+
+NETWORK_CASES = [
+    (activation, *CASES["log_loss of three"])
+    for activation in ("leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "identity")
+] + [("relu", *CASES[name]) for name in ("log_loss", "booleans", "modified_huber of three", "huber", "poisson")]
+
+
+def network_of(activation: str, labels: list[Any] | None, loss: str) -> Model:
+    """Two networks with drawn parameters."""
+    linear = model_of(people(np.random.default_rng(0)), labels, loss, False)
+    width, outputs = linear.encoder.width, outputs_of(linear.classes)
+    architecture = Architecture(width, outputs, (6, 5), activation)
+    weights = np.random.default_rng(2).normal(0, 0.5, (2, architecture.size)).astype(np.float32)
+    slopes = np.zeros((width + 1, outputs), np.float32)
+    return replace(linear, network=architecture, weights=weights, slopes=slopes, reach=slopes[:-1])
+
+
+@pytest.mark.parametrize(("activation", "labels", "loss"), NETWORK_CASES)
+def test_networks(activation: str, labels: list[Any] | None, loss: str) -> None:
+    model = network_of(activation, labels, loss)
+    runtime = session(model)
+    names = [output.name for output in runtime.get_outputs()]
+    found = dict(zip(names, runtime.run(None, fed(model, WILD)), strict=True))
+    wanted, chances = expected(model, WILD)
+    same(found["prediction"].tolist(), wanted)
+    if chances is not None:
+        np.testing.assert_allclose(found["probabilities"], chances, atol=1e-5)
+    if activation in ("relu", "tanh"):
+        predict, told = runpy.run_path(str(EXAMPLE))["predict"], json.loads(model.to_json())
+        assert told["format"] == "schuss-network-1"
+        plain = [predict(told, row) for row in WILD.to_pylist()]
+        same([prediction for prediction, _ in plain], wanted)
+        if told["link"] in ("sigmoid", "softmax"):
+            np.testing.assert_allclose([list(shares.values()) for _, shares in plain], chances, atol=1e-5)
+    with pytest.raises(schuss.OptionError, match="a scikit-learn pipeline is of linear models"):
+        model.to_sklearn()
 
 
 def test_vectors() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError
-from .terms import Categories, Numbers, Terms
+from .terms import Categories, Layers, Numbers, Terms
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +36,7 @@ def to_onnx(terms: Terms) -> onnx.ModelProto:
     except ImportError:
         raise OptionError("an ONNX model needs the package onnx: pip install 'schuss[onnx]'") from None
     graph = _Graph(onnx)
-    scores = _scores(graph, terms)
+    scores = _scores(graph, terms) if terms.layers is None else _network_scores(graph, terms, terms.layers)
     labels = None if terms.classes is None else graph.constant(_labels(terms.classes))
     if labels is None:
         flat = graph.add("Squeeze", [scores, graph.constant(np.array([1]))])
@@ -44,11 +45,11 @@ def to_onnx(terms: Terms) -> onnx.ModelProto:
         )
     else:
         kind = {"U": onnx.TensorProto.STRING, "b": onnx.TensorProto.BOOL, "i": onnx.TensorProto.INT64}
-        predicted = graph.add("Gather", [labels, _class_indices(graph, scores, len(terms.intercept))])
+        predicted = graph.add("Gather", [labels, _class_indices(graph, scores, terms.outputs)])
         graph.output("prediction", predicted, kind[np.array(terms.classes).dtype.kind], ())
-        graph.output("scores", scores, onnx.TensorProto.DOUBLE, (len(terms.intercept),))
+        graph.output("scores", scores, onnx.TensorProto.DOUBLE, (terms.outputs,))
         if terms.link is not None:
-            chances = _probabilities(graph, scores, terms.link, len(terms.intercept))
+            chances = _probabilities(graph, scores, terms.link, terms.outputs)
             graph.output("probabilities", chances, onnx.TensorProto.DOUBLE, (len(terms.classes or ()),))
     return graph.model(terms)
 
@@ -96,6 +97,46 @@ class _Graph:
         helper.set_model_props(model, {"task": terms.task, "target": terms.target, "loss": terms.loss})
         self.onnx.checker.check_model(model, full_check=True)
         return model
+
+
+def _network_scores(graph: _Graph, terms: Terms, layers: Layers) -> str:
+    """Add what follows the sums of the first layers, and average the scores of the networks."""
+    sums, begin = _scores(graph, terms), 0
+    found = ""
+    for own in layers.networks:
+        units = np.arange(begin, begin + len(own[0][0]))
+        begin += len(units)
+        a = graph.add("Gather", [sums, graph.constant(units)], axis=1)
+        for weights, bias in own:
+            a = graph.add("MatMul", [_activated(graph, a, layers.activation), graph.constant(weights)])
+            a = graph.add("Add", [a, graph.constant(bias)])
+        found = graph.add("Add", [found, a]) if found else a
+    share = graph.constant(np.array(layers.scale / len(layers.networks)))
+    return graph.add("Add", [graph.add("Mul", [found, share]), graph.constant(np.array(layers.shift))])
+
+
+def _activated(graph: _Graph, z: str, activation: str) -> str:
+    """Apply an activation by operators that onnxruntime has for float64 (all but the error function)."""
+
+    def number(value: float) -> str:
+        return graph.constant(np.array(value))
+
+    match activation:
+        case "relu" | "tanh" | "sigmoid":
+            return graph.add({"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid"}[activation], [z])
+        case "leaky_relu":
+            return graph.add("Max", [z, graph.add("Mul", [z, number(0.01)])])
+        case "elu":
+            below = graph.add("Sub", [graph.add("Exp", [graph.add("Min", [z, number(0.0)])]), number(1.0)])
+            return graph.add("Where", [graph.add("Greater", [z, number(0.0)]), z, below])
+        case "silu":
+            return graph.add("Mul", [z, graph.add("Sigmoid", [z])])
+        case "gelu":
+            single, double = graph.onnx.TensorProto.FLOAT, graph.onnx.TensorProto.DOUBLE
+            scaled = graph.add("Cast", [graph.add("Mul", [z, number(math.sqrt(0.5))])], to=single)
+            shares = graph.add("Add", [graph.add("Cast", [graph.add("Erf", [scaled])], to=double), number(1.0)])
+            return graph.add("Mul", [graph.add("Mul", [z, number(0.5)]), shares])
+    return z
 
 
 def _scores(graph: _Graph, terms: Terms) -> str:

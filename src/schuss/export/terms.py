@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +18,9 @@ from ..data.columns.text import TextColumn
 from ..data.encoder import Encoder
 from ..data.schema import Role
 from ..errors import OptionError
+from ..population.architecture import Architecture
 
-__all__ = ["LINKS", "Categories", "Numbers", "Terms", "terms_of"]
+__all__ = ["LINKS", "Categories", "Layers", "Numbers", "Terms", "network_terms", "terms_of"]
 
 # What turns scores into probabilities or predictions, by loss: for one score, and for one score of each class.
 LINKS = {
@@ -60,10 +63,24 @@ class Categories(NamedTuple):
     gap: bool
 
 
+class Layers(NamedTuple):
+    """What follows the first layer of networks, whose scores are averaged, and then scaled and shifted.
+
+    activation : after each layer but the last; networks : for each the weights `(inputs, units)` and biases `(units,)`.
+    """
+
+    activation: str
+    networks: list[list[tuple[NDArray[np.float64], NDArray[np.float64]]]]
+    scale: float
+    shift: float
+
+
 class Terms(NamedTuple):
     """Scores are the intercept `(outputs,)` and the sum over the columns.
 
-    link : what follows, one of `LINKS`; None where scores are the predictions, or stand for no probabilities.
+    Of networks these are the sums of the units of their first layers, one network after the other, and `layers` says
+    what follows. link : what follows scores, one of `LINKS`; None where scores are the predictions, or stand for no
+    probabilities.
     """
 
     task: str
@@ -73,9 +90,28 @@ class Terms(NamedTuple):
     classes: list[Any] | None
     intercept: NDArray[np.float64]
     columns: list[Numbers | Categories]
+    layers: Layers | None = None
+
+    @property
+    def outputs(self) -> int:
+        """How many scores there are."""
+        return len(self.intercept) if self.layers is None else len(self.layers.networks[0][-1][1])
 
 
-def terms_of(encoder: Encoder, weights: NDArray[np.float32], loss: str) -> Terms:
+def network_terms(encoder: Encoder, network: Architecture, weights: NDArray[np.float32], loss: str) -> Terms:
+    """Fold the encoder into the first layers of networks `(networks, parameters)`; raises OptionError as `terms_of`."""
+    members = [network.layers(own.astype(np.float64)) for own in weights]
+    first = np.concatenate([np.vstack(layers[0]) for layers in members], axis=1)
+    target = encoder.target
+    plain = replace(encoder, target=replace(target, mean=0.0, scale=1.0, positive=False))
+    told = terms_of(plain, first, loss)
+    scale, shift = (1.0, math.log(target.scale)) if target.positive else (target.scale, target.mean)
+    layers = Layers(network.activation, [own[1:] for own in members], scale, shift)
+    links = LINKS.get(loss.partition(":")[0])
+    return told._replace(layers=layers, link=None if links is None else links[network.outputs > 1])
+
+
+def terms_of(encoder: Encoder, weights: NDArray[Any], loss: str) -> Terms:
     """Fold the encoder into the weights `(width + 1, outputs)`, in float64.
 
     Raises OptionError at a column that cannot be said so: text, dates, sparse rows, hashed categories.
@@ -87,7 +123,7 @@ def terms_of(encoder: Encoder, weights: NDArray[np.float32], loss: str) -> Terms
         for column, start, stop in zip(encoder.features, edges[:-1], edges[1:], strict=True)
     ]
     links = LINKS.get(loss.partition(":")[0])
-    link = None if links is None else links[weights.shape[1] > 1]
+    link = None if links is None else links[min(weights.shape[1] > 1, len(links) - 1)]
     target = encoder.schema.named(Role.TARGET) or ""
     return Terms(encoder.schema.task, target, loss, link, encoder.classes, folded[-1], columns)
 
