@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .data.chunk import Rows, SparseRows, as_matrix, row_count, take_rows
 from .population.architecture import Architecture
 from .population.dense import scores as dense_scores
+from .population.outside import Outside
 
 __all__ = ["LinearScorer", "NetworkScorer", "Scorer", "slopes_of"]
 
@@ -94,7 +95,7 @@ class NetworkScorer:
     weights : `(networks, parameters)`; slopes, reach : those of some rows, see `slopes_of`.
     """
 
-    architecture: Architecture
+    architecture: Architecture | Outside
     weights: NDArray[np.float32]
     slopes: NDArray[np.float32]
     reach: NDArray[np.float32]
@@ -148,7 +149,7 @@ class NetworkScorer:
 
 
 def slopes_of(
-    architecture: Architecture, weights: NDArray[np.float32], rows: Rows
+    architecture: Architecture | Outside, weights: NDArray[np.float32], rows: Rows
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Give the mean slopes `(features + 1, outputs)` of networks at some rows, and the roots of their mean squares.
 
