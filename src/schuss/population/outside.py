@@ -74,41 +74,30 @@ class Outside:
                 f"this model's scores come from code that its file only names, '{shown}': --network {shown} (in Python "
                 f"Model.load(path, network='{shown}')) lets it run"
             )
-        import torch
+        from schuss.population.network import made
 
-        with torch.random.fork_rng([]):  # what the first parameters are drawn from stays as it was
-            module = self.make(self.features, self.outputs)
-        known = module.state_dict() if isinstance(module, torch.nn.Module) else {}
-        if {name: tuple(one.shape) for name, one in known.items()} != dict(self.shapes):
-            raise OptionError(f"'{self.factory}' does not make the module that this model was trained with")
         begin, tensors = 0, {}
         for name, shape in self.shapes.items():
-            own = np.array(vector[begin : begin + prod(shape)]).reshape(shape)
-            tensors[name] = torch.from_numpy(own).to(known[name].dtype)
+            tensors[name] = np.array(vector[begin : begin + prod(shape)]).reshape(shape)
             begin += prod(shape)
-        module.load_state_dict(tensors)
-        return module.eval()
+        return made.module_with(tensors, self.make, self.features, self.outputs, self.factory)
 
     def scores(self, layers: Any, rows: Rows) -> NDArray[Any]:
         """Give the scores `(n, outputs)` of rows."""
-        import torch
+        from schuss.population.network import made
 
         found = np.empty((row_count(rows), self.outputs), np.float32)
         matrix: Any = as_matrix(rows)
-        with torch.no_grad():
-            for begin in range(0, len(found), SCORED_ROWS):
-                part = _dense(matrix[begin : begin + SCORED_ROWS])
-                found[begin : begin + len(part)] = layers(torch.from_numpy(part)).numpy()
+        for begin in range(0, len(found), SCORED_ROWS):
+            part = _dense(matrix[begin : begin + SCORED_ROWS])
+            found[begin : begin + len(part)] = made.scores(layers, part)
         return found
 
     def row_slopes(self, layers: Any, rows: NDArray[Any]) -> NDArray[Any]:
         """Give the slopes of the scores along the features of dense rows, `(n, features, outputs)`."""
-        import torch
+        from schuss.population.network import made
 
-        inputs = torch.from_numpy(_dense(rows)).requires_grad_()
-        scores = layers(inputs)
-        columns = [torch.autograd.grad(column.sum(), inputs, retain_graph=True)[0] for column in scores.unbind(1)]
-        return torch.stack(columns, 2).numpy()
+        return made.row_slopes(layers, _dense(rows))
 
 
 def _dense(rows: Any) -> NDArray[np.float32]:
