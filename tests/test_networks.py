@@ -63,13 +63,13 @@ def test_few_rows_make_a_committee() -> None:
     data = ring(300)
     result = schuss.train(data, network="16", runs=4)
     chosen, folds = result.summary["chosen"], result.summary["cross_validation"]
-    assert (chosen["members"], folds["folds"]) == (8, 4)
+    assert (chosen["members"], folds["folds"]) == (5, 4)
     assert folds["rows"] == result.summary["rows"] - result.summary["holdout"]["rows"]
     legs = [event for event in result.record if event["event"] == "committee"]
     assert folds["loss"] == min(min(event["losses"]) for event in legs)
     model, rows = result.model, np.float32(data[0])
     assert model.network is not None
-    assert model.weights.shape == (8, model.network.size)
+    assert model.weights.shape == (5, model.network.size)
     each = [dataclasses.replace(model, weights=one[None]).scores(rows) for one in model.weights]
     np.testing.assert_allclose(np.mean(each, axis=0), model.scores(rows), atol=1e-6)
     assert model.evaluate(ring(1000))["accuracy"] > 0.9

@@ -75,10 +75,11 @@ def _member(model: Model, prepared: Prepared, feed: Feed, record: Sequence[Event
     races = [event for event in record if event["event"] == "committee"]
     leg = int(np.argmin([min(event["losses"]) for event in races]))
     from_all_rows = len(model.weights) == MEMBERS
-    penalties = races[leg]["l2"]
+    penalties = races[0]["l2"]
+    best = races[leg]["l2"][int(np.argmin(races[leg]["losses"]))]
     told = {name: chosen[name] for name in ("optimizer", "learning_rate", "l2", "schedule", "batch_size")}
     run = Run(
-        number=FOLDS * (len(penalties) if from_all_rows else int(np.argmin(races[leg]["losses"]))),
+        number=FOLDS * (len(penalties) if from_all_rows else penalties.index(best)),
         init=chosen.get("init", "zero"),
         l1=chosen.get("l1", 0.0),
         **told,

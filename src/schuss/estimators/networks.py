@@ -276,7 +276,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
     """Networks of dense layers for classes, with the parameters of scikit-learn's `MLPClassifier`.
 
     Everything left at "auto" is chosen: rates and penalties race, folds say when to stop, and on few rows the scores of
-    eight networks are averaged. The objective is mean log loss + λ₂/2 ‖w‖² over standardised features, biases free.
+    five networks are averaged. The objective is mean log loss + λ₂/2 ‖w‖² over standardised features, biases free.
 
     Parameters
     ----------

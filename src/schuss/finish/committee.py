@@ -2,14 +2,15 @@
 
 A tenth of a thousand rows can tell neither a good penalty from a bad one nor when to stop. Dealt into folds, all of
 them can: a row is scored by the networks that have not learned from it. All networks of all penalties learn at once, as
-runs of one population whose rows weigh nothing where they are held out, in legs as in the race, until the rows left out
-no longer gain by it. Then networks that begin anew learn from all rows, with the best penalty and for as long as was
-best. Their scores are averaged, which is better than the best of them.
+runs of one population whose rows weigh nothing where they are held out, in legs as in the race, the better penalties
+going on, until the rows left out no longer gain by it. Then networks that begin anew learn from all rows, with the best
+penalty and for as long as was best. Their scores are averaged, which is better than the best of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -33,8 +34,11 @@ PENALTIES = (30.0, 10.0, 3.0, 0.3)
 
 FOLDS = 4
 
-MEMBERS = 8
+MEMBERS = 5
 """Networks that learn from all rows in the end."""
+
+GO_ON = (2, 2, 1)
+"""Penalties that go on after each leg, those of the last number after all others."""
 
 LEGS = (256, 256, 512, 1024, 2048)
 """Mini-batches of each leg, filled up to whole epochs."""
@@ -66,16 +70,29 @@ class Members(Protocol):
         """Give the scores `(rows, runs, outputs)`."""
         ...
 
+    def keep(self, state: Any, numbers: list[int]) -> Any:
+        """Go on with these runs alone."""
+        ...
+
     def take(self, state: Any, number: int) -> WinnerState:
         """Copy one run out."""
         ...
 
 
+@dataclass
+class _Learning:
+    """Runs that learn, and by what each multiplies the weights of the rows `(rows, runs)`, None for all alike."""
+
+    runs: tuple[Run, ...]
+    state: Any
+    shares: NDArray[np.float32] | None
+
+
 class _Best(NamedTuple):
-    """What was best so far: the leg and the place of the penalty, its networks, and their loss of the rows left out."""
+    """What was best so far: the leg and the penalty, its networks, and their loss of the rows left out."""
 
     leg: int
-    penalty: int
+    penalty: float
     weights: NDArray[np.float32]
     loss: float
 
@@ -87,25 +104,34 @@ class _Task(NamedTuple):
     seed: int
     stop: Callable[[], bool]
 
-    def legs(self, runs: tuple[Run, ...], rows: Chunk, shares: NDArray[np.float32] | None) -> Iterator[Any]:
+    def legs(self, going: _Learning, rows: Chunk) -> Iterator[Any]:
         """Train in legs, and give the state after each; less of the last one where training is to stop."""
-        return (state for state, leg_is_over in self.epochs(runs, rows, shares) if leg_is_over)
+        return (state for state, leg_is_over in self.epochs(going, rows) if leg_is_over)
 
-    def epochs(
-        self, runs: tuple[Run, ...], rows: Chunk, shares: NDArray[np.float32] | None
-    ) -> Iterator[tuple[Any, bool]]:
+    def epochs(self, going: _Learning, rows: Chunk) -> Iterator[tuple[Any, bool]]:
         """Train epoch by epoch; give the state after each, which the next one uses up, and whether its leg is over."""
-        state, epoch, many = self.members.start(runs), 0, len(rows.targets)
-        for epochs in _epochs(many, runs[0].batch_size):
-            state = self.members.begin_leg(state, epochs * many)
+        epoch, many = 0, len(rows.targets)
+        for epochs in _epochs(many, going.runs[0].batch_size):
+            going.state = self.members.begin_leg(going.state, epochs * many)
             for left in range(epochs - 1, -1, -1):
                 for order in self._orders(many, epoch):
                     if self.stop():
                         break
-                    own = None if shares is None else shares[order]
-                    state = self.members.advance(state, take(rows, order), own)[0]
+                    own = None if going.shares is None else going.shares[order]
+                    going.state = self.members.advance(going.state, take(rows, order), own)[0]
                 epoch += 1
-                yield state, left == 0
+                yield going.state, left == 0
+
+    def begun(self, runs: tuple[Run, ...], shares: NDArray[np.float32] | None = None) -> _Learning:
+        """Give runs at their beginning."""
+        return _Learning(runs, self.members.start(runs), shares)
+
+    def narrow(self, going: _Learning, penalties: list[int]) -> None:
+        """Go on with the runs of the penalties at these places alone."""
+        kept = [place * FOLDS + fold for place in penalties for fold in range(FOLDS)]
+        going.runs = tuple(going.runs[place] for place in kept)
+        going.state = self.members.keep(going.state, [run.number for run in going.runs])
+        going.shares = None if going.shares is None else np.ascontiguousarray(going.shares[:, kept])
 
     def _orders(self, many: int, epoch: int) -> Iterator[NDArray[np.int64]]:
         """Give the places of the rows of an epoch in an order of its own, a chunk at a time."""
@@ -155,26 +181,30 @@ def committee(
     )
     dealt = deal(rows.targets, seed, FOLDS)
     there = (dealt[:, None] != np.arange(FOLDS)) * np.float32(FOLDS / (FOLDS - 1))
-    shares = np.tile(there.astype(np.float32), len(penalties))
+    going = task.begun(runs, np.tile(there.astype(np.float32), len(penalties)))
     best: _Best | None = None
-    for leg, state in enumerate(task.legs(runs, rows, shares)):
+    for leg, state in enumerate(task.legs(going, rows)):
         losses, before = _losses(members.scores(state, rows), dealt, loss, rows), best
         record("committee", leg=leg, l2=penalties, folds=FOLDS, losses=[unit * one for one in losses.tolist()])
         if best is None or losses.min() < best.loss:
             place = int(losses.argmin())
-            own = task.weights(state, runs[place * FOLDS : (place + 1) * FOLDS])
-            best = _Best(leg, place, own, float(losses.min()))
+            own = task.weights(state, going.runs[place * FOLDS : (place + 1) * FOLDS])
+            best = _Best(leg, penalties[place], own, float(losses.min()))
         if stop() or (before is not None and not best.loss < (1 - STILL_FALLING) * before.loss):
             break
+        going_on = sorted(np.argsort(losses, kind="stable")[: GO_ON[min(leg, len(GO_ON) - 1)]].tolist())
+        if len(going_on) < len(penalties):
+            task.narrow(going, going_on)
+            penalties = [penalties[place] for place in going_on]
     assert best is not None
-    run = first._replace(l2=penalties[best.penalty])
+    run = first._replace(l2=best.penalty)
     epochs = sum(_epochs(many, run.batch_size)[: best.leg + 1])
     scored = champion._replace(run=run, state=_winner(best.weights), rows=epochs * many, loss=best.loss)
     final = scored
     if not stop():
         everything = all_rows(feed)
         anew = tuple(run._replace(number=len(runs) + place) for place in range(MEMBERS))
-        state = next(islice(task.legs(anew, everything, None), best.leg, None))
+        state = next(islice(task.legs(task.begun(anew), everything), best.leg, None))
         final = scored if stop() else scored._replace(state=_winner(task.weights(state, anew)))
     return Finished(scored, final, Validation(many, FOLDS, unit * best.loss))
 
@@ -197,9 +227,9 @@ def learned_anew(
     With each comes whether it is the end. A run learns the same bits whatever its neighbours.
     """
     task = _Task(members, seed, lambda: False)
-    yield task.weights(members.start((run,)), (run,))[0], False
-    over = 0
-    for state, leg_is_over in task.epochs((run,), rows, None):
+    going, over = task.begun((run,)), 0
+    yield task.weights(going.state, (run,))[0], False
+    for state, leg_is_over in task.epochs(going, rows):
         over += leg_is_over
         yield task.weights(state, (run,))[0], over == legs
         if over == legs:
