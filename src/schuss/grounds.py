@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .data.chunk import Chunk, SparseRows, join, row_count, take
 from .data.feed import Feed, MemoryFeed
 from .descent.losses import unit_of
+from .errors import OptionError
 from .landscape.survey import Ground
 from .model import Model
 from .objective import LinearObjective, in_float64
