@@ -386,6 +386,7 @@ def test_forged_checkpoints_are_refused(interrupted: Path) -> None:
         ("feed.place.shuffle.buckets.own.targets", np.full_like(orders, 7)),
         ("feed.place.shuffle.buckets.turns.counts", counts + (1 << 40)),
         ("feed.place.shuffle.layout.targets", None),
+        ("feed.place.index.slices", np.full((1, 4), 1 << 60)),
         ("race.population0.0.weights", np.zeros((2, 2), np.float32)),
     ]
     for name, array in forged:

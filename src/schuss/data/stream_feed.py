@@ -315,7 +315,9 @@ class StreamFeed:
         place = saved.part("place")
         told = place if "counts" in place.values else saved
         counts = Counts.resumed(told.part("counts"))
-        index = Index(told.part("index").arrays["slices"])
+        slices = told.part("index").arrays["slices"]
+        _require_slices_of(reader, slices)
+        index = Index(slices)
         if "marks" in saved.values:
             marks: Any = getattr(reader.source, "marks", None)
             marks.load(saved.part("marks").arrays["table"])
@@ -351,6 +353,18 @@ class StreamFeed:
                 yield Pieces(training, nothing, nothing)
             else:
                 yield piece._replace(training=training)
+
+
+def _require_slices_of(reader: Reader, slices: np.ndarray) -> None:
+    """Raise ValueError unless slices begin with the first row, and go on in the order of the source."""
+    if slices.dtype != np.int64 or slices.ndim != 2 or slices.shape[1] != 4:
+        raise ValueError(f"its slices are {slices.dtype} of shape {slices.shape}")
+    parts, rows, *counts = slices.T
+    ascending = (np.diff(parts) > 0) | ((np.diff(parts) == 0) & (np.diff(rows) > 0))
+    grows = all((np.diff(count) >= 0).all() for count in counts)
+    known = ((parts >= 0) & (parts < len(reader.source.parts)) & (rows >= 0)).all()
+    if not (ascending.all() and grows and known) or slices[:1, 1:].any():
+        raise ValueError("its slices are none of its source")
 
 
 def _require_rows_of(encoder: Encoder, chunk: Chunk) -> None:
