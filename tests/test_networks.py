@@ -291,8 +291,8 @@ def test_the_command_line_tells_what_was_chosen(tmp_path: Path, capsys: pytest.C
     assert main(["train", str(tmp_path / "t.csv"), "--target", "pay", *words]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert (summary["chosen"]["network"], summary["chosen"]["members"]) == ("8,4", 1)
-    assert main(["export", out, "--to", "json"]) == 2
-    assert "this one is a network" in capsys.readouterr().err
+    assert main(["export", out, "--to", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["format"] == "schuss-network-1"
 
 
 def test_linear_models_have_no_part_of_networks(tmp_path: Path) -> None:
