@@ -19,6 +19,7 @@ from schuss import preparation, reading, resume, train
 from schuss.basis import place_of
 from schuss.cli import main
 from schuss.data import csv_blocks, files, parted, shuffle, svmlight
+from schuss.descent.optimizers import rule_named
 from schuss.errors import ModelFileError, OutputError, ResumeError
 from schuss.race.record import read_record
 from schuss.sealed import open_sealed, write_sealed
@@ -363,6 +364,43 @@ def test_twenty_kills(tmp_path: Path) -> None:
     assert kills >= 20
     assert ended >= 1
     assert differed == 0
+
+
+RULE = """
+from typing import NamedTuple
+
+class Plain(NamedTuple):
+    scalar_names = ("rate",)
+    slot_names = ()
+
+    def scalars(self, carry, rate):
+        return carry, (rate,)
+
+    def move(self, s, w, g, slots):
+        return s[0] * g, s[0], slots
+"""
+
+
+def test_an_own_optimizer_goes_on_when_it_is_named_again(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.py").write_text(RULE)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    options = {"optimizer": "own.py:Plain", "epochs": 2}
+    expected = undisturbed(data["t.csv"], tmp_path / "whole", **options)
+    learn(data["t.csv"], tmp_path / "run", interrupting(4), **options)
+    rule_named.cache_clear()  # as in a process that has not been told the name
+    (tmp_path / "own.py").write_text(f"raise SystemExit('it has run')\n{RULE}")
+    assert main(["resume", "run"]) == 2
+    error = capsys.readouterr().err
+    assert "this run needs code that its files only name: option '--optimizer' with 'own.py:Plain' lets it run" in error
+    assert error.count("\n") == 1
+    with pytest.raises(ResumeError, match="only name"):
+        resume("run", optimizer="averaged_sgd")
+    (tmp_path / "own.py").write_text(RULE)
+    assert main(["resume", "run", "--optimizer", "own.py:Plain", "--quiet"]) == 0
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == expected
 
 
 def test_forged_checkpoints_are_refused(interrupted: Path) -> None:

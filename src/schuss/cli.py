@@ -132,9 +132,10 @@ def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) ->
 @commands.command()
 @click.argument("run")
 @options.code
+@options.own_optimizer
 @options.quiet
 @options.as_json
-def resume(run: str, network: str | None, quiet: bool, as_json: bool) -> int:
+def resume(run: str, network: str | None, optimizer: str, quiet: bool, as_json: bool) -> int:
     """Go on with a run that was interrupted, from its newest checkpoint.
 
     RUN is its folder. The model is the one that the run would have come to without the interruption, byte for byte.
@@ -147,7 +148,7 @@ def resume(run: str, network: str | None, quiet: bool, as_json: bool) -> int:
         click.echo(f"'{run}' holds a finished run: nothing is left to do")
         return DONE
     with progress.display(quiet=quiet) as show:
-        result = resume(run, network=network, progress=show)
+        result = resume(run, network=network, optimizer=optimizer, progress=show)
     return _trained(result, as_json)
 
 

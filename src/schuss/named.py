@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .errors import OptionError
+from .errors import OptionError, ResumeError
 
-__all__ = ["load"]
+__all__ = ["load", "only"]
+
+_let_run: ContextVar[frozenset[str] | None] = ContextVar("let_run", default=None)
+
+
+@contextlib.contextmanager
+def only(names: Iterable[str]) -> Iterator[None]:
+    """Let nothing be imported but these names: others come from files, and a file alone lets nothing run.
+
+    >>> with only(["math:pi"]):
+    ...     load("math:e", "option '--x'")
+    Traceback (most recent call last):
+    schuss.errors.ResumeError: this run needs code that its files only name: option '--x' with 'math:e' lets it run
+    """
+    token = _let_run.set(frozenset(names))
+    try:
+        yield
+    finally:
+        _let_run.reset(token)
 
 
 def load(name: str, option: str) -> Any:
     """Import what `module:Name` or `path/to/file.py:Name` names; modules of the working folder are found too.
 
     option : what took the name, for the sentence. Raises OptionError when there is no such module or name in it, and
-    when importing it fails.
+    when importing it fails; ResumeError for a name that is not among `only` those that may run.
 
     >>> load("math:pi", "--x")
     3.141592653589793
@@ -26,6 +47,10 @@ def load(name: str, option: str) -> Any:
     module, colon, attribute = name.rpartition(":")
     if not colon or not module or not attribute:
         raise OptionError(f"{option} takes MODULE:NAME or FILE.py:NAME, not '{name}'")
+    let_run = _let_run.get()
+    if let_run is not None and name not in let_run:
+        shown = name[:80]
+        raise ResumeError(f"this run needs code that its files only name: {option} with '{shown}' lets it run")
     found: Any = _module(module, option)
     for part in attribute.split("."):
         if not hasattr(found, part):

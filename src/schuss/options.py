@@ -246,6 +246,13 @@ code = option(
     "that alone.",
 )
 
+own_optimizer = option(
+    "--optimizer",
+    metavar="MODULE:NAME,…",
+    default="auto",
+    help="Let the code run that a run with optimizers of your own names, as --network does.",
+)
+
 network = group(
     option(
         "--network",

@@ -11,9 +11,11 @@ from typing import Any
 from .basis import load_constant, load_prepared, require_same_versions
 from .data.feed import Feed
 from .data.saved import Saved, understood
+from .descent.optimizers import own_name
 from .errors import ResumeError, UnknownClassError
 from .folder import RECORD, RunFolder
 from .lineup import population_of
+from .named import only
 from .population.population import Population, Run
 from .preparation import Prepared
 from .process import interruptible, limited_threads
@@ -31,7 +33,14 @@ __all__ = ["is_finished", "resume"]
 Listener = Callable[[Event], None]
 
 
-def resume(path: str | Path, source: Any = None, *, network: Any = None, progress: Listener | None = None) -> Result:
+def resume(
+    path: str | Path,
+    source: Any = None,
+    *,
+    network: Any = None,
+    optimizer: Any = "auto",
+    progress: Listener | None = None,
+) -> Result:
     """Go on with the run in a folder from its newest checkpoint, to the very model it would have come to.
 
     Where a run has no checkpoint yet, it begins anew.
@@ -42,6 +51,7 @@ def resume(path: str | Path, source: Any = None, *, network: Any = None, progres
     source : what the run learns from, if that is data in memory; files are found where they were.
     network : of a run with a module of the user's own, the name of its factory again: code that a run's files name is
         not run for that alone.
+    optimizer : of a run with optimizers of the user's own, their names or classes again.
     progress : called with every event from here on.
 
     Raises
@@ -66,6 +76,15 @@ def resume(path: str | Path, source: Any = None, *, network: Any = None, progres
     if is_finished(folder.path):
         raise ResumeError(f"'{path}' holds a finished run: nothing is left to do")
     notices: list[str] = []
+    named = Settings(network=network, optimizer=optimizer)
+    with only(name for name in (named.factory, *map(own_name, named.optimizers)) if name is not None):
+        return _go_on_or_anew(folder, source, network, progress, notices)
+
+
+def _go_on_or_anew(
+    folder: RunFolder, source: Any, network: Any, progress: Listener | None, notices: list[str]
+) -> Result:
+    """Go on, or begin anew where a class comes up that was not known."""
     try:
         return _go_on(folder, source, network, progress, notices)
     except UnknownClassError as error:  # the run would have begun anew here

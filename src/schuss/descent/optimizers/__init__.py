@@ -10,7 +10,7 @@ from schuss.descent.optimizers.adaptive import Adadelta, Adagrad, CentredRMSprop
 from schuss.descent.optimizers.averaging import Averaged, ScheduleFree
 from schuss.descent.optimizers.ftrl import FTRL
 from schuss.descent.optimizers.hyperparameters import bare, hyperparameters, per_run, with_settings
-from schuss.descent.optimizers.names import OPTIMIZERS, rule_named
+from schuss.descent.optimizers.names import OPTIMIZERS, own_name, rule_named
 from schuss.descent.optimizers.plain import SGD, Momentum, Nesterov
 from schuss.descent.optimizers.prodigy import Prodigy
 from schuss.descent.optimizers.rule import Optimizer, Stepper, penalised, scalar_table, trait
@@ -29,12 +29,14 @@ __all__ = [
     "Lion",
     "Momentum",
     "Nesterov",
-    "Optimizer", "Prodigy",
+    "Optimizer",
+    "Prodigy",
     "RMSprop",
     "ScheduleFree",
     "Stepper",
     "bare",
     "hyperparameters",
+    "own_name",
     "penalised",
     "per_run",
     "rule_named",

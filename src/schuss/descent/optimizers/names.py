@@ -18,7 +18,7 @@ from schuss.descent.optimizers.rule import trait
 from schuss.errors import OptionError
 from schuss.named import load
 
-__all__ = ["OPTIMIZERS", "rule_named"]
+__all__ = ["OPTIMIZERS", "own_name", "rule_named"]
 
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "sgd": SGD,
@@ -57,6 +57,18 @@ def rule_named(spec: str) -> Any:
         return with_settings(rule, settings_of(rule, spec))
     except ValueError as error:
         raise OptionError(f"option '--optimizer': {error}") from None
+
+
+def own_name(spec: str) -> str | None:
+    """Give the `module:Name` in what names a rule of the user's own, None for a rule that is here.
+
+    >>> own_name("averaged_rules:Signs"), own_name("momentum:0.8")
+    ('rules:Signs', None)
+    """
+    name = bare(spec)
+    while name not in OPTIMIZERS and name.startswith(AVERAGED):
+        name = name.removeprefix(AVERAGED)
+    return name if ":" in name else None
 
 
 def _rule(name: str) -> Any:
