@@ -97,7 +97,9 @@ def lose_a_node(place: str, out: str) -> list[str]:
             happened.append(f"added after {event['rows']} rows")
 
     train(place, "y", workers=4, runs=4, epochs=4, out=out, progress=listen)
-    alive = sum(node["Alive"] for node in ray.nodes())
+    patience = time.monotonic() + 60.0  # a short training may be over before Ray has given the lost node up
+    while (alive := sum(node["Alive"] for node in ray.nodes())) != 2 and time.monotonic() < patience:
+        time.sleep(0.1)
     ray.shutdown()
     cluster.shutdown()
     return [*happened, f"{alive} nodes in the end"]
