@@ -384,22 +384,25 @@ class Plain(NamedTuple):
 def test_an_own_optimizer_goes_on_when_it_is_named_again(
     data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "own.py").write_text(RULE)
+    (tmp_path / "named_again.py").write_text(RULE)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
-    options = {"optimizer": "own.py:Plain", "epochs": 2}
+    options = {"optimizer": "named_again.py:Plain", "epochs": 2}
     expected = undisturbed(data["t.csv"], tmp_path / "whole", **options)
     learn(data["t.csv"], tmp_path / "run", interrupting(4), **options)
     rule_named.cache_clear()  # as in a process that has not been told the name
-    (tmp_path / "own.py").write_text(f"raise SystemExit('it has run')\n{RULE}")
+    (tmp_path / "named_again.py").write_text(f"raise SystemExit('it has run')\n{RULE}")
     assert main(["resume", "run"]) == 2
     error = capsys.readouterr().err
-    assert "this run needs code that its files only name: option '--optimizer' with 'own.py:Plain' lets it run" in error
+    assert (
+        "this run needs code that its files only name: option '--optimizer' with 'named_again.py:Plain' lets it run"
+        in error
+    )
     assert error.count("\n") == 1
     with pytest.raises(ResumeError, match="only name"):
         resume("run", optimizer="averaged_sgd")
-    (tmp_path / "own.py").write_text(RULE)
-    assert main(["resume", "run", "--optimizer", "own.py:Plain", "--quiet"]) == 0
+    (tmp_path / "named_again.py").write_text(RULE)
+    assert main(["resume", "run", "--optimizer", "named_again.py:Plain", "--quiet"]) == 0
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == expected
 
 

@@ -23,7 +23,7 @@ from schuss.settings import Settings, machine_memory, parse_bytes, parse_seconds
         ("optimizer", "", ["not ''"]),
         ("memory", "9" * 400, ["takes a number with a unit, not '9999"]),
         ("time_limit", "9" * 400, ["takes a number with a unit"]),
-        ("network", "9" * 5_000, ["takes the units of hidden layers such as 256,128, not '9999"]),
+        ("network", "9" * 5_000, ["takes the units of hidden layers such as 256,128, or module:FACTORY, not '9999"]),
         ("optimizer", "adam:beta3=0.9", ["adam has no 'beta3'", "beta1, beta2, epsilon"]),
         ("optimizer", "adam:beta1=1", ["of at least 0 and below 1 as its beta1", "not '1'"]),
         ("optimizer", "sgd,adam:beta1=0.9,beta1=0.8", ["its beta1 twice"]),
