@@ -93,7 +93,7 @@ def opened(browser, page, *options):
     flags += ["--no-first-run", "--disable-extensions", "--disable-background-networking", "--enable-logging=stderr"]
     flags += ["--dump-dom", f"--user-data-dir={page.parent / 'profile'}", *options]
     command = [browser, *flags, page.as_uri()]
-    for seconds in (40, 120):  # a headless Chromium that has not ended by then never does, once in some hundred starts
+    for seconds in (40, 120):  # now and then a headless Chromium never ends
         with contextlib.suppress(subprocess.TimeoutExpired):
             done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=seconds, check=True)
             break
