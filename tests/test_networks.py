@@ -17,6 +17,7 @@ import pyarrow.csv
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from tests.interrupting import at_evaluation
 
 import schuss
 from schuss.cli import main
@@ -176,15 +177,7 @@ def test_slopes_are_differences(run: Path) -> None:
 def test_a_run_that_is_interrupted_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     data, options = ring(3000), FAST | {"dropout": 0.3}
     whole = schuss.train(data, **options, out=tmp_path / "whole")
-    left = 3
-
-    def stop(event: dict[str, Any]) -> None:
-        nonlocal left
-        left -= event["event"] == "evaluation"
-        if event["event"] == "evaluation" and left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    cut = schuss.train(data, **options, out=tmp_path / "cut", progress=stop)
+    cut = schuss.train(data, **options, out=tmp_path / "cut", progress=at_evaluation(3))
     assert cut.summary["outcome"] == "interrupted"
     schuss.resume(tmp_path / "cut", data)
     assert (tmp_path / "cut" / FILE_NAME).read_bytes() == (tmp_path / "whole" / FILE_NAME).read_bytes()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.interrupting import at_evaluation
 
 import schuss
 from schuss.cli import main
@@ -196,15 +195,7 @@ def test_options_of_layers_are_refused(option: dict[str, Any]) -> None:
 def test_an_interrupted_run_goes_on_to_the_same_bytes_once_its_code_is_named() -> None:
     data, options = csv(), {"target": "y", "network": "nets.py:make", "epochs": 20, "runs": 4}
     schuss.train(data, out="whole", **options)
-    left = 3
-
-    def stop(event: dict[str, Any]) -> None:
-        nonlocal left
-        left -= event["event"] == "evaluation"
-        if event["event"] == "evaluation" and left == 0:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    cut = schuss.train(data, out="cut", progress=stop, **options)
+    cut = schuss.train(data, out="cut", progress=at_evaluation(3), **options)
     assert cut.summary["outcome"] == "interrupted"
     for named in (None, "nets.py:plain"):
         with pytest.raises(ResumeError, match=r"needs code that its files only name: --network nets\.py:make"):

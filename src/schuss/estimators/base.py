@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix, issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
@@ -26,6 +26,7 @@ from ..fitting.online import Ground, Online, ground_of
 from ..fitting.problem import Problem, scaling_of, unscaled
 from ..fitting.schedule import NAMES
 from .frames import Frames, is_mixed
+from .repeated import checked_weights
 
 __all__ = ["LinearSGD"]
 
@@ -130,9 +131,7 @@ class LinearSGD(BaseEstimator):
         """Give the weights of the rows; raises ValueError at negative ones."""
         if sample_weight is None:
             return np.ones(X.shape[0])
-        weights: Any = check_array(sample_weight, ensure_2d=False, dtype="float64", input_name="sample_weight")
-        if weights.ndim != 1 or len(weights) != X.shape[0]:
-            raise ValueError(f"sample_weight must have the shape ({X.shape[0]},), got {weights.shape}")
+        weights = checked_weights(sample_weight, X.shape[0])
         if (weights < 0).any():
             raise ValueError("Negative values in sample_weight: weights must be at least zero")
         return weights

@@ -10,19 +10,25 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 from sklearn.utils import check_array
 
-__all__ = ["once_each", "row_weights"]
+__all__ = ["checked_weights", "once_each", "row_weights"]
 
 
 def row_weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
     """Give the weights of so many rows, if there are any; raises ValueError at what cannot be weights."""
     if sample_weight is None:
         return None
-    weights: Any = check_array(sample_weight, ensure_2d=False, dtype="float64", input_name="sample_weight")
-    if weights.shape != (rows,):
-        raise ValueError(f"sample_weight must have the shape ({rows},), got {weights.shape}")
+    weights = checked_weights(sample_weight, rows)
     if (weights < 0).any() or not weights.any():
         what = "Negative values in" if weights.any() else "Only zeros in"
         raise ValueError(f"{what} sample_weight: no weight may be below zero, and some must be above zero")
+    return weights
+
+
+def checked_weights(sample_weight: Any, rows: int) -> NDArray[np.float64]:
+    """Give one finite number for each of so many rows; raises ValueError where there are others."""
+    weights: Any = check_array(sample_weight, ensure_2d=False, dtype="float64", input_name="sample_weight")
+    if weights.shape != (rows,):
+        raise ValueError(f"sample_weight must have the shape ({rows},), got {weights.shape}")
     return weights
 
 
