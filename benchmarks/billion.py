@@ -149,7 +149,7 @@ def main() -> None:
                           for cell in measure(str(path), rows)])  # fmt: skip
     print(table(lines))
     if options.write:
-        versions = ", ".join(f"{name} {number}" for name, number in results.versions().items())
+        versions = results.packages()
         command = "`python benchmarks/billion.py`"
         facts = f"{datetime.date.today()}; {results.machine()}; {versions}."
         results.write_section(TITLE, f"{command}\n\n{facts}\n\n{table(lines)}")

@@ -161,7 +161,7 @@ def page(rows: list[Row], command: str) -> str:
             told += [f"{middle:.5f}", f"{middle / base - 1:+.2%}", " … ".join(ends)]
         race, epochs, passes = (statistics.median(row[place] for row in group) for place in (6, 7, 8))
         lines.append("|" + "|".join([name, *who, *told, f"{race:.5f}", f"{epochs:.2f}", f"{passes:.0f}"]) + "|")
-    packages = ", ".join(f"{name} {number}" for name, number in results.versions().items())
+    packages = results.packages()
     return f"`{command}`\n{results.machine()}\n{packages}\n\n" + "\n".join(lines) + "\n"
 
 
@@ -185,7 +185,7 @@ def main() -> None:
         }
         files = write_sets(Path(os.environ["SCHUSS_DATA"]), Path(folder), given.only or [*NAMES, "generated"])
         rows = measure(files, given.rounds or [cluster_feed.ROUNDS], given.seeds, options)
-    text = page(rows, "python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    text = page(rows, results.command())
     print(text)
     if given.write:
         results.write_section(TITLE, text)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,8 +108,8 @@ def main() -> int:
         figures = [f"{there:.1f}", f"{back:.1f}", f"{state:.1f}", "yes" if same else "NO"]
         lines.append("|" + "|".join([optimizer, f"{l2:g}", str(runs), f"{rows:,}", *figures]) + "|")
         print(lines[-1], file=sys.stderr, flush=True)
-    packages = ", ".join(f"{name} {number}" for name, number in results.versions().items())
-    command = "python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    packages = results.packages()
+    command = results.command()
     text = f"`{command}`\n{results.machine()}\n{packages}\n\n" + "\n".join(lines) + "\n"
     print(text)
     if given.write:

@@ -123,8 +123,8 @@ def main() -> int:
         ]
     lines = ["|fault|how often|trainings ended|models that differ|seconds|", "|-|-|-|-|-|"]
     lines += ["|" + "|".join(row) + "|" for row in rows]
-    packages = ", ".join(f"{name} {number}" for name, number in results.versions().items())
-    command = "python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    packages = results.packages()
+    command = results.command()
     text = f"`{command}`\n{results.machine()}\n{packages}\n\n" + "\n".join(lines) + "\n"
     print(text)
     if given.write:

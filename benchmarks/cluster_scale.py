@@ -210,7 +210,7 @@ def page(command: str, rounds: int, folder: Path) -> str:
     ]
     table = ["|" + "|".join(header) + "|", "|-" * len(header) + "|"]
     table += ["|" + "|".join(line) + "|" for line in computed()]
-    packages = ", ".join(f"{name} {number}" for name, number in results.versions().items())
+    packages = results.packages()
     top = f"`{command}`\n{results.machine()}\n{packages}\n\n"
     return top + "\n".join(lines) + f"\n\n{said}\n\nComputed, a driver at 10 Gbit/s:\n\n" + "\n".join(table) + "\n"
 
@@ -225,7 +225,7 @@ def main() -> None:
     quiet = {"log_to_driver": False, "configure_logging": False, "include_dashboard": False}
     ray.init(address="local", num_cpus=20, object_store_memory=STORE, **quiet)
     with tempfile.TemporaryDirectory() as folder:
-        text = page("python benchmarks/" + " ".join(["cluster_scale.py", *sys.argv[1:]]), given.rounds, Path(folder))
+        text = page(results.command(), given.rounds, Path(folder))
     ray.shutdown()
     print(text)
     if given.write:

@@ -281,7 +281,7 @@ def page(lines: list[list[str]], command: str) -> str:
     """Write the section of RESULTS.md."""
     head = ["data", "threads", "", "s", "ns a row", "× limit, work", "× limit, process", "peak MiB"]
     table = "\n".join(f"|{'|'.join(cells)}|" for cells in [head, ["-"] * len(head), *lines])
-    versions = ", ".join(f"{name} {number}" for name, number in results.versions().items())
+    versions = results.packages()
     return f"""
 `{command}`
 
@@ -326,7 +326,7 @@ def main() -> None:
                 listed = contenders(data, path, folder, threads)
                 measure(next(one for one in listed if one.name.startswith("schuss train")), threads)  # compiles
                 lines += rows_of_table(data, rows, threads, take_turns(listed, threads, options.rounds))
-    text = page(lines, f"python benchmarks/{' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}")
+    text = page(lines, results.command())
     print(text)
     if options.write:
         results.write_section(TITLE, text)

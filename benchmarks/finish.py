@@ -124,7 +124,7 @@ def row(name: str, outcomes: list[Outcome], l1: float) -> str:
 
 def page(rows: list[str], command: str, l1: float) -> str:
     """Write the section of RESULTS.md."""
-    versions = ", ".join(f"{package} {number}" for package, number in results.versions().items())
+    versions = results.packages()
     lines = "\n".join(rows)
     return f"""
 `SCHUSS_DATA=FOLDER {command}`

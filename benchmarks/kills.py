@@ -235,7 +235,7 @@ def measure(kills: int, seed: int, forms: list[str], folder: Path) -> dict[Kind,
 
 def page(tallies: dict[Kind, Tally], command: str) -> str:
     """Write the table."""
-    packages = ", ".join(f"{name} {number}" for name, number in results.versions().items())
+    packages = results.packages()
     rows = [[kind.name, *map(str, tally)] for kind, tally in tallies.items()]
     sums = [str(sum(tally[place] for tally in tallies.values())) for place in range(4)]
     header = ["data", "kills", "of these before the first checkpoint", "trainings ended", "models that differ"]

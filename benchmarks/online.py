@@ -280,7 +280,7 @@ def main() -> None:
     body = table(found)
     print(body)
     if given.write:
-        told = ", ".join(f"{package} {version}" for package, version in results.versions().items())
+        told = results.packages()
         when = datetime.date.today().isoformat()
         results.write_section(TITLE, f"{results.machine()}; {told}; {when}\n\n{body}\n")
 

@@ -170,7 +170,7 @@ def row(dataset: DataSet, bar: Bar, answer: dict[str, Any]) -> list[str]:
 
 def page(answers: dict[str, dict[str, Any]], command: str) -> str:
     """Write the section of RESULTS.md: command, machine, versions, table, notes."""
-    versions = ", ".join(f"{name} {number}" for name, number in results.versions().items())
+    versions = results.packages()
     return f"""
 `SCHUSS_DATA=FOLDER {command}`
 

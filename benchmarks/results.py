@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def processor() -> str:
 def versions() -> dict[str, str]:
     """Give the versions of Python and of the packages that the figures depend on."""
     return {"Python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+
+
+def packages() -> str:
+    """Tell these versions in one line."""
+    return ", ".join(f"{name} {number}" for name, number in versions().items())
+
+
+def command() -> str:
+    """Tell the command that was given."""
+    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 def write_section(title: str, body: str) -> None:

@@ -126,7 +126,7 @@ def page(listed: list[Command], cold: np.ndarray, warm: np.ndarray, command: str
             f"{low:.3f} to {high:.3f}", f"{np.median(ratios[:, place]):.2f}",
         ]  # fmt: skip
         lines.append(f"|{'|'.join(parts)}|")
-    versions = ", ".join(f"{package} {number}" for package, number in results.versions().items())
+    versions = results.packages()
     table = "\n".join(lines)
     training = next(place for place, one in enumerate(listed) if "train" in one.name)
     ratio, begun = float(np.median(ratios[:, training])), float(np.median(cold[:, training]))

@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="keep the table in RESULTS.md")
     options = parser.parse_args()
     found = table(options.rounds)
-    versions = ", ".join(f"{name} {version}" for name, version in results.versions().items())
+    versions = results.packages()
     body = (
         f"`python benchmarks/threads.py --rounds {options.rounds}`\n\n"
         f"{datetime.date.today()}; {results.machine()}; {versions}.\n\n{found}\n\n"
