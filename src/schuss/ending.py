@@ -8,14 +8,15 @@ from typing import Any
 from .data.feed import Feed
 from .descent.losses import Loss
 from .finish.committee import committee, is_affordable
-from .finish.finish import Finished, finish, run_rows
+from .finish.finish import Finished, finish, has_passes, run_rows
 from .lineup import population_of
+from .model import outputs_of
 from .networks import architecture_of, least_rate
 from .preparation import Prepared
 from .race.record import Recorder
 from .race.state import Finish
 
-__all__ = ["finished_race", "has_committee", "is_finished_by_passes"]
+__all__ = ["finished_race", "has_committee", "is_decided_by_passes", "is_finished_by_passes"]
 
 
 def has_committee(prepared: Prepared, feed: Feed) -> bool:
@@ -29,6 +30,12 @@ def has_committee(prepared: Prepared, feed: Feed) -> bool:
 def is_finished_by_passes(prepared: Prepared) -> bool:
     """Whether full passes come after the race, where they are cheap: whoever asks for epochs gets these and no more."""
     return prepared.settings.network is None and prepared.settings.epochs == "auto"
+
+
+def is_decided_by_passes(prepared: Prepared, feed: Feed, loss: Loss) -> bool:
+    """Whether full passes will decide wherever the race ends, so that a short one is enough."""
+    shape = prepared.encoder.width + 1, outputs_of(prepared.encoder.classes)
+    return is_finished_by_passes(prepared) and has_passes(feed, loss, shape, prepared.settings.l1)
 
 
 def finished_race(

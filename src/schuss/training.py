@@ -18,7 +18,7 @@ from .checkpoints import Checkpointer
 from .data.feed import Feed, MemoryFeed
 from .data.saved import Saved, together
 from .descent.losses import Loss, loss_for, unit_of
-from .ending import finished_race, has_committee, is_finished_by_passes
+from .ending import finished_race, has_committee, is_decided_by_passes, is_finished_by_passes
 from .errors import DataError, OptionError, UnknownClassError
 from .findings import findings, some_rows
 from .finish.finish import Finished
@@ -150,7 +150,9 @@ class Task:
         """How long to train."""
         settings = self.prepared.settings
         epochs = None if settings.epochs == "auto" else int(settings.epochs)
-        return Plan(epochs, parse_seconds(settings.time_limit), short=has_committee(self.prepared, self.feed))
+        decided = is_decided_by_passes(self.prepared, self.feed, self.loss)
+        short = decided or has_committee(self.prepared, self.feed)
+        return Plan(epochs, parse_seconds(settings.time_limit), short=short)
 
     @property
     def saving(self) -> Saving | None:

@@ -30,6 +30,7 @@ from schuss.data.reader import Reader
 from schuss.data.schema import Role, infer_schema
 from schuss.data.shuffle import ahead
 from schuss.data.spans import spans_of
+from schuss.data.twins import share_of_twins
 from schuss.errors import DataError, OptionError
 
 ROWS = 30_000
@@ -308,6 +309,25 @@ def test_twins() -> None:
     )
     assert isinstance(both, MemoryFeed)
     assert both.twins() == 0, "the same numbers in other columns are another row"
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 8, 9])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_share_of_twins_is_counted_row_by_row(width: int, sparse: bool) -> None:
+    rng = np.random.default_rng(width)
+    some = [rng.choice([0.0, -1.5, 2.0, 0.25], (count, width)).astype(np.float32) for count in (300, 5000)]
+    some[1] = some[1][some[1][:, -1] != 2.0]
+    some[0][:100] = some[1][:100]
+    known = set(map(tuple, some[1].tolist()))
+    expected = np.mean([tuple(row) in known for row in some[0].tolist()])
+    assert 0 < expected < 1
+    rows, among = (sparse_of(one) if sparse else one for one in some)
+    assert share_of_twins(rows, among) == pytest.approx(expected)
+
+
+def sparse_of(rows: Any) -> SparseRows:
+    matrix = scipy.sparse.csr_array(rows)
+    return SparseRows(matrix.indptr.astype(np.int64), matrix.indices, matrix.data, rows.shape[1])
 
 
 def test_squared_norm_and_goals(places: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from schuss.data.reader import Counts
 from schuss.descent.losses import Hinge, values_and_gradients
 from schuss.finish import finish as module
 from schuss.finish import folds
-from schuss.finish.finish import FOLD_PENALTIES, PENALTIES, Finished, finish, run_rows
+from schuss.finish.finish import FOLD_PENALTIES, PENALTIES, Finished, finish, has_passes, run_rows
 from schuss.finish.solve import minimise
 from schuss.objective import LinearObjective
 from schuss.population.population import Run, WinnerState
@@ -274,6 +274,7 @@ def test_a_default_training_is_finished(name: str) -> None:
     chosen = result.summary["chosen"]
     assert event["chosen"] is not None
     assert chosen["finish"] == "full-batch"
+    assert len(events(result, "leg")) == 1, "a race that does not decide is short"
     rows, learned = result.summary["rows"], result.summary["cross_validation"]["rows"]
     assert chosen["l2"] * rows == pytest.approx(event["chosen"] * learned)
     assert chosen["passes"] > sum(entry["passes"] for entry in event["penalties"])
@@ -287,7 +288,22 @@ def test_a_default_training_is_finished(name: str) -> None:
 def test_no_finish_where_it_was_not_asked_for(options: dict[str, Any]) -> None:
     result = train(load_breast_cancer(return_X_y=True), **options)
     assert events(result, "polish") == []
+    assert (len(events(result, "leg")) == 1) == ("epochs" in options)
     assert "finish" not in result.summary["chosen"]
+
+
+def test_a_race_is_long_where_passes_are_too_few_to_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    training = feed_of(chunk_of(X, y), None)
+    loss, shape = LOSSES_BY_NAME["log_loss"].loss, (X.shape[1] + 1, 1)
+    assert has_passes(training, loss, shape, 0.0)
+    assert not has_passes(training, Hinge(), shape, 0.0)
+    assert not has_passes(training, loss, (10**7, 1), 0.0), "no room for the memory of a solve"
+    monkeypatch.setattr(module, "WORK", module.FEWEST_PASSES * X.size)
+    assert has_passes(training, loss, shape, 0.0)
+    assert not has_passes(training, loss, (shape[0], 2), 0.0)
+    monkeypatch.setattr(module, "WORK", module.FEWEST_PASSES * X.size - 1)
+    assert not has_passes(training, loss, shape, 0.0)
 
 
 def standardised(X: Any) -> np.ndarray:

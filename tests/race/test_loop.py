@@ -14,7 +14,7 @@ import pytest
 from schuss.data.chunk import Chunk
 from schuss.errors import TrainingError
 from schuss.population.population import Run, Tallies, WinnerState
-from schuss.race.legs import FIRST_LEG_ROWS, STILL_FALLING
+from schuss.race.legs import FIRST_LEG_ROWS, LONGEST_SHORT_LEG, SHORT_LEG_ROWS, STILL_FALLING
 from schuss.race.loop import Contender, Finish, Plan, run_race
 from schuss.race.record import Recorder
 
@@ -164,6 +164,21 @@ def test_legs_double_and_stop_when_it_no_longer_helps() -> None:
     ends = [settles(0, first * (2**i - 1)) for i in range(len(legs) + 1)]
     falling = [a - b > STILL_FALLING * (1.0 - b) for a, b in itertools.pairwise(ends[1:])]
     assert falling == [True] * (len(legs) - 2) + [False]
+
+
+@pytest.mark.parametrize(
+    ("count", "planned"),
+    [(1_000, 17_000), (20_000, 20_000), (LONGEST_SHORT_LEG + 1, LONGEST_SHORT_LEG), (2_000_000, LONGEST_SHORT_LEG)],
+)
+def test_a_short_race_has_one_leg_that_does_not_grow_with_the_rows(count: int, planned: int) -> None:
+    population, record = Scripted(steady), Recorder()
+    contender = Contender(population, State((Run(0, "adam", 0.1, 0.0, "linear", 32),)))
+    feed = Rows(count, chunk_rows=8192)
+    finish = run_race(feed, [contender], Plan(None, None, short=True), constant_loss=1.0, record=record)
+    assert population.log == [("leg", planned)]
+    assert finish.rows == min(-(-planned // 8192) * 8192, -(-SHORT_LEG_ROWS // count) * count)
+    assert finish.outcome == "converged"
+    assert feed.epochs_read == list(range(-(-planned // count)))
 
 
 def test_the_best_of_any_leg_wins_with_the_state_of_its_leg() -> None:

@@ -24,7 +24,7 @@ from .folds import FOLDS, cross_validate, deal, of_rows
 from .single import SingleObjective
 from .solve import DECREASE, FEWEST_CORRECTIONS, MEMORY, ROUGH, Solution, losses_of, minimise
 
-__all__ = ["PENALTIES", "Finished", "Validation", "finish", "run_rows"]
+__all__ = ["PENALTIES", "Finished", "Validation", "finish", "has_passes", "run_rows"]
 
 PENALTIES = (100.0, 10.0, 1.0, 0.1, 0.01)
 """λ₂ · N of the solutions to choose from by held-out rows: those of the race, but for zero.
@@ -144,6 +144,19 @@ def run_rows(record: Recorder, rows: int) -> int:
     return sum(dropped) + (runs - len(dropped)) * rows
 
 
+def has_passes(feed: Feed, loss: Loss, shape: tuple[int, int], l1: float) -> bool:
+    """Whether rows in memory allow enough passes to solve for weights of this shape, wherever a race has ended."""
+    if not isinstance(feed, MemoryFeed) or not _solvable(loss, shape[0] * shape[1], l1):
+        return False
+    return max(feed.whole().values * shape[1], 1) * FEWEST_PASSES <= WORK
+
+
+def _solvable(loss: Loss, weights: int, l1: float) -> bool:
+    """Whether a loss has an optimum that a solve finds, with so many weights."""
+    numbers = weights * (2 if l1 else 1)
+    return loss.smooth and loss.convex and numbers * 16 * FEWEST_CORRECTIONS <= MEMORY
+
+
 def finish(
     champion: Champion,
     feed: Feed,
@@ -171,10 +184,8 @@ def finish(
     and only those of a file of their own are never learned from; unit : what losses are multiplied by for the record;
     stop : asked before every pass. Passes, not a clock, bound the work: the same data give the same model.
     """
-    numbers = champion.state.weights.size * (2 if champion.run.l1 else 1)
-    too_wide = numbers * 16 * FEWEST_CORRECTIONS > MEMORY
     whole = feed.whole()
-    if whole is None or not (loss.smooth and loss.convex) or too_wide or constant_loss <= 0:
+    if whole is None or not _solvable(loss, champion.state.weights.size, champion.run.l1) or constant_loss <= 0:
         return Finished(champion, champion)
     task = _Task(champion, loss, l2, constant_loss, record, unit, stop)
     products = max(whole.values * champion.state.weights.shape[1], 1)

@@ -18,7 +18,7 @@ __all__ = ["Champion", "Contender", "Finish", "Plan", "Race", "Saving"]
 class Plan(NamedTuple):
     """How long to train: so many epochs (None: until it no longer helps), at most so many seconds (None: no limit).
 
-    short : whether the race is a first look at the rates, by one short leg, after which training begins anew.
+    short : whether the race is a first look at the rates, by one short leg, because what follows decides.
     """
 
     epochs: int | None
