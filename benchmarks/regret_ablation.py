@@ -21,10 +21,10 @@ import numpy as np
 from regret_sets import load, names, split, splits_of
 from regret_trials import expert_table, run_default
 
-from schuss import training
+from schuss import ending
 from schuss.finish import finish as finish_room
 from schuss.finish import folds
-from schuss.race import legs, loop, race
+from schuss.race import legs, loop
 
 HALVES = (1e9, 1e4, *(10.0 ** (half / 2) for half in range(6, -5, -1)))
 FIVE = (1e2, 1e1, 1.0, 0.1, 0.01)
@@ -40,11 +40,12 @@ def chosen_alone(task: Any, chosen: Any, others: Any) -> Any:
     return chosen.champion
 
 
+LONG_RACE = (ending, "has_passes", lambda *given: False)
 NO_FOLDS = (finish_room, "_by_folds", lambda task, feed, seed, passes: None)
 NO_LAST_SOLVE = (finish_room, "_with_all_rows", chosen_alone)
 
 VARIANTS: dict[str, tuple[dict[str, Any], list[tuple[Any, str, Any]]]] = {
-    "no finish at all": ({}, [(training, "finish", unfinished)]),
+    "no finish at all, hence a race of several legs": ({}, [(ending, "finish", unfinished), LONG_RACE]),
     "no folds: the held-out rows choose": ({}, [NO_FOLDS]),
     "no last solve over all rows": ({}, [NO_LAST_SOLVE]),
     "neither folds nor last solve": ({}, [NO_FOLDS, NO_LAST_SOLVE]),
@@ -55,9 +56,9 @@ VARIANTS: dict[str, tuple[dict[str, Any], list[tuple[Any, str, Any]]]] = {
     "one run instead of sixteen": ({"runs": 1}, []),
     "four runs": ({"runs": 4}, []),
     "constant rate instead of linear decay": ({"schedule": "constant"}, []),
-    "first leg a quarter as long": ({}, [(legs, "FIRST_LEG_ROWS", legs.FIRST_LEG_ROWS // 4)]),
+    "a race of several legs": ({}, [LONG_RACE]),
+    "first leg a quarter as long": ({}, [(legs, "SHORT_LEG_ROWS", legs.SHORT_LEG_ROWS // 4)]),
     "nobody is dropped within a leg": ({}, [(loop, "hopeless", lambda now, constant: np.zeros(len(now.means), bool))]),
-    "only the best goes on after a leg": ({}, [(race, "FINALISTS", 1)]),
 }
 
 

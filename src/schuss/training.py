@@ -150,9 +150,12 @@ class Task:
         """How long to train."""
         settings = self.prepared.settings
         epochs = None if settings.epochs == "auto" else int(settings.epochs)
+        return Plan(epochs, parse_seconds(settings.time_limit), short=self.is_short)
+
+    def is_short(self) -> bool:
+        """Whether what comes after the race decides."""
         decided = is_decided_by_passes(self.prepared, self.feed, self.loss)
-        short = decided or has_committee(self.prepared, self.feed)
-        return Plan(epochs, parse_seconds(settings.time_limit), short=short)
+        return decided or has_committee(self.prepared, self.feed)
 
     @property
     def saving(self) -> Saving | None:
@@ -226,7 +229,7 @@ def end(task: Task, ended: Finish, started: float) -> Result:
         cut_short = cut_short or task.interrupted()
         return cut_short or time.monotonic() - started >= (plan.seconds or math.inf)
 
-    if plan.short or is_finished_by_passes(task.prepared):
+    if plan.short() or is_finished_by_passes(task.prepared):
         events = len(task.record.events)
         if task.checkpointer is not None and task.checkpointer.due(SHARE):
             _write_end(task, ended, started, events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from tests.cases import LOSSES_BY_NAME, chunk_of, problem
 
+from schuss import reading
 from schuss.data.chunk import Chunk
 from schuss.data.feed import Feed, MemoryFeed
 from schuss.data.reader import Counts
@@ -304,6 +306,21 @@ def test_a_race_is_long_where_passes_are_too_few_to_decide(monkeypatch: pytest.M
     assert not has_passes(training, loss, (shape[0], 2), 0.0)
     monkeypatch.setattr(module, "WORK", module.FEWEST_PASSES * X.size - 1)
     assert not has_passes(training, loss, shape, 0.0)
+
+
+def test_a_race_over_rows_that_stream_by_ends_with_its_first_leg(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "ROWS_MEMORY", 1 << 14)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 3))
+    rows = np.column_stack([X, X @ [1.0, -2.0, 0.5] + rng.normal(size=3000)])
+    np.savetxt(tmp_path / "t.csv", rows, "%.4f", ",", header="a,b,c,y", comments="")
+    result = train(tmp_path / "t.csv", "y", runs=4)
+    assert [event["epochs"] for event in events(result, "leg")] == [25.0]
+    assert result.summary["chosen"]["finish"] == "full-batch"
+    monkeypatch.setattr(module, "WORK", 0)
+    assert len(events(train(tmp_path / "t.csv", "y", runs=4), "leg")) > 1
 
 
 def standardised(X: Any) -> np.ndarray:

@@ -174,7 +174,7 @@ def test_a_short_race_has_one_leg_that_does_not_grow_with_the_rows(count: int, p
     population, record = Scripted(steady), Recorder()
     contender = Contender(population, State((Run(0, "adam", 0.1, 0.0, "linear", 32),)))
     feed = Rows(count, chunk_rows=8192)
-    finish = run_race(feed, [contender], Plan(None, None, short=True), constant_loss=1.0, record=record)
+    finish = run_race(feed, [contender], Plan(None, None, short=lambda: True), constant_loss=1.0, record=record)
     assert population.log == [("leg", planned)]
     assert finish.rows == min(-(-planned // 8192) * 8192, -(-SHORT_LEG_ROWS // count) * count)
     assert finish.outcome == "converged"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, cut, join
-from ..data.feed import Feed, MemoryFeed, Whole
+from ..data.feed import Feed, MemoryFeed, StreamFeed, Whole
 from ..data.holdout import Kind
 from ..descent.losses import Loss
 from ..objective import LinearObjective
@@ -145,10 +145,13 @@ def run_rows(record: Recorder, rows: int) -> int:
 
 
 def has_passes(feed: Feed, loss: Loss, shape: tuple[int, int], l1: float) -> bool:
-    """Whether rows in memory allow enough passes to solve for weights of this shape, wherever a race has ended."""
-    if not isinstance(feed, MemoryFeed) or not _solvable(loss, shape[0] * shape[1], l1):
-        return False
-    return max(feed.whole().values * shape[1], 1) * FEWEST_PASSES <= WORK
+    """Whether rows allow enough passes to solve for weights of this shape, wherever a race has ended.
+
+    False of rows that stream by until their first epoch is over, and always of those that workers read.
+    """
+    near = isinstance(feed, (MemoryFeed, StreamFeed)) and _solvable(loss, shape[0] * shape[1], l1)
+    whole = feed.whole() if near else None
+    return whole is not None and max(whole.values * shape[1], 1) * FEWEST_PASSES <= WORK
 
 
 def _solvable(loss: Loss, weights: int, l1: float) -> bool:

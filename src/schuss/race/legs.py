@@ -39,7 +39,7 @@ def begin_leg(race: Race) -> None:
     race.leg_start, race.leg_rows = race.rows, 0
     race.seconds_before_leg = race.seconds
     planned = _leg_epochs(race) * race.feed.training_rows
-    race.planned = _affordable(race, min(planned, LONGEST_SHORT_LEG) if race.plan.short else planned, speed)
+    race.planned = _affordable(race, min(planned, LONGEST_SHORT_LEG) if race.plan.short() else planned, speed)
     for contender in race.contenders:
         contender.state = contender.population.begin_leg(contender.state, race.planned)
     epochs = race.planned / max(race.feed.training_rows, 1)
@@ -50,7 +50,7 @@ def _leg_epochs(race: Race) -> int:
     """Give the whole epochs of the coming leg."""
     if race.plan.epochs is not None:
         return min(race.plan.epochs, race.feed.epochs_at_most or race.plan.epochs)
-    first = -(-(SHORT_LEG_ROWS if race.plan.short else FIRST_LEG_ROWS) // max(race.feed.training_rows, FEWEST_ROWS))
+    first = -(-(SHORT_LEG_ROWS if race.plan.short() else FIRST_LEG_ROWS) // max(race.feed.training_rows, FEWEST_ROWS))
     epochs = first * 2**race.leg
     return min(epochs, race.feed.epochs_at_most or epochs)
 
@@ -95,7 +95,7 @@ def why_stop(race: Race, before: Champion | None) -> str | None:
     """Say why no further leg follows, or None if one does."""
     if race.plan.epochs is not None:
         return "epochs done"
-    if race.plan.short:
+    if race.plan.short():
         return "converged"
     if race.feed.epochs_at_most is not None and race.epoch >= race.feed.epochs_at_most:
         return "end of the stream"

@@ -18,12 +18,13 @@ __all__ = ["Champion", "Contender", "Finish", "Plan", "Race", "Saving"]
 class Plan(NamedTuple):
     """How long to train: so many epochs (None: until it no longer helps), at most so many seconds (None: no limit).
 
-    short : whether the race is a first look at the rates, by one short leg, because what follows decides.
+    short : whether the race is a first look at the rates, by one short leg, because what follows decides; asked when a
+    leg begins or ends, for of rows that stream by it is known after their first epoch.
     """
 
     epochs: int | None
     seconds: float | None
-    short: bool = False
+    short: Callable[[], bool] = lambda: False
 
 
 @dataclass
