@@ -85,9 +85,9 @@ def _member(model: Model, prepared: Prepared, feed: Feed, record: Sequence[Event
         **told,
     )
     members: Any = population_of(run.optimizer, settings, prepared.encoder, feed, model.formula, run.batch_size)
-    rows, due = all_rows(feed), 1
-    for epoch, (weights, last) in enumerate(learned_anew(members, run, rows, settings.seed, leg + 1)):
-        if epoch in (0, due) or last:
+    rows, due = all_rows(feed), 0
+    for weights, epoch, last in learned_anew(members, run, rows, settings.seed, leg + 1):
+        if epoch >= due or last:
             due = max(2 * epoch, 1)
             yield weights, f"{epoch * len(rows.targets):,} rows" if epoch else "start"
         if not from_all_rows:

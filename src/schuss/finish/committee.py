@@ -43,6 +43,9 @@ GO_ON = (2, 2, 1)
 LEGS = (256, 256, 512, 1024, 2048)
 """Mini-batches of each leg, filled up to whole epochs."""
 
+STRETCH_ROWS = 2048
+"""Rows that are learned at a time: by epochs of a small set, what lies between takes as long as learning."""
+
 STILL_FALLING = 0.005
 """A leg was worth its rows if it lowered the loss of the rows left out by this share of it."""
 
@@ -106,21 +109,25 @@ class _Task(NamedTuple):
 
     def legs(self, going: _Learning, rows: Chunk) -> Iterator[Any]:
         """Train in legs, and give the state after each; less of the last one where training is to stop."""
-        return (state for state, leg_is_over in self.epochs(going, rows) if leg_is_over)
+        return (state for state, _, leg_is_over in self.stretches(going, rows) if leg_is_over)
 
-    def epochs(self, going: _Learning, rows: Chunk) -> Iterator[tuple[Any, bool]]:
-        """Train epoch by epoch; give the state after each, which the next one uses up, and whether its leg is over."""
+    def stretches(self, going: _Learning, rows: Chunk) -> Iterator[tuple[Any, int, bool]]:
+        """Train stretch by stretch, some epochs each.
+
+        Gives after each the state, which the next one uses up, the epochs so far, and whether a leg is over.
+        """
         epoch, many = 0, len(rows.targets)
         for epochs in _epochs(many, going.runs[0].batch_size):
-            going.state = self.members.begin_leg(going.state, epochs * many)
-            for left in range(epochs - 1, -1, -1):
-                for order in self._orders(many, epoch):
+            going.state, end = self.members.begin_leg(going.state, epochs * many), epoch + epochs
+            while epoch < end:
+                after = min(epoch + max(STRETCH_ROWS // many, 1), end)
+                for order in self._orders(many, range(epoch, after)):
                     if self.stop():
                         break
                     own = None if going.shares is None else going.shares[order]
                     going.state = self.members.advance(going.state, take(rows, order), own)[0]
-                epoch += 1
-                yield going.state, left == 0
+                epoch = after
+                yield going.state, epoch, epoch == end
 
     def begun(self, runs: tuple[Run, ...], shares: NDArray[np.float32] | None = None) -> _Learning:
         """Give runs at their beginning."""
@@ -133,10 +140,10 @@ class _Task(NamedTuple):
         going.state = self.members.keep(going.state, [run.number for run in going.runs])
         going.shares = None if going.shares is None else np.ascontiguousarray(going.shares[:, kept])
 
-    def _orders(self, many: int, epoch: int) -> Iterator[NDArray[np.int64]]:
-        """Give the places of the rows of an epoch in an order of its own, a chunk at a time."""
-        order = np.random.default_rng([self.seed, epoch, FOLDS]).permutation(many)
-        yield from (order[start : start + CHUNK_ROWS] for start in range(0, many, CHUNK_ROWS))
+    def _orders(self, many: int, epochs: range) -> Iterator[NDArray[np.int64]]:
+        """Give the places of the rows of some epochs, each in an order of its own, a chunk at a time."""
+        order = np.concatenate([np.random.default_rng([self.seed, n, FOLDS]).permutation(many) for n in epochs])
+        yield from (order[start : start + CHUNK_ROWS] for start in range(0, len(order), CHUNK_ROWS))
 
     def weights(self, state: Any, runs: tuple[Run, ...]) -> NDArray[np.float32]:
         """Give the parameters of some runs `(runs, parameters)`."""
@@ -221,17 +228,17 @@ def all_rows(feed: MemoryFeed) -> Chunk:
 
 def learned_anew(
     members: Members, run: Run, rows: Chunk, seed: int, legs: int
-) -> Iterator[tuple[NDArray[np.float32], bool]]:
-    """Train a network of the end again, alone; give its parameters at the start and after each epoch of so many legs.
+) -> Iterator[tuple[NDArray[np.float32], int, bool]]:
+    """Train a network of the end again, alone, for so many legs; give its parameters at the start and on the way.
 
-    With each comes whether it is the end. A run learns the same bits whatever its neighbours.
+    With each come the epochs so far, and whether it is the end. A run learns the same bits whatever its neighbours.
     """
     task = _Task(members, seed, lambda: False)
     going, over = task.begun((run,)), 0
-    yield task.weights(going.state, (run,))[0], False
-    for state, leg_is_over in task.epochs(going, rows):
+    yield task.weights(going.state, (run,))[0], 0, False
+    for state, epoch, leg_is_over in task.stretches(going, rows):
         over += leg_is_over
-        yield task.weights(state, (run,))[0], over == legs
+        yield task.weights(state, (run,))[0], epoch, over == legs
         if over == legs:
             return
 

@@ -16,7 +16,7 @@ from schuss.descent.optimizers.rule import measure, rest, settle, step, update
 from schuss.kernels import elementary, estimates  # noqa: F401  (they register the formulas)
 from schuss.kernels.options import compiled_form_of, inlined
 
-__all__ = ["evaluate", "evaluate_into", "measure", "rest", "settle", "step", "update"]
+__all__ = ["evaluate", "evaluate_into", "measure", "rest", "settle", "slope", "step", "update", "value"]
 
 for formula in (
     ops.sigmoid,
@@ -82,6 +82,26 @@ def evaluate(self, s, y):
 @compiled_form_of(evaluate)
 def _evaluate(self, s, y):
     return _formula(self, "evaluate")
+
+
+def value(self, z):
+    """Give what an activation makes of a sum."""
+    return self.value(z)
+
+
+@compiled_form_of(value)
+def _value(self, z):
+    return _formula(self, "value")
+
+
+def slope(self, z, a):
+    """Give the derivative of an activation."""
+    return self.slope(z, a)
+
+
+@compiled_form_of(slope)
+def _slope(self, z, a):
+    return _formula(self, "slope")
 
 
 def evaluate_into(self, s, y, d):

@@ -39,7 +39,7 @@ _L6, _L7, _L8 = F(2.0000714765e-1), F(-2.4999993993e-1), F(3.3333331174e-1)
 _U0, _U1, _U2, _U3, _U4 = F(-0.0032438957), F(0.01985088), F(-0.056958437), F(0.10603544), F(-0.15305527)
 _U5, _U6, _U7, _U8 = F(0.19675916), F(-0.2495413), F(0.3332996), F(-0.49999902)
 _SQRT_HALF = F(0.707106781186547524)
-_ZERO, _HALF, _ONE, _INFINITY, _NAN = F(0), F(0.5), F(1), F(np.inf), F(np.nan)
+_ZERO, _HALF, _ONE, _TWO, _INFINITY, _NAN = F(0), F(0.5), F(1), F(2), F(np.inf), F(np.nan)
 _TINY = F(1.1754944e-38)
 _LARGEST_EXPONENT = F(127)
 _SHORT, _SIXTH, _TWENTY_FOURTH = F(1 / 32), F(1 / 6), F(1 / 24)
@@ -88,6 +88,20 @@ def expm1_lanes(x):
 
 
 @inlined
+def tanh_float32(x):
+    """Tanh x = ±(1 − e) / (1 + e) with e = exp(−2 |x|), from e − 1 so that small x stay exact."""
+    less = ops.expm1(-_TWO * magnitude(x))
+    size = -less / (less + _TWO)
+    return select(x < _ZERO, -size, size)
+
+
+@inlined
+def positive_float32(x):
+    """max(0, x), NaN for NaN."""
+    return select(x < _ZERO, _ZERO, x)
+
+
+@inlined
 def log_float32(x):
     """Log x = e ln 2 + log m with √½ ≤ m < √2 and a polynomial for log m; −inf at 0 (and below 1.2e-38), NaN below."""
     e, m = exponent_and_fraction(select(x > _TINY, x, _TINY))
@@ -128,6 +142,8 @@ def _registered(function, of_numbers, of_lanes):
 
 _registered(ops.exp, exp_float32, exp_float32)
 _registered(ops.expm1, expm1_float32, expm1_lanes)
+_registered(ops.tanh, tanh_float32, tanh_float32)
+_registered(ops.positive, positive_float32, positive_float32)
 _registered(ops.log, log_float32, log_float32)
 _registered(ops.log1p, log1p_float32, log1p_float32)
 _registered(ops.log1p_unit, log1p_unit_float32, log1p_unit_float32)

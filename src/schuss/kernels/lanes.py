@@ -197,6 +197,19 @@ def _(context, builder, signature, arguments):
     return builder.select(condition, x, y)
 
 
+def gated(factor, x):
+    """Give factor · x; where the factor is a truth value, x or zero."""
+    return factor * x
+
+
+@emitted(gated, lambda factor, x: x)
+def _(context, builder, signature, arguments):
+    factor, x = arguments
+    if isinstance(signature.args[0], Mask):
+        return builder.select(factor, x, ir.Constant(x.type, None))
+    return builder.fmul(factor, x, flags=FLAGS)
+
+
 def anywhere(condition):
     """Say whether a condition holds in any lane."""
     return bool(np.any(condition))

@@ -88,6 +88,13 @@ def _(context, builder, signature, arguments):
     return context.get_dummy_value()
 
 
+def _first(context, builder, signature, arguments, width):
+    """Give which lanes are among the first of a number, the third argument of a call."""
+    whole = ir.VectorType(INT, width)
+    count = context.cast(builder, arguments[2], signature.args[2], types.int32)
+    return builder.icmp_signed("<", ir.Constant(whole, list(range(width))), spread_value(builder, count, width))
+
+
 def load_part(array, place, count, like):
     """Read lanes of which only the first `count` are there; the others are zero."""
     part = array.reshape(-1)[place : place + min(count, len(like))]
@@ -98,13 +105,27 @@ def load_part(array, place, count, like):
 def _(context, builder, signature, arguments):
     vector = _vector(signature.return_type.width)
     pointer = builder.bitcast(_at(context, builder, signature, arguments), vector.as_pointer())
-    whole = ir.VectorType(INT, vector.count)
-    count = context.cast(builder, arguments[2], signature.args[2], types.int32)
-    counts = spread_value(builder, count, vector.count)
-    there = builder.icmp_signed("<", ir.Constant(whole, list(range(vector.count))), counts)
+    there = _first(context, builder, signature, arguments, vector.count)
     kind = ir.FunctionType(vector, [pointer.type, INT, there.type, vector])
     masked = builder.module.declare_intrinsic(f"llvm.masked.load.v{vector.count}f32.p0", (), kind)
     return builder.call(masked, [pointer, ir.Constant(INT, 4), there, ir.Constant(vector, None)])
+
+
+def store_part(array, place, count, value):
+    """Write the first `count` of some lanes to a place of the flat array; all of them if it is as many or more."""
+    count = max(min(count, len(value)), 0)
+    array.reshape(-1)[place : place + count] = value[:count]
+
+
+@emitted(store_part, lambda array, place, count, value: types.none)
+def _(context, builder, signature, arguments):
+    value = arguments[3]
+    pointer = builder.bitcast(_at(context, builder, signature, arguments), value.type.as_pointer())
+    there = _first(context, builder, signature, arguments, value.type.count)
+    kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, INT, there.type])
+    masked = builder.module.declare_intrinsic(f"llvm.masked.store.v{value.type.count}f32.p0", (), kind)
+    builder.call(masked, [value, pointer, ir.Constant(INT, 4), there])
+    return context.get_dummy_value()
 
 
 def load_each(array, place, step, count, like):

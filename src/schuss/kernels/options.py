@@ -18,3 +18,5 @@ kernel = partial(njit, nogil=True, **FAST)
 INLINE = {**FAST, "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 compiled_form_of = partial(overload, jit_options=INLINE)
 inlined = register_jitable(**INLINE)
+shared = register_jitable(**{**INLINE, "forceinline": False})
+"""Of a function that is called from several places of a kernel, and long enough that a call does not count."""

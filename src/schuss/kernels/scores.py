@@ -17,6 +17,18 @@ MOST_IN_SINGLE = 32
 """Rows whose losses are added up in float32 before they are added to the float64 tally: widening each costs 3 ns."""
 
 
+def weight_of(weights, r, like):
+    """Give the weight of a row: of `(rows,)` one number, of `(rows, lanes)` one for each run."""
+    return weights[r] if weights.ndim == 1 else load(weights, r, 0, like)
+
+
+@compiled_form_of(weight_of)
+def _weight_of(weights, r, like):
+    if weights.ndim == 1:
+        return lambda weights, r, like: weights[r]
+    return lambda weights, r, like: load(weights, r, 0, like)
+
+
 def _learn_one_output(loss, like, outputs, scores, targets, weights, tally):
     """Loss and gradient of one output per run."""
     rows = len(targets)
@@ -25,8 +37,9 @@ def _learn_one_output(loss, like, outputs, scores, targets, weights, tally):
         total = spread(np.float32(0.0), like)
         for r in range(first, min(first + MOST_IN_SINGLE, rows)):
             value, derivative = evaluate(loss, load(scores, r, 0, like), np.float32(targets[r]))
-            total = total + value * weights[r]
-            store(scores, r, 0, derivative * (weights[r] * per_row))
+            weight = weight_of(weights, r, like)
+            total = total + value * weight
+            store(scores, r, 0, derivative * (weight * per_row))
         add_to(tally, 0, total)
 
 
@@ -38,8 +51,9 @@ def _learn_outputs(loss, like, outputs, scores, targets, weights, tally):
         total = spread(np.float32(0.0), like)
         for r in range(first, min(first + MOST_IN_SINGLE, rows)):
             line = lines(scores, r * columns, outputs, like)
-            total = total + evaluate_into(loss, line, targets[r], line) * weights[r]
-            scale = weights[r] * per_row
+            weight = weight_of(weights, r, like)
+            total = total + evaluate_into(loss, line, targets[r], line) * weight
+            scale = weight * per_row
             for j in range(outputs):
                 line[j] = line[j] * scale
         add_to(tally, 0, total)

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from schuss.data.chunk import Chunk
 from schuss.data.saved import Saved, from_plain, to_plain, together
 from schuss.descent.losses import Loss, judge_of
-from schuss.descent.optimizers import bare, per_run
+from schuss.descent.optimizers import bare, per_run, trait
 from schuss.descent.schedules import Slowed
 from schuss.errors import OptionError
 from schuss.population import rates
 from schuss.population.architecture import Architecture
+from schuss.population.network import compiled
 from schuss.population.network.layers import Layers, evaluate
 from schuss.population.network.rows import Batch, batches
 from schuss.population.network.rules import Stack
@@ -80,6 +81,12 @@ class Network:
     seed: int = 0
     l1: bool = False
     device: str = "cpu"
+
+    @cached_property
+    def _compiled(self) -> bool:
+        """Whether a kernel learns from dense rows."""
+        together = bool(trait(self.rule, "number_names"))  # rules that look at all weights at every step
+        return self.device == "cpu" and not together and compiled.has_kernel(self.architecture)
 
     @cached_property
     def layers(self) -> Layers:
@@ -140,8 +147,12 @@ class Network:
         shares : `(rows, runs)`, by what each run multiplies the weights of the rows.
         """
         rows = len(chunk.targets)
-        cut = batches(chunk, self.batch_size, self.architecture, self.device, shares)
-        jobs = [partial(self._advance_block, state, block, cut) for block in state.blocks]
+        if self._compiled and isinstance(chunk.rows, np.ndarray):
+            weights = chunk.weights[:, None] * (np.ones(len(state.runs), np.float32) if shares is None else shares)
+            jobs = [partial(self._advance_at_once, state, block, chunk, weights) for block in state.blocks]
+        else:
+            cut = batches(chunk, self.batch_size, self.architecture, self.device, shares)
+            jobs = [partial(self._advance_block, state, block, cut) for block in state.blocks]
         with one_thread():
             tally = _in_place(state, side_by_side(jobs, self.threads), np.float64)
         after = replace(state, rows=state.rows + rows, seen=state.seen + rows)
@@ -152,6 +163,14 @@ class Network:
         leg = {"rows": state.rows, "planned_rows": state.planned_rows}
         factors, bases = rates.of_steps(state.runs, state.slowed, **leg, batch_size=self.batch_size, steps=steps)
         return factors @ bases[:, list(block.places)]
+
+    def _advance_at_once(
+        self, state: NetworkState, block: Block, chunk: Chunk, weights: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Learn from a chunk with one block by a kernel; give the summed losses of its runs."""
+        block.stack.plan(self._rates(state, block, -(-len(chunk.targets) // self.batch_size)))
+        own = weights[:, list(block.places)]
+        return compiled.learn(block.stack, self.architecture, self.loss, chunk, self.batch_size, own)
 
     @torch.no_grad()
     def _advance_block(self, state: NetworkState, block: Block, cut: list[Batch]) -> NDArray[np.float64]:
@@ -221,7 +240,8 @@ class Network:
         for places, stack in state.blocks:
             own = [lane for lane, place in enumerate(places) if place in kept]
             if own:
-                blocks.append(Block(tuple(kept.index(places[lane]) for lane in own), stack.keep(own)))
+                with one_thread():
+                    blocks.append(Block(tuple(kept.index(places[lane]) for lane in own), stack.keep(own)))
         slowed = tuple(state.slowed[place] for place in kept) if state.slowed else ()
         return replace(state, runs=tuple(state.runs[place] for place in kept), blocks=tuple(blocks), slowed=slowed)
 

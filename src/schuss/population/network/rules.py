@@ -128,7 +128,7 @@ class Stack:
         self._running = torch.tensor(own, dtype=one.dtype, device=one.device)[..., None]
         self._compiled = one.dtype == torch.float32 and one.device.type == "cpu" and not self.numbers
         lengths = len(self.stepper.scalar_names), len(self.stepper.slot_names), VECTOR
-        self._static = plain(self.stepper), tuple((np.float32(0),) * length for length in lengths)
+        self.static = plain(self.stepper), tuple((np.float32(0),) * length for length in lengths)
         self._tables: list[Any] = []
         self._step = 0
 
@@ -194,6 +194,11 @@ class Stack:
         """Whether runs can step one by one, each through all planned steps before the next: `step_alone`."""
         return self._compiled
 
+    @property
+    def planned(self) -> list[tuple[Buffer, Any]]:
+        """The buffers, each with the scalars of all planned steps as the compiled rule reads them, a line for each."""
+        return [(buffer, self._tables[buffer.factor][buffer.free]) for buffer in self.buffers]
+
     def step_alone(self, run: int, step: int) -> None:
         """Do one of the planned steps with one run; all planned steps of all runs are done so, or none."""
         for buffer in self.buffers:
@@ -202,7 +207,7 @@ class Stack:
     def _compiled_step(self, buffer: Buffer, scalars: NDArray[np.float32]) -> Callable[[int, int], None]:
         """Give the step of the compiled rule, which takes the runs from one to before another."""
         arrays = scalars, buffer.weights.numpy(), buffer.slots.numpy(), buffer.gradient.numpy()
-        return partial(store.run, "flat:step_flat", self._static, *arrays)
+        return partial(store.run, "flat:step_flat", self.static, *arrays)
 
     def _step_compiled(self, buffer: Buffer, scalars: NDArray[np.float32]) -> None:
         """Step by the compiled rule, some runs in each thread."""
