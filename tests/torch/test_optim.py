@@ -276,3 +276,99 @@ def test_wrong_options_get_one_sentence(kind: Any) -> None:
 def test_a_hyperparameter_that_cannot_be_is_refused() -> None:
     with pytest.raises(OptionError, match="momentum of Momentum is a number of at least 0"):
         optim.Momentum([nn.Parameter(torch.zeros(2))], lr=0.1, momentum=-0.5)
+
+
+@every_class
+def test_a_complex_parameter_steps_as_its_parts(kind: Any) -> None:
+    generator = torch.Generator().manual_seed(3)
+    whole = nn.Parameter(torch.randn(3, 2, dtype=torch.complex64, generator=generator))
+    parts = nn.Parameter(torch.view_as_real(whole.detach()).clone())
+    ours, theirs = made(kind, [whole], l2=0.1), made(kind, [parts], l2=0.1)
+    for _ in range(3):
+        whole.grad = torch.randn(3, 2, dtype=torch.complex64, generator=generator)
+        parts.grad = torch.view_as_real(whole.grad).clone()
+        ours.step()
+        theirs.step()
+    assert torch.equal(torch.view_as_real(whole), parts)
+    again = made(kind, [whole])
+    again.load_state_dict(copy.deepcopy(ours.state_dict()))
+    with ours.evaluated(), theirs.evaluated():
+        torch.testing.assert_close(torch.view_as_real(whole), parts)
+
+
+@every_class
+def test_hooks_of_state_dicts_are_heard(kind: Any) -> None:
+    one = nn.Parameter(torch.ones(3))
+    optimizer, seen = made(kind, [one]), []
+    one.grad = torch.ones(3)
+    optimizer.step()
+    optimizer.register_state_dict_pre_hook(lambda own: seen.append(own is optimizer))
+    optimizer.register_state_dict_post_hook(lambda own, state: {**state, "more": 1})
+    state = optimizer.state_dict()
+    other = made(kind, [nn.Parameter(torch.ones(3))])
+
+    def rescued(own: Any, given: dict[str, Any]) -> dict[str, Any]:
+        return {"state": {0: given["kept"][0]}, "param_groups": given["param_groups"]}
+
+    other.register_load_state_dict_pre_hook(rescued)
+    other.register_load_state_dict_post_hook(lambda own: seen.append(next(iter(own.state.values()))["carry"].dtype))
+    other.load_state_dict({"kept": state["state"], "param_groups": state["param_groups"], "state": {}})
+    assert seen == [True, torch.float64]
+    assert state["more"] == 1
+    assert torch.equal(next(iter(other.state.values()))["carry"], state["state"][0]["carry"])
+
+
+@every_class
+def test_groups_come_later_and_what_is_refused_stays_out(kind: Any) -> None:
+    one, other = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = made(kind, [one])
+    for wrong, said in (({"lr": -1.0}, "lr of"), ({"lr": torch.ones(2)}, "a tensor of one, not of 2")):
+        with pytest.raises(OptionError, match=said):
+            optimizer.add_param_group({"params": [other], **wrong})
+    assert len(optimizer.param_groups) == 1
+    with pytest.raises(ValueError, match="more than one parameter group"):
+        optimizer.add_param_group({"params": [one]})
+    with pytest.raises(ValueError, match="non-leaf"):
+        optimizer.add_param_group({"params": [other * 2]})
+    optimizer.add_param_group({"params": [other]})
+    one.grad, other.grad = torch.ones(2), torch.ones(2)
+    optimizer.step()
+    assert torch.equal(one, other)
+    assert not torch.equal(one, torch.ones(2))
+    optimizer.zero_grad(set_to_none=False)
+    assert torch.equal(one.grad, torch.zeros(2))
+    optimizer.zero_grad()
+    assert one.grad is None
+
+
+@every_class
+def test_parameters_may_have_names_types_and_layouts_of_their_own(kind: Any) -> None:
+    torch.manual_seed(0)
+    layout = torch.randn(4, 3, 2)[..., 0]
+    own = {"a": nn.Parameter(layout), "b": nn.Parameter(torch.ones(3, dtype=torch.float64))}
+    plain = [nn.Parameter(one.detach().contiguous().clone()) for one in own.values()]
+    named, other = made(kind, [*own.items()]), made(kind, plain)
+    assert not own["a"].is_contiguous()
+    for _ in range(3):
+        for one, twin in zip(own.values(), plain, strict=True):
+            one.grad, twin.grad = one.detach().cos(), twin.detach().cos()
+        named.step()
+        other.step()
+    assert named.state_dict()["param_groups"][0]["param_names"] == ["a", "b"]
+    assert all(torch.equal(one, twin) for one, twin in zip(own.values(), plain, strict=True))
+
+
+def test_schedulers_warn_of_the_wrong_order_alone(recwarn: pytest.WarningsRecorder) -> None:
+    module = network()
+    optimizer = made(optim.Momentum, module.parameters())
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=10)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=0)
+    for _ in range(3):
+        descend(module, optimizer, 1)
+        cycle.step()
+        plateau.step(1.0)
+    assert optimizer.param_groups[0]["momentum"] != optimizer.defaults["momentum"]
+    assert not recwarn.list
+    early = torch.optim.lr_scheduler.StepLR(made(optim.Adam, module.parameters()), 1)
+    with pytest.warns(UserWarning, match="before `optimizer.step"):
+        early.step()

@@ -6,7 +6,8 @@ Each has the learning rate, the hyperparameters of its rule by their names there
     optimizer = schuss.torch.optim.Adagrad(module.parameters(), lr=0.1, l2=1e-4)
 
 What PyTorch's own promise holds: state dicts, copies and pickles, groups with options of their own, learning-rate
-schedulers, tensors as rates, closures, hooks, parameters without a gradient, sparse gradients.
+schedulers, tensors as rates, closures, hooks, parameters without a gradient, complex ones, sparse gradients. There are
+no `maximize`, `foreach`, `fused`, `capturable` and `differentiable`: minimise the negative, and a step is not recorded.
 """
 
 from __future__ import annotations
@@ -65,9 +66,19 @@ class RuleOptimizer(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "l2": l2, "l1": l1, **known, **options})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take in further parameters."""
+        """Take in further parameters; what is refused is not taken in."""
         super().add_param_group(param_group)
-        given, name = self.param_groups[-1], type(self).__name__
+        try:
+            self._check(self.param_groups[-1])
+        except OptionError:
+            self.param_groups.pop()
+            raise
+
+    def _check(self, given: dict[str, Any]) -> None:
+        """Raise OptionError for options that cannot be."""
+        name = type(self).__name__
+        if isinstance(given["lr"], Tensor) and given["lr"].numel() != 1:
+            raise OptionError(f"lr of {name} is a number or a tensor of one, not of {given['lr'].numel()}")
         for option in ("lr", "l2", "l1"):
             if not 0 <= float(given[option]) < np.inf:
                 raise OptionError(f"{option} of {name} is a number of at least 0, not {float(given[option])}")
@@ -99,8 +110,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         return loss
 
     def _state_of(self, one: Tensor, stepper: Any) -> dict[str, Any]:
-        """Give what is kept of a parameter."""
-        state = self.state[one]
+        """Give what is kept of a parameter; of a complex one, of its real and imaginary parts."""
+        state, one = self.state[one], _real(one)
         if not state:
             state["carry"] = torch.tensor(stepper.carry_start, dtype=torch.float64)
             for name in stepper.slot_names:
@@ -114,8 +125,8 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _step_one(self, stepper: Any, scalars: list[float], one: Tensor, state: dict[str, Any]) -> None:
         """Step a parameter."""
-        slots, gradient = [state[name] for name in stepper.slot_names], one.grad
-        assert gradient is not None
+        assert one.grad is not None
+        slots, gradient, one = [state[name] for name in stepper.slot_names], _real(one.grad), _real(one)
         s = tuple(torch.tensor(value, dtype=one.dtype, device=one.device) for value in scalars)
         if not gradient.is_sparse:
             _write(update(stepper, s, one, gradient, tuple(slots)), one, slots)
@@ -147,10 +158,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         carry, scalars = _scalars(stepper, first, shared)
         own = carry[len(carry) - len(trait(self.rule, "number_names")) :].tolist()
         sums: list[float] = []
-        for (one, group), state in zip(ready, states, strict=True):
-            mine = _stepper(self.rule, group)
+        for (whole, group), state in zip(ready, states, strict=True):
+            mine, one, gradient = _stepper(self.rule, group), _real(whole), _real(whole.grad.to_dense())
             s = [torch.tensor(v, dtype=one.dtype, device=one.device) for v in [*_scalars(mine, group, shared)[1], *own]]
-            slots, gradient = [state[name] for name in stepper.slot_names], one.grad.to_dense()
+            slots = [state[name] for name in stepper.slot_names]
             after = update(mine, tuple(s), one, gradient, tuple(slots))
             moved = one - state["first"]  # distances are counted from where a weight began
             found = [float(part.sum(dtype=torch.float64)) for part in measure(stepper, moved, gradient, after[1])]
@@ -163,7 +174,19 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state; the carry stays in float64, whatever the parameters are."""
-        super().load_state_dict(state_dict)
+        loaded = [state_dict]
+        handles = [
+            self.register_load_state_dict_pre_hook(lambda _, given: loaded.append(given)),  # after hooks that change it
+            self.register_load_state_dict_post_hook(lambda _: self._restore_carry(loaded[-1]), prepend=True),
+        ]
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _restore_carry(self, state_dict: dict[str, Any]) -> None:
+        """Give each parameter the carry of a state dict in full precision."""
         places = {place: one for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True)
                   for place, one in zip(saved["params"], group["params"], strict=True)}  # fmt: skip
         for place, kept in state_dict["state"].items():
@@ -182,10 +205,11 @@ class RuleOptimizer(torch.optim.Optimizer):
                 stepper = _stepper(self.rule, group)
                 if not hasattr(stepper, "evaluated"):
                     continue
-                for one in (one for one in group["params"] if one in self.state):
+                for whole in (one for one in group["params"] if one in self.state):
+                    state, one = self.state[whole], _real(whole)
                     before.append((one, one.clone()))
-                    slots = [self.state[one][name].double().cpu().numpy() for name in stepper.slot_names]
-                    carry = self.state[one]["carry"].numpy()
+                    slots = [state[name].double().cpu().numpy() for name in stepper.slot_names]
+                    carry = state["carry"].numpy()
                     counts = stepper.evaluated(carry, one.detach().double().cpu().numpy(), slots)
                     one.copy_(torch.as_tensor(counts))
         try:
@@ -209,6 +233,13 @@ def _scalars(stepper: Any, group: dict[str, Any], carry: Tensor) -> tuple[Tensor
     lr, l2, l1 = (np.array([float(group[name])]) for name in ("lr", "l2", "l1"))
     after, table = scalar_table(stepper, carry.numpy()[:, None], lr[None], l2, l1)
     return torch.tensor(after[:, 0], dtype=torch.float64), table[0, :, 0].tolist()
+
+
+def _real(one: Tensor) -> Tensor:
+    """Look at a complex tensor as real numbers, two each; a sparse one becomes dense."""
+    if not one.is_complex():
+        return one
+    return torch.view_as_real(one.to_dense() if one.is_sparse else one)
 
 
 def _rests(stepper: Any) -> bool:
