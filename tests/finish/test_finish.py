@@ -173,8 +173,8 @@ def test_a_stop_on_the_way_keeps_what_was_solved() -> None:
 
 
 def test_work_is_bounded_by_what_the_race_took(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WORK", 0.0)
-    monkeypatch.setattr(module, "FEWEST_PASSES", 5)
+    monkeypatch.setattr(module, "HELD_OUT_WORK", 0.0)
+    monkeypatch.setattr(module, "FEWEST_HELD_OUT_PASSES", 5)
     _, after, events, _ = polished("softmax", spent_rows=2 * 400 * 29)
     assert len(events[0]["penalties"]) == len(PENALTIES)
     assert sum(entry["passes"] for entry in events[0]["penalties"]) <= after.passes <= 29
