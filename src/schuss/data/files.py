@@ -228,10 +228,11 @@ def sniff_format(head: bytes, name: str, *, complete: bool) -> str:
 def stem(path: str) -> str:
     """Name a source after its path: the last part without format and compression ("flights" for flights.csv.gz).
 
-    >>> stem("data/flights.csv.gz"), stem("a9a.t"), stem("runs/v1.2/")
-    ('flights', 'a9a', 'v1.2')
+    >>> stem("data/flights.csv.gz"), stem("a9a.t"), stem("runs/v1.2/"), stem("s3://b/a.parquet?region=eu-west-1")
+    ('flights', 'a9a', 'v1.2', 'a')
     """
-    name = PurePosixPath(path.replace(os.sep, "/")).name
+    place = _split_query(path)[0] if "://" in path else path
+    name = PurePosixPath(place.replace(os.sep, "/")).name
     base, extension = os.path.splitext(name)
     if extension.lower() in _COMPRESSED:
         base, extension = os.path.splitext(base)
@@ -285,14 +286,20 @@ def _expand(place: str) -> list[File]:
 
 def _expand_url(url: str) -> list[File]:
     """List the files of a URL for pyarrow's filesystems, whose last parts may be a glob."""
-    fixed, magic, rest = url, "", ""
-    if glob.has_magic(url):
-        position = re.search(r"[*?\[]", url)
-        cut = url.rindex("/", 0, position.start() if position else None)
-        fixed, magic, rest = url[:cut], "*", url[cut + 1 :]
+    place, query = _split_query(url)
+    if re.match(r"\w+://[^/@]+:[^/@]*@", place):
+        raise DataError(
+            "an address must hold no keys, since it is written down with the run: put them into the environment "
+            f"(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for S3), and leave '…@' out of the address of {stem(place)}"
+        )
+    fixed, magic, rest = place, "", ""
+    if glob.has_magic(place):
+        position = re.search(r"[*?\[]", place)
+        cut = place.rindex("/", 0, position.start() if position else None)
+        fixed, magic, rest = place[:cut], "*", place[cut + 1 :]
     with translated(url):
         try:
-            filesystem, path = fs.FileSystem.from_uri(fixed)
+            filesystem, path = fs.FileSystem.from_uri(fixed + query)
         except (pa.ArrowInvalid, ValueError) as error:
             raise DataError(explain(error, url)) from error
         info = filesystem.get_file_info(path)
@@ -309,6 +316,16 @@ def _expand_url(url: str) -> list[File]:
     return [_file(filesystem, info, info.base_name) for info in sorted(matching, key=lambda info: info.path)]
 
 
+def _split_query(url: str) -> tuple[str, str]:
+    """Split what an address tells the filesystem off: the "?" of a glob has no name and "=" after it.
+
+    >>> _split_query("s3://b/part-?.parquet?scheme=http")
+    ('s3://b/part-?.parquet', '?scheme=http')
+    """
+    found = re.search(r"\?\w+=[^/]*$", url)
+    return (url[: found.start()], url[found.start() :]) if found else (url, "")
+
+
 def _folder(filesystem: fs.FileSystem, path: str, shown: str) -> list[File]:
     """List the data files below a folder, which must be of one format; hidden files and markers are passed over."""
     with translated(shown):
@@ -316,7 +333,7 @@ def _folder(filesystem: fs.FileSystem, path: str, shown: str) -> list[File]:
             listing = filesystem.get_file_info(_walk(path))
         else:
             listing = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
-    relative = {info.path: info.path[len(path.rstrip("/")) + 1 :] for info in listing if info.is_file}
+    relative = {info.path: info.path[len(path.rstrip("/")) :].lstrip("/") for info in listing if info.is_file}
     infos = sorted((i for i in listing if i.is_file and not _hidden(relative[i.path])), key=lambda i: i.path)
     certain = [info for info in infos if _extension_format(info.path)]
     chosen = certain or [info for info in infos if _bare_extension(info.path) in _UNCERTAIN]
