@@ -132,7 +132,8 @@ def threshold_curve(negative: NDArray[Any], positive: NDArray[Any]) -> dict[str,
     false = np.concatenate([[0], 1 + ends]) - true
     if len(true) > THRESHOLDS:
         way = true / positive.size + false / negative.size
-        true, false = (part[np.unique(np.searchsorted(way, np.linspace(0, 2, THRESHOLDS)))] for part in (true, false))
+        places = sorted({*np.searchsorted(way, np.linspace(0, 2, THRESHOLDS)).tolist()})
+        true, false = true[places], false[places]
     return {
         "negatives": negative.size,
         "positives": positive.size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -83,10 +84,11 @@ def prepare(place: Any, settings: Settings, *, all_classes: bool = True) -> Prep
         sample = screened(sample, checks_of_schema(schema), source.parts[0])
     lacking = _may_lack_classes(source, sample, schema, settings.scan)
     all_classes = all_classes or not lacking or not _may_wait(source)
-    labels = _labels(source, schema) if lacking and all_classes else None
     loss = settings.loss or ("squared_error" if schema.task == "regression" else "log_loss")
-    fit = partial(_fit, source, sample, schema, labels, family_of(loss).positive)
-    settings, encoder, notices = _fit_into_memory(settings, fit)
+    with ThreadPoolExecutor(1, "schuss-labels") as beside:
+        labels = beside.submit(_labels, source, schema).result if lacking and all_classes else None
+        fit = partial(_fit, source, sample, schema, labels, family_of(loss).positive)
+        settings, encoder, notices = _fit_into_memory(settings, fit)
     reader = _reader(source, encoder, holdout, settings, sample)
     if sorted_by is not None:
         reader = replace(reader, known=_targets(reader, sample))
@@ -260,7 +262,7 @@ def _fit(
     source: Source,
     sample: pa.Table,
     schema: Schema,
-    labels: pa.ChunkedArray | None,
+    labels: Callable[[], pa.ChunkedArray] | None,
     positive: bool,
     hash_bits: int = 18,
 ) -> Encoder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -88,7 +88,7 @@ class Encoder:
         sparse: bool | None = None,
         hash_bits: int = 18,
         rows_expected: int | None = None,
-        labels: pa.Array | pa.ChunkedArray | None = None,
+        labels: Callable[[], pa.Array | pa.ChunkedArray] | None = None,
         positive: bool = False,
     ) -> Encoder:
         """Take the statistics of a sample.
@@ -101,7 +101,8 @@ class Encoder:
         sparse : the layout of the rows; None chooses by width and density.
         hash_bits : hashed features of a column number at most 2 to this power.
         rows_expected : rows of the whole where known, which tells how many categories are still to come.
-        labels : values of the target to take the classes from, where the sample may lack rare ones.
+        labels : gives values of the target to take the classes from, where the sample may lack rare ones; asked for
+            last.
         positive : whether numbers to predict are at least zero, and are to be scaled, not centred.
 
         Raises
@@ -119,7 +120,7 @@ class Encoder:
         if sparse is None:
             sparse = should_be_sparse(columns)
         goal = schema.named(Role.TARGET) or ""
-        values = in_one_piece(sample.column(goal) if labels is None else labels)
+        values = in_one_piece(sample.column(goal) if labels is None else labels())
         with fitting(values, Place(where, 0, goal), Role.TARGET):
             target = fit_target(values, Place(where, 0, goal), schema.task, positive=positive)
         return cls(schema, sparse, hash_bits, tuple(column.laid_out(sparse) for column in columns), target)

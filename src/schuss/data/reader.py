@@ -21,6 +21,7 @@ from .holdout import AT_MOST, SCORE, SELECT, TRAIN, Holdout, uses_of_rows
 from .known import Known
 from .parted import BATCH_ROWS
 from .saved import Saved
+from .shuffle import ahead
 from .source import Batch, Cursor, Source
 from .unusable import Check, checks_of_encoder, usable_rows
 
@@ -171,8 +172,8 @@ class Reader:
             batches = source.batches(columns=columns) if first else source.onwards(begin, columns=columns)
         else:
             batches = (b for start, rows in spans for b in self.source.span(start, rows, columns=columns))
-        for batch in batches:
-            yield from self._split(batch, counts, room, begin)
+        for batch, prepared in self._converted(self._slices(batches, begin)):
+            yield from self._split(batch, prepared, counts, room)
         refuse_too_many(counts.bad, counts.read, self.most_bad, counts.first_bad, at_end=True)
 
     def held_out_pieces(self, counts: Counts) -> Iterator[Pieces]:
@@ -188,25 +189,43 @@ class Reader:
             before = counts.select + counts.score
             counts.from_file += batch.table.num_rows
             keep = self._usable(batch, self.held_out, counts)
-            prepared = self._prepare(batch._replace(table=_only(batch.table, keep)), self.held_out, counts)
+            prepared = self.prepared(batch._replace(table=_only(batch.table, keep)), self.held_out.parts[batch.part])
+            _count(prepared, counts)
             order = np.arange(prepared.length) if prepared.missing is None else np.cumsum(~prepared.missing) - 1
             yield from self._part(prepared, np.where((before + order) % 2 == 0, SELECT, SCORE), counts, room)
         if counts.score == 0:
             raise DataError(f"{self.held_out.parts[0]} has fewer than two rows with a target to judge by")
 
-    def _split(self, batch: Batch, counts: Counts, room: _Room, begin: Cursor = Cursor()) -> Iterator[Pieces]:
-        """Convert a batch slice by slice, without those before `begin`, and part its rows by use."""
+    def _slices(self, batches: Iterator[Batch], begin: Cursor) -> Iterator[Batch]:
+        """Yield batches slice by slice, without those before `begin`."""
         step = BATCH_ROWS if self.encoder.sparse else max(_CONVERTED_BYTES // (8 * self.encoder.width), _LEAST_ROWS)
-        for start in range(0, len(batch.table), step):
-            table, row = batch.table.slice(start, step), batch.row + start
-            if (batch.part, row) < begin:
-                continue
-            here = Slice(Cursor(batch.part, row), replace(counts, unseen=dict(counts.unseen)))
-            uses = uses_of_rows(self.holdout, table, batch.part, row, counts.read, self.total_rows, self.seed)
-            keep = self._usable(Batch(table, batch.part, row), self.source, counts)
-            prepared = self._prepare(Batch(_only(table, keep), batch.part, row), self.source, counts)
-            for piece in self._part(prepared, uses if keep is None else uses[keep], counts, room):
-                yield piece._replace(slice=here)
+        for table, part, row in batches:
+            for start in range(0, len(table), step):
+                if (part, row + start) >= begin:
+                    yield Batch(table.slice(start, step), part, row + start)
+
+    def _converted(self, slices: Iterator[Batch]) -> Iterator[tuple[Batch, Prepared | None]]:
+        """Convert slices, the next one in a thread of its own; none where bad rows must be left out before that.
+
+        Decoding, converting, encoding and learning then take about the same time each.
+        """
+        if self.source.bad is not None:
+            return ((batch, None) for batch in slices)
+        converted = ((batch, self.prepared(batch, self.source.parts[batch.part])) for batch in slices)
+        several = (self.total_rows or self.expected_rows or BATCH_ROWS + 1) > BATCH_ROWS
+        return ahead(converted, 1) if several else converted
+
+    def _split(self, batch: Batch, prepared: Prepared | None, counts: Counts, room: _Room) -> Iterator[Pieces]:
+        """Part the rows of a slice by use."""
+        table, part, row = batch
+        here = Slice(Cursor(part, row), replace(counts, unseen=dict(counts.unseen)))
+        uses = uses_of_rows(self.holdout, table, part, row, counts.read, self.total_rows, self.seed)
+        keep = self._usable(batch, self.source, counts)
+        if prepared is None:
+            prepared = self.prepared(batch._replace(table=_only(table, keep)), self.source.parts[part])
+        _count(prepared, counts)
+        for piece in self._part(prepared, uses if keep is None else uses[keep], counts, room):
+            yield piece._replace(slice=here)
 
     def _usable(self, batch: Batch, source: Source, counts: Counts) -> NDArray[np.bool_] | None:
         """Say which rows of a batch can be used, None for all of them; count and tell of the others."""
@@ -227,15 +246,6 @@ class Reader:
     @cached_property
     def _checks(self) -> list[Check]:
         return checks_of_encoder(self.encoder, target=True, weighted=True)
-
-    def _prepare(self, batch: Batch, source: Source, counts: Counts) -> Prepared:
-        """Convert and check a batch, and count it."""
-        prepared = self.prepared(batch, source.parts[batch.part])
-        counts.read += prepared.length
-        counts.skipped += 0 if prepared.missing is None else int(prepared.missing.sum())
-        for name, count in prepared.unseen.items():
-            counts.unseen[name] = counts.unseen.get(name, 0) + count
-        return prepared
 
     def prepared(self, batch: Batch, where: str = "sample") -> Prepared:
         """Convert and check a batch; its weights are those to learn with."""
@@ -262,6 +272,14 @@ class Reader:
             counts.select += len(piece.select.targets)
             counts.score += len(piece.score.targets)
             yield piece
+
+
+def _count(prepared: Prepared, counts: Counts) -> None:
+    """Count converted rows."""
+    counts.read += prepared.length
+    counts.skipped += 0 if prepared.missing is None else int(prepared.missing.sum())
+    for name, count in prepared.unseen.items():
+        counts.unseen[name] = counts.unseen.get(name, 0) + count
 
 
 def _only(table: pa.RecordBatch, keep: NDArray[np.bool_] | None) -> pa.RecordBatch:

@@ -169,7 +169,7 @@ def learner_of(
         labels = None if classes is None else pa.array(np.arange(classes))
         told = table if labels is None else _with_all(table, labels, source.target)
         schema = infer_schema(told, name=source.parts[0], target=source.target, task=task, weight=weight)
-        encoder = Encoder.fit(table, schema, name=source.parts[0], labels=labels)
+        encoder = Encoder.fit(table, schema, name=source.parts[0], labels=None if labels is None else lambda: labels)
     else:
         encoder = weighted(model, "w").encoder if len(data) > 2 else model.encoder
     loss = "squared_error" if classes is None else "log_loss"

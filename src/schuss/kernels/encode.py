@@ -147,6 +147,7 @@ def _send_for(out, place):
     if place >= 0:
         for j in range(0, out.shape[1], _LINE):
             prefetch(out, np.uint64(place), np.uint64(j))
+        prefetch(out, np.uint64(place), np.uint64(out.shape[1] - 1))  # a row of 28 often ends in a third line
 
 
 @inlined

@@ -34,11 +34,13 @@ __all__ = ["MachineCode", "cache_folder", "run"]
 
 Native = Callable[[Any, Any, Any], int]
 
-_Nothing = ctypes.c_char * 0
+_view, _address_of = (ctypes.c_char * 0).from_buffer, ctypes.addressof
 _NUMBER, _BITS = struct.Struct("d"), struct.Struct("q")
 _UNUSED = ctypes.byref(ctypes.c_void_p())
 _MARK = b"schuss kernel\n"
 _ready: dict[tuple[Any, ...], Native] = {}
+_KEPT = 1024
+_statics: dict[tuple[int, ...], _Static] = {}
 _loaded: list[Any] = []
 _lock = threading.Lock()
 
@@ -67,9 +69,10 @@ def run(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
     >>> y
     array([0.5, 1. , 2. ])
     """
-    table = [_BITS.unpack(_NUMBER.pack(number))[0] for one in static for number in numbers_of(one)]
+    known = _look_at(static)
+    table = known.numbers.copy()
     kinds = tuple([_add(argument, table) for argument in arguments])
-    key = (kernel, _types_of(static), kinds)
+    key = (kernel, known.types, kinds)
     native = _ready.get(key)
     if native is None:
         if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
@@ -81,6 +84,26 @@ def run(kernel: str, static: tuple[Any, ...], *arguments: Any) -> None:
             _ready[key] = native
     if native(_UNUSED, _UNUSED, struct.pack(f"{len(table)}q", *table)):
         raise RuntimeError(f"kernel {kernel} failed; run uncompiled (NUMBA_DISABLE_JIT=1) it says where")
+
+
+class _Static(NamedTuple):
+    """Static parameters, kept so that no other object gets their ids; their types, and the bits of their numbers."""
+
+    parameters: tuple[Any, ...]
+    types: tuple[Any, ...]
+    numbers: list[int]
+
+
+def _look_at(static: tuple[Any, ...]) -> _Static:
+    """Give what counts of static parameters, which are the same objects from call to call."""
+    ids = tuple([id(one) for one in static])
+    known = _statics.get(ids)
+    if known is None:
+        if len(_statics) >= _KEPT:
+            _statics.clear()
+        numbers = [_BITS.unpack(_NUMBER.pack(number))[0] for one in static for number in numbers_of(one)]
+        known = _statics[ids] = _Static(static, _types_of(static), numbers)
+    return known
 
 
 def _types_of(static: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -96,11 +119,12 @@ def numbers_of(static: Any) -> list[float]:
 def _add(argument: Any, table: list[int]) -> tuple[Any, int]:
     """Add an argument to the table; give its type and number of dimensions."""
     if isinstance(argument, np.ndarray):
-        flags = argument.flags
-        if not flags.c_contiguous:
-            raise TypeError(f"a kernel takes C-contiguous arrays, got strides {argument.strides}")
-        # A third of the time of argument.ctypes.data, which read-only arrays need.
-        table.append(ctypes.addressof(_Nothing.from_buffer(argument)) if flags.writeable else argument.ctypes.data)
+        try:
+            table.append(_address_of(_view(argument)))
+        except (TypeError, ValueError):  # a third of the time of argument.ctypes.data, which read-only arrays need
+            if not argument.flags.c_contiguous:
+                raise TypeError(f"a kernel takes C-contiguous arrays, got strides {argument.strides}") from None
+            table.append(argument.ctypes.data)
         table.extend(argument.shape)
         return argument.dtype, argument.ndim
     if isinstance(argument, (float, np.floating)):

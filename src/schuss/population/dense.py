@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def _vector(used: int) -> int:
     return next((width for width in (4, 8) if 1 < used <= width), 16)
 
 
+@cache
 def _like(*lengths: int) -> tuple[tuple[np.float32, ...], ...]:
     """Tell a kernel lengths by those of tuples."""
     return tuple((np.float32(0),) * length for length in lengths)
@@ -71,13 +73,13 @@ def advance(
         _advance_single(rule, loss, like, chunk, batch, steps, wide, weights, slots, tally)
         return
     row_arrays = (chunk.rows, chunk.targets, chunk.weights)
-    scores = aligned((batch, weights.shape[1]))
+    workspace = aligned((batch + TILE, weights.shape[1]))
+    scores, gradient = workspace[:batch], workspace[batch:]
     if batch == 1:
         run(
             "dense:advance_rows", (rule, loss, like), outputs, *row_arrays, *steps, *wide, weights, slots, tally, scores
         )
         return
-    gradient = aligned((TILE, weights.shape[1]))
     run(
         "dense:advance_dense", (rule, loss, like), outputs, *row_arrays, batch, *steps, *wide, weights, slots, tally,
         scores, gradient,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,20 @@ RUN_OUT = 2.0**-26
 SCORED_ROWS = 64
 
 
+@cache
 def _width(lanes: int) -> tuple[np.float32, ...]:
     """Tell a kernel the width of a block by the length of a tuple."""
     return (np.float32(0),) * lanes
 
 
+@cache
+def _widths(*lengths: int) -> tuple[tuple[np.float32, ...], ...]:
+    return tuple(_width(length) for length in lengths)
+
+
 def _like(stepper: Any, lanes: int) -> tuple[tuple[np.float32, ...], ...]:
     """Tell a kernel how many scalars and slots a rule has, and the width of a block."""
-    return _width(len(stepper.scalar_names)), _width(len(stepper.slot_names)), _width(lanes)
+    return _widths(len(stepper.scalar_names), len(stepper.slot_names), lanes)
 
 
 def _rows(chunk: Chunk) -> SparseRows:

@@ -12,6 +12,7 @@ from ...kernels import store
 
 # Rows that the loop works on at once, and numbers of them that stay in the second cache.
 _ROWS, _NUMBERS = 256, 1 << 18
+_SINGLE, _DOUBLE, _BYTE = np.float32(0), np.float64(0), np.uint8(0)
 
 
 class Lanes(NamedTuple):
@@ -54,9 +55,9 @@ def _types(numbers: NDArray[np.int64]) -> tuple[np.float32 | None, np.float64 | 
     sizes = numbers[:, 3]
     mixed = bool((sizes != sizes[0]).any())
     return (
-        np.float32(0) if mixed or sizes[0] == 4 else None,
-        np.float64(0) if mixed or sizes[0] == 8 else None,
-        np.uint8(0) if mixed or sizes[0] == 1 else None,
+        _SINGLE if mixed or sizes[0] == 4 else None,
+        _DOUBLE if mixed or sizes[0] == 8 else None,
+        _BYTE if mixed or sizes[0] == 1 else None,
     )
 
 

@@ -43,7 +43,7 @@ class Curve:
         points = np.asarray(self.points, np.float64).reshape(-1, 2)
         if len(points) <= _POINTS:
             return points
-        return points[np.unique(np.linspace(0, len(points) - 1, _POINTS).round().astype(int))]
+        return points[sorted({*np.linspace(0, len(points) - 1, _POINTS).round().astype(int).tolist()})]
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def _thinned(surface: Surface) -> tuple[Array, Array, Array]:
 
 def _each(size: int) -> NDArray[np.int64]:
     """Give places of a list at even distances, as many as cells can be drawn, and the last one."""
-    return np.unique(np.append(np.arange(0, size, math.ceil((size - 1) / _CELLS)), size - 1))
+    return np.array(sorted({*range(0, size, math.ceil((size - 1) / _CELLS)), size - 1}))
 
 
 def _cells(surface: Surface, heights: Relief, view: _View) -> list[Markup]:

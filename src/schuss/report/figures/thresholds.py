@@ -101,7 +101,7 @@ def _curve(plot: Plot, points: Array, x: Array, y: Array) -> list[Markup]:
     """Draw a curve, and invisible points on it that say what they are."""
     line = plot.at(x, y)
     parts = [svg.line(line, "accent", 2.2)]
-    for at in np.unique(np.linspace(0, len(points) - 1, min(_TOLD, len(points))).round().astype(int)).tolist():
+    for at in sorted({*np.linspace(0, len(points) - 1, min(_TOLD, len(points))).round().astype(int).tolist()}):
         false, recall, precision = points[at].tolist()
         said = (
             f"{percent(recall)} found, with {percent(false)} of the others; {percent(precision)} of all named are right"
