@@ -123,7 +123,9 @@ class Touched(NamedTuple):
 
     def quantiles(self) -> dict[str, float]:
         """Give the 5th, 25th, 50th, 75th and 95th percentile over the features."""
-        return {f"{at:g}": float(np.quantile(self.shares, at)) for at in QUANTILES}
+        ordered = np.sort(self.shares)  # np.quantile imports the masked arrays of NumPy, for 15 ms
+        places = np.arange(ordered.size) / max(ordered.size - 1, 1)
+        return {f"{at:g}": float(np.interp(at, places, ordered)) for at in QUANTILES}
 
 
 def touched(rows: Rows) -> Touched:
