@@ -40,10 +40,11 @@ SETS = ("parquet", "parquet float64", "csv", "mixed", "svmlight")
 
 
 class Measured(NamedTuple):
-    """One run of a contender: seconds of its work and of the whole process, most memory in bytes."""
+    """One run of a contender: seconds of its work, of the whole process and of the processors, most memory in bytes."""
 
     seconds: float
     whole: float
+    processor: float
     memory: int
 
 
@@ -230,7 +231,7 @@ def measure(contender: Contender, threads: int) -> Measured:
     if child.returncode:
         raise RuntimeError(f"{contender.name}: {complaint.strip().splitlines()[-1:]}")
     said = json.loads(printed) if printed.startswith("{") else {}
-    return Measured(said.get("seconds", whole), whole, used.ru_maxrss * 1024)
+    return Measured(said.get("seconds", whole), whole, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
 def take_turns(listed: list[Contender], threads: int, rounds: int) -> dict[str, list[Measured]]:
@@ -250,12 +251,14 @@ def rows_of_table(data: str, rows: int, threads: int, found: dict[str, list[Meas
     lines = []
     for name, runs in found.items():
         whole = statistics.median(run.whole for run in runs)
-        inside, outside = (
+        inside, outside, worked = (
             statistics.median(getattr(one, what) / getattr(other, what) for one, other in zip(runs, limit, strict=True))
-            for what in ("seconds", "whole")
+            for what in ("seconds", "whole", "processor")
         )
+        processor = statistics.median(run.processor for run in runs)
         memory = max(run.memory for run in runs) / 2**20
-        cells = [f"{whole:.2f}", f"{whole / rows * 1e9:.0f}", f"{inside:.2f}", f"{outside:.2f}", f"{memory:.0f}"]
+        cells = [f"{whole:.2f}", f"{whole / rows * 1e9:.0f}", f"{inside:.2f}", f"{outside:.2f}"]
+        cells += [f"{processor:.2f}", f"{worked:.2f}", f"{memory:.0f}"]
         lines.append([data, str(threads), name, *cells])
     return lines
 
@@ -279,7 +282,8 @@ def make(data: str, folder: Path, rows: int) -> Path:
 
 def page(lines: list[list[str]], command: str) -> str:
     """Write the section of RESULTS.md."""
-    head = ["data", "threads", "", "s", "ns a row", "× limit, work", "× limit, process", "peak MiB"]
+    head = ["data", "threads", "", "s", "ns a row", "× limit, work", "× limit, process"]
+    head += ["processor s", "× limit, processor", "peak MiB"]
     table = "\n".join(f"|{'|'.join(cells)}|" for cells in [head, ["-"] * len(head), *lines])
     versions = results.packages()
     return f"""
@@ -290,7 +294,8 @@ def page(lines: list[list[str]], command: str) -> str:
 {table}
 
 The limit is the first line of each group. Seconds and rows are those of the whole process, kernels compiled before;
-"work" compares what is left without starting Python and importing. schuss trains 16 runs, the others one.
+"work" compares what is left without starting Python and importing, "processor" what all threads together took of the
+processors, which other processes on the machine disturb least. schuss trains 16 runs, the others one.
 """
 
 

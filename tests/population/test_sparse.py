@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from tests.cases import (
 
 from schuss.data.chunk import Chunk
 from schuss.descent.optimizers import scalar_table
+from schuss.kernels import store
 from schuss.kernels.sparse import SMALLEST_SCALE
 from schuss.population.linear import RATES, SAME_RATE_ROWS, SETTLED, Linear
 from schuss.population.population import Run
@@ -54,6 +56,27 @@ def test_bits_do_not_depend_on_the_width_of_a_block(name: str, batch: int) -> No
         state, _ = learn(ours, runs[:count], chunks, planned=1000)
         assert state.lanes == {1: 1, 3: 4, 5: 8}[count]
         np.testing.assert_array_equal(weights_of(ours, state), whole[:count])
+
+
+def test_rows_one_by_one_have_the_bits_of_mini_batches_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = rare_rows(400, 20)
+    ours, runs = population("sgd", 20, 1), runs_of([0.3, 0.1, 0.03], l2=[0.0, 0.1, 0.01])
+    chunks, run = [chunk_of(to_sparse(x), y)] * 2, store.run
+    state, tallies = learn(ours, runs, chunks, planned=1000)
+    called = []
+
+    def by_batches(kernel: str, static: Any, *given: Any) -> None:
+        called.append(kernel)
+        assert kernel == "sparse:advance_rows"
+        scores = np.empty((1, len(static[1])), np.float32)
+        run("sparse:advance_scaled", static, *given[:5], 1, *given[5:13], scores, *given[13:])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "run", by_batches)
+        again, tallies_again = learn(ours, runs, chunks, planned=1000)
+    assert called
+    np.testing.assert_array_equal(weights_of(ours, state), weights_of(ours, again))
+    np.testing.assert_array_equal(tallies[1].loss, tallies_again[1].loss)
 
 
 def exact_weights(name: str, run: Run, x: np.ndarray, y: np.ndarray, batch: int) -> np.ndarray:

@@ -26,6 +26,9 @@ RUN_OUT = 2.0**-26
 
 SCORED_ROWS = 64
 
+SCALED_STEPS = 64
+"""Steps whose scales are computed at a time: they stay in the nearest cache."""
+
 
 @cache
 def _width(lanes: int) -> tuple[np.float32, ...]:
@@ -73,19 +76,23 @@ def _advance_scaled(
     stepper: Any, loss: Loss, chunk: Chunk, batch: int, table: Table, block: Block, tally: Doubles
 ) -> None:
     """Learn with a rule whose two coefficients are its steps from 1 and along 1."""
-    lanes = len(block.scale)
-    penalised, free = np.moveaxis(table.exact, 1, 0), np.moveaxis(table.free, 1, 0)
+    penalised, free = table.exact.transpose(1, 0, 2), table.free.transpose(1, 0, 2)
     with np.errstate(all="ignore"):
         shrink, move = (stepper.update(penalised, w, g, ())[0] for w, g in ((1.0, 0.0), (0.0, 1.0)))
         free_move = single(stepper.update(free, 0.0, 1.0, ())[0])
     shrink = np.maximum(shrink, SMALLEST_SHRINK)
-    steps = 1 << table.shift
-    together = np.log(SMALLEST_SHRINK) / np.minimum(np.log(np.nan_to_num(shrink, nan=1.0).min(axis=1)), -1e-9)
-    scales, moves = np.empty((2, steps, lanes), np.float32)
+    steps = min(1 << table.shift, SCALED_STEPS)
+    together = np.log(SMALLEST_SHRINK) / np.minimum(np.log(np.fmin.reduce(shrink, axis=1, initial=1.0)), -1e-9)
+    scales, moves = np.empty((2, steps, len(block.scale)), np.float32)
+    of_rows = (*_rows(chunk)[:3], chunk.targets, chunk.weights)
+    of_steps = (table.phase, table.shift, shrink, move, free_move, np.clip(together, 1, steps).astype(np.int64))
+    static = (loss, _width(len(block.scale)))
+    if batch == 1 and not loss.multiclass:
+        store.run("sparse:advance_rows", static, *of_rows, *of_steps, block.scale, block.weights, scales, moves, tally)
+        return
     store.run(
-        "sparse:advance_scaled", (loss, _width(lanes)), *_rows(chunk)[:3], chunk.targets, chunk.weights, batch,
-        table.phase, table.shift, shrink, move, free_move, np.clip(together, 1, steps).astype(np.int64), block.scale,
-        block.weights, _workspace(block, batch), scales, moves, tally,
+        "sparse:advance_scaled", static, *of_rows, batch, *of_steps, block.scale, block.weights,
+        _workspace(block, batch), scales, moves, tally,
     )  # fmt: skip
 
 
