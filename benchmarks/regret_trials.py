@@ -116,8 +116,15 @@ def options_of(what: str) -> dict[str, Any]:
 
 def run_default(parts: Split, options: dict[str, Any]) -> Outcome:
     """Train schuss on the rows given, and score the test rows."""
-    begun = time.process_time()
-    result = schuss.train(parts.given.source, **{**parts.given.options, "out": None, "threads": 1, **options})
+    begun, read = time.process_time(), []
+
+    def hear(event: dict[str, Any]) -> None:
+        """Note when all rows have been read and encoded."""
+        if event["event"] == "data":
+            read.append(time.process_time() - begun)
+
+    fixed = {"out": None, "threads": 1, "progress": hear}
+    result = schuss.train(parts.given.source, **{**parts.given.options, **fixed, **options})
     seconds = time.process_time() - begun
     model, chosen = result.model, result.summary["chosen"]
     test = encoded_rows(model.encoder, parts.test, densify=False)
@@ -125,7 +132,8 @@ def run_default(parts: Split, options: dict[str, Any]) -> Outcome:
     unit = 2 * model.encoder.target_scale**2 if model.classes is None else 1.0
     losses = unit * values_and_gradients(loss, model.scores(test.rows).astype(np.float64), test.targets)[0]
     note = " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in chosen.items()
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in ({"seconds of reading": read[0]} | chosen).items()
     )
     alone = {name: chosen[name] for name in ("optimizer", "learning_rate", "schedule", "l2", "batch_size")}
     training_rows = next(event["training_rows"] for event in result.record if event["event"] == "data")
