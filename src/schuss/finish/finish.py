@@ -51,8 +51,8 @@ FEWEST_PASSES = 20
 FEWEST_FOLD_PASSES = FEWEST_PASSES * FOLDS * len(FOLD_PENALTIES)
 
 HELD_OUT_WORK = 1.2e10
-"""The same where held-out rows judge. Solves that have converged leave most of it; on kddcup99, where none has after a third
-of it, the loss then depended by 12 % on the order of the rows.
+"""The same where held-out rows judge. Solves that have converged leave most of it; on kddcup99, where none has after a
+third of it, the loss then depended by 12 % on the order of the rows.
 """
 
 FEWEST_HELD_OUT_PASSES = 40

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.chunk import Chunk, SparseRows, as_matrix, cut, transposed
+from ..data.chunk import Chunk, Rows, SparseRows, as_matrix, cut, row_count, transposed
 from ..descent.losses import Loss
 from ..descent.penalties import penalty_value
 from ..kernels import store
@@ -22,8 +22,8 @@ LANES = 16
 BLOCK_VALUES = 1 << 17
 """Values of dense rows that are gone through at a time: half a megabyte, read again from the second cache.
 
-Larger blocks BLAS shares out to threads too, which gains nothing here: on a busy machine of two cores they take three times
-as long (400,000 rows of 118 numbers, one output).
+Larger blocks BLAS shares out to threads too, which gains nothing here: on a busy machine of two cores they take three
+times as long (400,000 rows of 118 numbers, one output).
 """
 
 
@@ -65,13 +65,12 @@ def sums_of(rows: Chunk | Callable[[], Iterable[Chunk]], loss: Loss, weights: Ar
     tally, total = np.zeros(LANES), 0.0
     gradient = np.zeros(weights.shape)
     for block in _blocks(rows):
-        matrix, shares = as_matrix(block.rows), np.ascontiguousarray(block.weights)
-        scores = _scores(matrix, slopes)
+        shares = np.ascontiguousarray(block.weights)
+        scores = _scores(block.rows, slopes)
         _replace_by_slopes(loss, scores, intercepts, block.targets.astype(np.float32), shares, tally)
-        along = scores[:, : len(shares)]
         total += float(shares.sum(dtype=np.float64))
-        gradient[:-1] += _back(matrix, along)
-        gradient[-1] += along.sum(axis=1, dtype=np.float64)
+        _add_back(block.rows, scores, gradient[:-1])
+        gradient[-1] += scores[:, : len(shares)].sum(axis=1, dtype=np.float64)
     return Sums(float(tally.sum()), total, gradient)
 
 
@@ -87,20 +86,28 @@ def _replace_by_slopes(
         store.run("slopes:slopes_one", static, intercepts, targets, shares, scores, tally)
 
 
-def _scores(rows: Any, slopes: NDArray[np.float32]) -> NDArray[np.float32]:
+def _scores(rows: Rows, slopes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give the scores of a block without intercepts `(outputs, places)`, the rows filled up to whole lanes."""
-    count, outputs = rows.shape[0], slopes.shape[1]
+    count, outputs = row_count(rows), slopes.shape[1]
     scores = np.empty((outputs, -(-count // LANES) * LANES), np.float32)
-    # A matrix of one column takes BLAS three times as long as a vector, the transposed product four times.
-    scores[:, :count] = rows @ slopes[:, 0] if outputs == 1 else (rows @ slopes).T
+    if outputs > 1:
+        scores[:, :count] = (as_matrix(rows) @ slopes).T
+    elif isinstance(rows, SparseRows):
+        store.run("slopes:scores_of_sparse", (), *rows[:3], slopes.ravel(), scores.ravel())
+    else:  # a matrix of one column takes BLAS three times as long as a vector, the transposed product four times
+        scores[0, :count] = rows @ slopes[:, 0]
     return scores
 
 
-def _back(rows: Any, along: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give rowsᵀ · alongᵀ `(features, outputs)`."""
-    if not isinstance(rows, np.ndarray):
-        return transposed(rows) @ along.T
-    return (along[0] @ rows)[:, None] if len(along) == 1 else (along @ rows).T
+def _add_back(rows: Rows, scores: NDArray[np.float32], gradient: Array) -> None:
+    """Add rowsᵀ · scoresᵀ to the gradient `(features, outputs)`, where scores have become slopes along them."""
+    along = scores[:, : row_count(rows)]
+    if isinstance(rows, SparseRows) and len(along) == 1:
+        store.run("slopes:add_sparse", (), *rows[:3], along.ravel(), gradient.ravel())
+    elif isinstance(rows, SparseRows):
+        gradient += transposed(as_matrix(rows)) @ along.T
+    else:
+        gradient += (along[0] @ rows)[:, None] if len(along) == 1 else (along @ rows).T
 
 
 def _blocks(rows: Chunk | Callable[[], Iterable[Chunk]]) -> Iterator[Chunk]:
