@@ -1,25 +1,30 @@
 """Networks of tables: every set of PMLB against scikit-learn's MLPClassifier and MLPRegressor, and Fashion-MNIST.
 
-    SCHUSS_DATA=FOLDER python benchmarks/networks.py pmlb [--only NAME,…] [--seeds 1] [--json FILE]
+    SCHUSS_DATA=FOLDER python benchmarks/networks.py pmlb [--only NAME,…] [--seeds 1] [--json FILE] [--write]
     SCHUSS_DATA=FOLDER python benchmarks/networks.py fashion
 
 All settings are at their defaults, but that both have one hidden layer of 100 units, which is scikit-learn's default.
 A quarter of the rows is the test. The peer gets standardised features, and in regression standardised targets, which it
-does not do by itself. Times are those of the process on one thread: the machine may be busy with other things.
+does not do by itself. Times are those of the process on one thread: the machine may be busy with other things. They
+include the import of PyTorch and the compilation of kernels that are not on the disk. Sets that are in FILE already are
+not run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import time
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from results import command, machine, packages, write_section
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import log_loss, mean_squared_error
 from sklearn.model_selection import train_test_split
@@ -107,23 +112,57 @@ def shown(row: dict[str, Any]) -> str:
     )
 
 
-def pmlb(only: str | None, seeds: int, file: str | None, **options: Any) -> None:
+def pmlb(only: str | None, seeds: int, file: str | None, write: bool, **options: Any) -> None:
     """Every set, or some; losses are shown as shares of the constant prediction's."""
-    rows = []
+    rows = json.loads(Path(file).read_text()) if file and Path(file).exists() else []
+    done = {(row["set"], row["seed"]) for row in rows}
     print(f"{'set':34} {'rows':>7} {'schuss':>8} {'sklearn':>8} {'s':>7} {'s':>7}")
     for each in sets().itertuples():
         if only and each.name not in only.split(","):
             continue
         for seed in range(seeds):
-            rows.append(compare(each.name, each.classification, seed, **options))
-            print(shown(rows[-1]), flush=True)
+            if (each.name, seed) not in done:
+                rows.append(compare(each.name, each.classification, seed, **options))
+                print(shown(rows[-1]), flush=True)
             if file:
                 Path(file).write_text(json.dumps(rows))
     table = pd.DataFrame(rows).groupby("set").mean(numeric_only=True)
+    print(summary(table))
+    if write:
+        write_section("networks.py pmlb: every set of PMLB against scikit-learn's MLP", written(table))
+
+
+def summary(table: pd.DataFrame) -> str:
+    """Say on how many sets the loss is lower, and what they took."""
     gap = (table.schuss - table.sklearn) / table.constant
     won = (gap < -LEVEL).sum() + 0.5 * (gap.abs() <= LEVEL).sum()
-    print(f"lower loss on {won:g} of {len(table)} ({won / len(table):.0%}); strictly on {(gap < 0).sum()}")
-    print(f"seconds of the process: {table.schuss_cpu.sum():.0f} and {table.sklearn_cpu.sum():.0f}")
+    return (
+        f"Lower loss on {won:g} of {len(table)} sets ({won / len(table):.0%}; losses within {LEVEL} count half), "
+        f"strictly on {(gap < 0).sum()}, in {table.schuss_cpu.sum():.0f} s of the process against "
+        f"{table.sklearn_cpu.sum():.0f} s."
+    )
+
+
+def written(table: pd.DataFrame) -> str:
+    """Give what RESULTS.md says."""
+    day = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+    lines = [
+        f"`{command()}`",
+        "",
+        f"{day}, {machine()}, one thread each; {packages()}, PyTorch {version('torch')}.",
+        "",
+        summary(table),
+        "Losses are shares of the constant prediction's. One hidden layer of 100 units each, a quarter of the rows as the",
+        "test, standardised features and targets for the peer.",
+        "",
+        "|set|training rows|schuss|scikit-learn|schuss, s|scikit-learn, s|",
+        "|-|-:|-:|-:|-:|-:|",
+    ]
+    for name, row in table.iterrows():
+        own, theirs = row.schuss / row.constant, row.sklearn / row.constant
+        losses = f"**{own:.4f}**|{theirs:.4f}" if own < theirs else f"{own:.4f}|**{theirs:.4f}**"
+        lines.append(f"|{name}|{row.rows:,.0f}|{losses}|{row.schuss_cpu:.1f}|{row.sklearn_cpu:.1f}|")
+    return "\n".join(lines)
 
 
 def fashion(**options: Any) -> None:
@@ -149,8 +188,9 @@ if __name__ == "__main__":
     parser.add_argument("--only")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--json")
+    parser.add_argument("--write", action="store_true", help="write the section of RESULTS.md")
     given = parser.parse_args()
     if given.what == "fashion":
         fashion()
     else:
-        pmlb(given.only, given.seeds, given.json)
+        pmlb(given.only, given.seeds, given.json, given.write)

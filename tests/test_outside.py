@@ -13,8 +13,12 @@ from tests.interrupting import at_evaluation
 
 import schuss
 from schuss.cli import main
+from schuss.descent.losses import loss_for
+from schuss.descent.optimizers import rule_named
 from schuss.errors import ModelFileError, OptionError, ResumeError
 from schuss.model import FILE_NAME
+from schuss.population.network import tables
+from schuss.population.network.copies import Copies
 
 CODE = """
 import random
@@ -190,6 +194,34 @@ def test_hidden_state_and_randomness_are_said(name: str, why: str) -> None:
 def test_options_of_layers_are_refused(option: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="is for networks of --network 256,128: a module has its own"):
         trained(**option)
+
+
+def test_memory_that_runs_out_is_told_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    usual = Copies._learn_some
+
+    def learned(self: Copies, stack: Any, some: slice, batch: Any) -> torch.Tensor:
+        if some.stop - some.start > 2:
+            raise torch.OutOfMemoryError("no more")
+        return usual(self, stack, some, batch)
+
+    monkeypatch.setattr(Copies, "_learn_some", learned)
+    wanted = "memory ran out: from now on 2 of the 4 copies go together"
+    result = trained(epochs=1)
+    assert [event["message"] for event in result.record if event["event"] == "notice"] == [wanted]
+    command = ["train", csv(), "--target", "y", "--network", "nets.py:make", "--runs", "4", "--epochs", "1"]
+    assert main(command) == 0
+    assert wanted in capsys.readouterr().err
+
+
+def test_modules_learn_where_they_are_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = loss_for("log_loss", 1)
+    made = tables.tried(lambda inputs, outputs: torch.nn.Linear(inputs, outputs), "own", 2, 1, loss, 2, 0)
+    own = tables.population(made, rule_named("adam"), loss, 32, 0, l1=False, device="meta", say=print)
+    assert own.module.weight.device.type == "meta"
+    assert made.module.weight.device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(OptionError, match="option '--device cuda' needs a CUDA device"):
+        trained(device="cuda")
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bytes_once_its_code_is_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from .data.feed import Feed, MemoryFeed
 from .descent.losses import Loss, constant_classes, constant_number, judge_of, values_and_gradients
 from .descent.optimizers import bare, rule_named, trait
 from .model import outputs_of
-from .networks import batch_of, inits_of, network_bytes, network_of
+from .networks import Say, batch_of, inits_of, network_bytes, network_of
 from .population.block import state_bytes
 from .population.cluster import on_workers
 from .population.linear import Linear
@@ -57,8 +58,11 @@ def _mean_loss(loss: Loss, scores: NDArray[np.float64], targets: NDArray[np.gene
     return float(np.average(values_and_gradients(loss, repeated, targets)[0], weights=weights))
 
 
-def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> list[Contender]:
-    """Give the runs that race, one population for each optimizer, whatever its hyperparameters."""
+def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss, say: Say = warnings.warn) -> list[Contender]:
+    """Give the runs that race, one population for each optimizer, whatever its hyperparameters.
+
+    say : see `networks.network_of`.
+    """
     names = _optimizers(settings, encoder)
     runs = default_runs(
         settings.runs,
@@ -78,23 +82,27 @@ def line_up(settings: Settings, encoder: Encoder, feed: Feed, loss: Loss) -> lis
         batch = _batch_size(settings, encoder, rule_named(name))
         if settings.network is not None:
             batch = batch_of(settings, feed.training_rows)
-        population = population_of(name, settings, encoder, feed, loss, batch)
+        population = population_of(name, settings, encoder, feed, loss, batch, say)
         own = tuple(run._replace(batch_size=batch) for run in runs if bare(run.optimizer) == name)
         contenders.append(Contender(population, population.start(own)))
     return contenders
 
 
-def population_of(name: str, settings: Settings, encoder: Encoder, feed: Feed, loss: Loss, batch: int) -> Population:
+def population_of(
+    name: str, settings: Settings, encoder: Encoder, feed: Feed, loss: Loss, batch: int, say: Say = warnings.warn
+) -> Population:
     """Give the population of the runs of an optimizer, which have their own hyperparameters."""
-    own = _own_population(name, settings, encoder, feed, loss, batch)
+    own = _own_population(name, settings, encoder, feed, loss, batch, say)
     return on_workers(own, feed.workers) if isinstance(feed, ClusterFeed) else own
 
 
-def _own_population(name: str, settings: Settings, encoder: Encoder, feed: Feed, loss: Loss, batch: int) -> Population:
+def _own_population(
+    name: str, settings: Settings, encoder: Encoder, feed: Feed, loss: Loss, batch: int, say: Say
+) -> Population:
     """Give the population that learns on one machine."""
     rule = rule_named(bare(name))
     if settings.network is not None:
-        return network_of(settings, encoder, rule, loss, batch, _threads(settings, feed))
+        return network_of(settings, encoder, rule, loss, batch, _threads(settings, feed), say)
     threads, outputs, l1 = _threads(settings, feed), outputs_of(encoder.classes), settings.l1 > 0
     return Linear(rule, loss, encoder.width, outputs, batch, encoder.sparse, threads, settings.seed, l1)
 

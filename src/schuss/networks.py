@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from .population.population import Population, WinnerState
 from .settings import Settings
 
 __all__ = [
+    "Say",
     "architecture_of",
     "batch_of",
     "inits_of",
@@ -34,6 +35,8 @@ __all__ = [
     "network_of",
     "notices_of",
 ]
+
+Say = Callable[[str], None]
 
 SMALL_BATCH, LARGE_BATCH, LARGE_ROWS = 64, 128, 20_000
 """A larger mini-batch takes half the time a row. With few rows small ones give the better networks: more steps."""
@@ -75,13 +78,18 @@ def _embeddings(encoder: Encoder) -> tuple[Embedding, ...]:
     return tuple(found)
 
 
-def network_of(settings: Settings, encoder: Encoder, rule: Any, loss: Loss, batch: int, threads: int) -> Population:
-    """Give a population of networks; raises OptionError without PyTorch, or without the device."""
-    if settings.factory is not None:
-        made, l1 = _tried(settings, encoder), settings.l1 > 0
-        return _tables().population(made, rule, loss, batch, settings.seed, l1=l1, say=warnings.warn)
+def network_of(
+    settings: Settings, encoder: Encoder, rule: Any, loss: Loss, batch: int, threads: int, say: Say = warnings.warn
+) -> Population:
+    """Give a population of networks; raises OptionError without PyTorch, or without the device.
+
+    say : told in a sentence when copies of a module have to learn otherwise than they began.
+    """
     network = _engine()
     device = network.device_named(settings.device)
+    if settings.factory is not None:
+        made, l1 = _tried(settings, encoder), settings.l1 > 0
+        return _tables().population(made, rule, loss, batch, settings.seed, l1=l1, device=device, say=say)
     return network.Network(
         rule, loss, architecture_of(settings, encoder), batch, threads, settings.seed, settings.l1 > 0, device
     )

@@ -47,7 +47,7 @@ def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
             order=settings.order,
             memory=_memory(prepared),
             cache=cache,
-            tell=lambda sentence: record("notice", message=sentence),
+            tell=record.say,
         )
 
 

@@ -109,7 +109,7 @@ def _go_on(folder: RunFolder, source: Any, network: Any, progress: Listener | No
         with recording(folder, progress, _lines(saved)) as record:
             record("resume", time=datetime.now(UTC).isoformat(timespec="seconds"))
             for notice in notices:
-                record("notice", message=notice)
+                record.say(notice)
             with rows_again(prepared, saved.part("feed")) as feed:
                 task, race = _restored(saved, prepared, feed, record, interrupted)
                 del saved  # its arrays are in use by now, or in the way
@@ -168,7 +168,8 @@ def _restored(
             return task, (load_finish(ended), time.monotonic() - ended.values["seconds"])
 
         def population(run: Run) -> Population:
-            return population_of(run.optimizer, prepared.settings, prepared.encoder, feed, task.loss, run.batch_size)
+            basis = run.optimizer, prepared.settings, prepared.encoder, feed, task.loss, run.batch_size
+            return population_of(*basis, record.say)
 
         saving = task.saving
         return task, load_race(saved.part("race"), population, feed, task.plan, record, interrupted, saving)

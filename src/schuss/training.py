@@ -200,7 +200,7 @@ def _train(
     _require_rows(feed, prepared.source.parts[0])
     loss, unit = _goal(prepared)
     constant = constant_prediction(loss, feed, prepared.encoder)
-    contenders = line_up(prepared.settings, prepared.encoder, feed, loss)
+    contenders = line_up(prepared.settings, prepared.encoder, feed, loss, record.say)
     record("data", **_data_event(feed, unit * constant.loss))
     record("runs", runs=[_described(run) for contender in contenders for run in contender.runs])
     task = task_of(prepared, feed, constant, record, interrupted, lambda: save_basis(prepared, data, constant))

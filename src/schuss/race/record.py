@@ -60,6 +60,10 @@ class Recorder:
         if self.listener is not None:
             self.listener(entry)
 
+    def say(self, sentence: str) -> None:
+        """Record what a person should know."""
+        self("notice", message=sentence)
+
     def _write(self) -> OSError | None:
         """Write what waits, after what is there in whole lines; give what went wrong."""
         if self._file is None:

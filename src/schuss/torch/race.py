@@ -180,7 +180,7 @@ class _Task:
         own = Modules(
             rule, self.module, self.loss, options.batch_size if isinstance(self.feed, TensorFeed) else None,
             options.seed, factors=self._factors, why_in_turn=self.why_in_turn,
-            precision=PRECISIONS[options.precision], compiled=options.compiled, say=self._say,
+            precision=PRECISIONS[options.precision], compiled=options.compiled, say=self.record.say,
             alone=self.workers is not None,
         )  # fmt: skip
         return own if self.workers is None else on_workers(own, self.workers)
@@ -194,9 +194,6 @@ class _Task:
                 raise OptionError(f"rates names '{begin}', but the parameters are {', '.join(names)}")
         return {name: by for begin, by in self.options.rates.items() for name in names if name.startswith(begin)}
 
-    def _say(self, said: str) -> None:
-        self.record("notice", message=said)
-
     def begin(self, saving: Saving | None, interrupted: Callable[[], bool], started: float) -> Finish:
         """Race from the start."""
         self.record("start", **self._described)
@@ -205,7 +202,7 @@ class _Task:
             population = self.population(runs[0])
             contenders.append(Contender(population, population.start(runs)))
         if self.why_in_turn:
-            self._say(f"the copies go through the module in turn: {self.why_in_turn}")
+            self.record.say(f"the copies go through the module in turn: {self.why_in_turn}")
         counts = self.feed.counts
         self.record("data", training_rows=self.feed.training_rows, select_rows=counts.select, score_rows=counts.score)
         runs = [run for contender in contenders for run in contender.runs]

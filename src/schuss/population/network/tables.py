@@ -106,9 +106,16 @@ def vector_of(made: Tried, outside: Outside, winner: WinnerState) -> Any:
 
 
 def population(
-    made: Tried, rule: Any, loss: Loss, batch_size: int, seed: int, *, l1: bool, say: Callable[[str], None]
+    made: Tried,
+    rule: Any,
+    loss: Loss,
+    batch_size: int,
+    seed: int,
+    *,
+    l1: bool,
+    device: str,
+    say: Callable[[str], None],
 ) -> Modules:
     """Give a population of copies of a module over tables, in one thread: bits must not depend on their number."""
-    return Modules(
-        rule, made.module, RowLoss(loss), batch_size, seed, l1, why_in_turn=made.why_in_turn, say=say, alone=True
-    )
+    module = copy.deepcopy(made.module).to(device)
+    return Modules(rule, module, RowLoss(loss), batch_size, seed, l1, why_in_turn=made.why_in_turn, say=say, alone=True)
