@@ -73,6 +73,30 @@ def test_extremes_of_random_matrices(spread: float) -> None:
         assert (found.residuals <= 1e-3 * abs(values).max()).all()
 
 
+@pytest.mark.parametrize("copy", [10.4, 1.49, 1.09, 1.0])
+def test_copies_among_two_thousand_small_eigenvalues_are_seen(copy: float) -> None:
+    for seed in range(10):  # a second space of three products missed one copy in ten
+        rng = np.random.default_rng(seed)
+        values = np.concatenate([[10.4, 3.1, 1.49, 1.09, 0.94, copy], 0.78 * rng.uniform(size=30)])
+        values = np.concatenate([values, 1e-3 * rng.normal(size=2000)])
+        found = eigenpairs(lambda v, values=values: values * v, values.shape, 5, seed=seed)
+        assert found.converged
+        np.testing.assert_allclose(found.values, np.sort(values)[:-6:-1], rtol=1e-5)
+        single = eigenpairs(lambda v, values=values: values * v, values.shape, 5, seed=seed, copies=False)
+        assert single.products < found.products
+
+
+def test_a_space_knows_what_it_may_have_missed() -> None:
+    values = np.concatenate([np.linspace(-0.5, 0.5, 199), [1.0]])
+    missed, steps = [], 12
+    for seed in range(200):
+        krylov = Krylov(lambda v: values * v, np.random.default_rng(seed).normal(size=200), np.empty((0, 200)), steps)
+        while not krylov.full and (len(krylov.diagonal) < 1 or krylov.unseen(1.0) > 0.1):
+            krylov.extend()
+        missed.append(krylov.ritz()[0][0] < 0.5)
+    assert 0 < np.mean(missed) < 0.1
+
+
 def test_what_has_not_converged_says_so() -> None:
     ground = Quadratic(with_spectrum(np.linspace(0.9, 1.0, 300)), np.zeros(300))
     found = eigenpairs(products_at(ground, np.zeros(300)), (300,), 5, tolerance=1e-6, products=12)
