@@ -105,7 +105,8 @@ class _Slopes(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, along_inputs: Tensor | None, along_weight: Tensor | None) -> Any:
+    def backward(ctx: Any, *along: Tensor | None) -> Any:
+        along_inputs, along_weight = along
         slope, inputs, weight = ctx.saved_tensors
         moved = [
             torch.ops.aten.convolution(*factors, None, *ctx.settings.all)
