@@ -105,7 +105,7 @@ class _Slopes(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *along: Tensor | None) -> Any:
+    def backward(ctx: Any, *along: Tensor | None) -> Any:  # pyright: ignore
         along_inputs, along_weight = along
         slope, inputs, weight = ctx.saved_tensors
         moved = [
