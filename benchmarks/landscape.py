@@ -3,31 +3,40 @@
     python benchmarks/landscape.py                        tables on standard output
     python benchmarks/landscape.py --write                also into RESULTS.md
     python benchmarks/landscape.py --cells 9 --only CNN   a smaller grid, one of the networks
+    python benchmarks/landscape.py --json FILE --only CNN --skip slices    a part; all parts in FILE make the table
 
 2,000 random 28 × 28 rows, ten classes, float32, one thread; "MLP" is 784-100-10, "CNN" two convolutions and a linear
 layer (9,098 parameters). The weights come from a short training, so that the curvature is that of a model. Every peer
 is timed in turn with ours; ratios are medians over the rounds, of the clock and of the processor's time of the process,
 which other programs on the machine disturb less. Errors of eigenvalues are relative, the largest of the five, against
-our own in float64 with a residual of 10⁻⁶. Every package is run at several tolerances: beside each of ours stands the
-peer's quickest setting whose error is no larger, or where there is none its most exact one.
+our own in float64 with a residual of 10⁻⁶. Every package is run at several settings: beside each of ours stands the
+peer's quickest setting whose error is no larger, or where there is none its most exact one. Packages that are not
+installed are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import datetime
 import importlib.util
+import io
+import json
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import results
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from schuss.landscape import eigenpairs, filter_normalised, products_at, random_direction, surface
@@ -35,8 +44,6 @@ from schuss.torch.objective import ModuleObjective
 
 TITLE = "landscape.py: a slice and eigenvalues of two networks, beside other packages"
 ROWS, COUNT = 2000, 5
-OUR_TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
-THEIR_TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 0.0)
 
 
 class Timing(NamedTuple):
@@ -95,9 +102,21 @@ def their_slice(module: nn.Module, rows: Tensor, targets: Tensor, cells: int) ->
         )
 
 
-def our_values(objective: ModuleObjective, tolerance: float) -> np.ndarray:
+def landscaper_slice(module: nn.Module, rows: Tensor, targets: Tensor, cells: int) -> np.ndarray:
+    from landscaper.compute import compute_loss_landscape
+
+    directions = [[torch.randn_like(one) for one in module.parameters()] for _ in range(2)]
+
+    def loss(net: nn.Module, _: object) -> float:
+        return float(nn.functional.cross_entropy(net(rows), targets))
+
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        return np.asarray(compute_loss_landscape(module, rows, directions, loss, cells, 1.0, 2, device="cpu")[0])
+
+
+def our_values(objective: ModuleObjective, tolerance: float, copies: bool = True) -> np.ndarray:
     products = products_at(objective, objective.start)
-    return eigenpairs(products, objective.start.shape, COUNT, tolerance=tolerance).values
+    return eigenpairs(products, objective.start.shape, COUNT, tolerance=tolerance, copies=copies).values
 
 
 def curvlinops_values(module: nn.Module, rows: Tensor, targets: Tensor, batch: int, tolerance: float) -> np.ndarray:
@@ -110,11 +129,28 @@ def curvlinops_values(module: nn.Module, rows: Tensor, targets: Tensor, batch: i
     return np.sort(eigsh(operator.to_scipy(), COUNT, which="LA", return_eigenvectors=False, tol=tolerance))[::-1]
 
 
+def eigenthings_values(module: nn.Module, rows: Tensor, targets: Tensor, steps: int | None) -> np.ndarray:
+    from hessian_eigenthings import HessianOperator, lanczos, supervised_loss
+
+    batches = [(rows[at : at + 250], targets[at : at + 250]) for at in range(0, ROWS, 250)]
+    operator = HessianOperator(module, batches, supervised_loss(nn.functional.cross_entropy))
+    found = lanczos(operator, k=COUNT, max_iter=steps, which="LA", seed=0).eigenvalues
+    return np.sort(np.asarray(found, np.float64))[::-1]
+
+
 def pyhessian_values(module: nn.Module, rows: Tensor, targets: Tensor, tolerance: float) -> np.ndarray:
     from pyhessian import hessian
 
     found = hessian(module, nn.CrossEntropyLoss(), data=(rows, targets), cuda=False)
     return np.sort(found.eigenvalues(maxIter=100, tol=tolerance, top_n=COUNT)[0])[::-1]
+
+
+def landscaper_values(module: nn.Module, rows: Tensor, targets: Tensor, tolerance: float) -> np.ndarray:
+    from landscaper import PyHessian
+
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        found = PyHessian(module, nn.CrossEntropyLoss(), [(rows, targets)], "cpu")
+        return np.sort(np.array(found.eigenvalues(maxIter=100, tol=tolerance, top_n=COUNT)[0], np.float64))[::-1]
 
 
 def timed(call: Callable[[], np.ndarray], reference: np.ndarray | None = None) -> Timing:
@@ -168,29 +204,59 @@ def problem(name: str, make: Callable[[], nn.Module]) -> Problem:
 
 
 def slices(one: Problem, cells: int, rounds: int) -> Iterator[list[str]]:
-    """The slice of one network."""
-    peer = "loss-landscapes"
-    times = in_turn(
-        {
-            "ours": lambda: timed(lambda: our_slice(one.objective, cells)),
-            peer: lambda: timed(lambda: their_slice(copy.deepcopy(one.module), one.rows, one.targets, cells)),
-        },
-        rounds,
-    )
-    yield beside(f"{cells} × {cells} slice", one.name, peer, times["ours"], times[peer])
-
-
-def peers(one: Problem) -> dict[str, tuple[Callable[[float], np.ndarray], tuple[float, ...]]]:
-    """What finds eigenvalues, from a tolerance, and the tolerances to try."""
-    own = one.module, one.rows, one.targets
-    found = {
-        "ours": (lambda tolerance: our_values(one.objective, tolerance), OUR_TOLERANCES),
-        "curvlinops, all rows at once": (lambda tolerance: curvlinops_values(*own, ROWS, tolerance), THEIR_TOLERANCES),
-        "curvlinops, batches of 250": (lambda tolerance: curvlinops_values(*own, 250, tolerance), THEIR_TOLERANCES),
+    """The slice of one network, beside every peer that is installed."""
+    own = one.rows, one.targets, cells
+    found = {"loss-landscapes": their_slice, "Landscaper": landscaper_slice}
+    calls = {"ours": lambda: timed(lambda: our_slice(one.objective, cells))} | {
+        peer: lambda call=call: timed(lambda: call(copy.deepcopy(one.module), *own))
+        for peer, call in found.items()
+        if importlib.util.find_spec(PACKAGES[peer])
     }
-    if importlib.util.find_spec("pyhessian"):
-        found["PyHessian"] = (lambda tolerance: pyhessian_values(*own, tolerance), THEIR_TOLERANCES[1:-1])
-    return found
+    times = in_turn(calls, rounds)
+    for peer in list(calls)[1:]:
+        yield beside(f"{cells} × {cells} slice", one.name, peer, times["ours"], times[peer])
+
+
+PACKAGES = {
+    "loss-landscapes": "loss_landscapes",
+    "Landscaper": "landscaper",
+    "curvlinops": "curvlinops",
+    "hessian-eigenthings": "hessian_eigenthings",
+    "PyHessian": "pyhessian",
+}
+"""Peers, and what they are imported by."""
+
+Values = Callable[[], np.ndarray]
+
+
+def peers(one: Problem) -> dict[str, dict[str, Values]]:
+    """Give what finds eigenvalues: ours and every peer that is installed, each at some settings."""
+    own = one.module, one.rows, one.targets
+    found: dict[str, dict[str, Values]] = {
+        "curvlinops": {
+            f"{name}, tolerance {tolerance:g}": partial(curvlinops_values, *own, batch, tolerance)
+            for name, batch, tolerances in (
+                ("all rows at once", ROWS, (1e-2, 1e-3)),
+                ("batches of 250", 250, (1e-2, 1e-3, 1e-4)),
+                ("batches of 64", 64, (1e-3, 1e-4)),
+            )
+            for tolerance in tolerances
+        },
+        "hessian-eigenthings": {
+            "as it is": partial(eigenthings_values, *own, None),
+            "40 steps": partial(eigenthings_values, *own, 40),
+        },
+        "PyHessian": {"tolerance 0.0001": partial(pyhessian_values, *own, 1e-4)},
+        "Landscaper": {"tolerance 0.0001": partial(landscaper_values, *own, 1e-4)},
+    }
+    ours: dict[str, Values] = {
+        f"tolerance {tolerance:g}{'' if copies else ', no copies'}": partial(
+            our_values, one.objective, tolerance, copies
+        )
+        for tolerance in (1e-3, 1e-4)
+        for copies in (True, False)
+    }
+    return {"ours": ours} | {peer: made for peer, made in found.items() if importlib.util.find_spec(PACKAGES[peer])}
 
 
 def spectra(one: Problem, rounds: int) -> Iterator[list[str]]:
@@ -198,17 +264,15 @@ def spectra(one: Problem, rounds: int) -> Iterator[list[str]]:
     exact = ModuleObjective(one.module, nn.functional.cross_entropy, one.rows.numpy(), one.targets.numpy())
     true = our_values(exact, 1e-6)
     calls = {
-        f"{name}, tolerance {tolerance:g}": (
-            lambda call=call, tolerance=tolerance: timed(lambda: call(tolerance), true)
-        )
-        for name, (call, tolerances) in peers(one).items()
-        for tolerance in tolerances
+        f"{name}, {setting}": partial(timed, call, true)
+        for name, settings in peers(one).items()
+        for setting, call in settings.items()
     }
     times = in_turn(calls, rounds)
     for name, own in times.items():
-        print(f"{one.name}: {name}: {middle(own).seconds:.2f} s, error {middle(own).error:.1e}", flush=True)
-    for peer in list(peers(one))[1:]:
-        for ours in (name for name in times if name.startswith("ours")):
+        print(f"{one.name}: {name}: {middle(own).processor:.2f} s, error {middle(own).error:.1e}", flush=True)
+    for ours in (name for name in times if name.startswith("ours")):
+        for peer in list(peers(one))[1:]:
             theirs = at_the_same_error(
                 middle(times[ours]).error, {n: t for n, t in times.items() if n.startswith(peer)}
             )
@@ -229,13 +293,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed")
     parser.add_argument("--cells", type=int, default=25, help="points along each side of a slice")
     parser.add_argument("--only", choices=["MLP", "CNN"], help="one of the networks")
+    parser.add_argument("--json", type=Path, help="keep the lines of the tables here, and add to those that are there")
     parser.add_argument("--skip", choices=["slices", "eigenvalues"], help="one of the questions")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    threadpool_limits(1)  # threads of BLAS that wait in a loop count as time of the processor
     warnings.simplefilter("ignore")
-    head = ["what", "network", "peer", "ours, s", "theirs, s", "theirs / ours", "of processor time", "our error",
-            "their error"]  # fmt: skip
-    table = ["| " + " | ".join(head) + " |", "|" + "-|" * 3 + "-:|" * 6]
+    kept = json.loads(given.json.read_text()) if given.json and given.json.exists() else []
     for name, make in (("MLP", mlp), ("CNN", cnn)):
         if given.only not in (None, name):
             continue
@@ -243,15 +307,33 @@ def main() -> None:
         lines = [] if given.skip == "slices" else [slices(one, given.cells, given.rounds)]
         lines += [] if given.skip == "eigenvalues" else [spectra(one, given.rounds)]
         for line in chain.from_iterable(lines):
-            table.append("| " + " | ".join(line) + " |")
-            print(table[-1], flush=True)
-    text = "\n".join([
-        f"{datetime.date.today()}, torch {torch.__version__}, one thread, {given.rounds} rounds. {results.machine()}",
-        "",
-        *table,
-    ])  # fmt: skip
+            kept.append([*line, str(given.rounds)])
+            print(" | ".join(line), flush=True)
+            if given.json:
+                given.json.write_text(json.dumps(kept, ensure_ascii=False, indent=0))
     if given.write:
-        results.write_section(TITLE, text)
+        results.write_section(TITLE, section(kept))
+
+
+HEAD = ["what", "network", "peer", "ours, s", "theirs, s", "theirs / ours", "of processor time", "our error",
+        "their error", "rounds"]  # fmt: skip
+
+
+def section(lines: list[list[str]]) -> str:
+    """Write the table, and what it was measured with."""
+    versions = []
+    for package in VERSIONS:
+        with contextlib.suppress(PackageNotFoundError):
+            versions.append(f"{package} {version(package)}")
+    table = [" | ".join(line) for line in (HEAD, ["-"] * 3 + ["-:"] * 7, *lines)]
+    return "\n".join([
+        f"{datetime.date.today()}, one thread; {', '.join(versions)}; {results.machine()}",
+        "",
+        *(f"| {line} |" for line in table),
+    ])  # fmt: skip
+
+
+VERSIONS = ["torch", "curvlinops-for-pytorch", "hessian-eigenthings", "PyHessian", "loss-landscapes", "landscaper"]
 
 
 if __name__ == "__main__":
