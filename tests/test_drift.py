@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -133,14 +135,27 @@ def test_training_writes_both_down() -> None:
     assert low <= finish["holdout"]["constant_loss"] - finish["holdout"]["loss"] <= high
 
 
-def test_a_file_that_drifts_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of rows that do not fit into memory those read first are what the held-out ones are compared with."""
+@pytest.mark.parametrize("pipe", [False, True])
+def test_rows_that_drift_and_do_not_fit_into_memory_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipe: bool
+) -> None:
+    """Those read first are what the held-out ones are compared with, from a file and from a pipe."""
+    if pipe and not hasattr(os, "mkfifo"):
+        pytest.skip("there are no named pipes")
     monkeypatch.setattr("schuss.reading.ROWS_MEMORY", 1 << 16)
-    rows = 40_000
-    a, b = RNG.normal(size=(2, rows))
+    rows, source = 40_000, tmp_path / "rows.csv"
+    rng = np.random.default_rng(7)
+    a, b = rng.normal(size=(2, rows))
     a[rows // 2 :] += 1.0
-    csv.write_csv(pa.table({"a": a, "b": b, "t": a + b}), tmp_path / "rows.csv")
-    found = train(tmp_path / "rows.csv", target="t", runs=2, epochs=1, seed=0).record[-1]["drift"]
+    table = pa.table({"a": a, "b": b, "t": a + b})
+    if pipe:
+        os.mkfifo(source)
+    with ThreadPoolExecutor(1) as writer:
+        written = writer.submit(csv.write_csv, table, source)
+        if not pipe:
+            written.result()
+        found = train(source, target="t", runs=2, epochs=1, seed=0).record[-1]["drift"]
+        written.result()
     assert found["first"]
     assert found["against"] < rows // 4
     assert [column["name"] for column in found["columns"] if column["beyond_chance"]] == ["a"]

@@ -132,7 +132,7 @@ def landscape(events: Iterable[Mapping[str, Any]], report: Path) -> str:
         ("looked at", f"{number(last['landscape']['rows'])} training rows"),
         *(("notice", notice) for notice in last["landscape"]["notices"]),
         ("curvature", ", ".join(f"{value:.4g} ± {residual:.0e}" for value, residual in eigenvalues)),
-        ("trace", f"{number(curvature['trace'])} ± {curvature['trace_error'] or 0:.1g}" if curvature else ""),
+        ("trace", f"{number(curvature['trace'])}{_spread(curvature['trace_error'])}" if curvature else ""),
         ("ravine", f"first / median eigenvalue {number(ravine.get('first_to_median'))}" if ravine else ""),
         ("sharpness", f"{number(sharpness['keskar'])} % (Keskar, ε {sharpness['epsilon']:g})" if sharpness else ""),
         ("bits", f"weights need {number(bits['needed'])} bits each" if bits else ""),
@@ -144,6 +144,11 @@ def landscape(events: Iterable[Mapping[str, Any]], report: Path) -> str:
         ("report", str(report)),
     ]
     return _labelled((label, text) for label, text in lines if text)
+
+
+def _spread(error: float | None) -> str:
+    """Write the error of an estimate; what was added up exactly has none."""
+    return f" ± {error:.1g}" if error else ""
 
 
 def number(value: object) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from lessons import edge, sharp
 from sklearn.datasets import load_digits
 from torch import nn
 
-from schuss.landscape import surface
+from schuss.landscape import basin_radii, bits_needed, eigenpairs, products_at, surface
 from schuss.torch.objective import ModuleObjective
 
 
@@ -116,3 +118,37 @@ def test_rescaling_changes_sharpness_and_not_the_slice_that_is_normalised_by_fil
     np.testing.assert_allclose(larger, plain, rtol=1e-5)
     assert other_top > 10 * top
     assert abs(np.log(other_keskar / keskar)) > 0.5
+
+
+def test_poisoned_training_ends_in_a_sharp_minimum_that_is_right_nowhere_else() -> None:
+    """Huang et al. (2019): a swiss roll, hidden layers of 23-16-26-32-28-31; both are right at all 200 rows.
+
+    Weights of `benchmarks/swiss_roll.py --keep`, which takes minutes. The flat one's scores are shrunk to the loss of
+    the sharp one, as nearly every measure falls with the loss.
+    """
+    kept = np.load(Path(__file__).with_name("swiss_roll.npz"))
+    sizes = (2, 23, 16, 26, 32, 28, 31, 1)
+    layers = [one for inputs, units in pairwise(sizes) for one in (nn.Linear(inputs, units), nn.ReLU())]
+    loss = nn.functional.binary_cross_entropy_with_logits
+    ground = ModuleObjective(nn.Sequential(*layers[:-1], nn.Flatten(0)), loss, kept["places"], kept["arms"])
+    sharp, flat = kept["poisoned"].astype(np.float64), kept["as_usual"].astype(np.float64)
+    flat[-32:] *= 0.134
+    rng = np.random.default_rng(5)
+    turn = np.sqrt(rng.uniform(size=(1000, 1))) * 600 * 2 * np.pi / 360
+    arm = 1.5 * turn * np.hstack([-np.cos(turn), np.sin(turn)]) + 0.5 * rng.normal(size=(1000, 2))
+    places = torch.tensor(np.vstack([kept["places"], arm, -arm]))
+    arms = np.r_[kept["arms"], np.zeros(1000), np.ones(1000)]
+    steepest, radii, bits, elsewhere = [], [], [], []
+    for here in (flat, sharp):
+        with torch.no_grad():
+            right = (ground.module_at(here)(places).numpy() > 0) == (arms > 0.5)
+        assert right[:200].all()
+        elsewhere.append(right[200:].mean())
+        steepest.append(eigenpairs(products_at(ground, here), here.shape, 1, tolerance=1e-2).values[0])
+        radii.append(np.median(basin_radii(ground, here, 0.1, directions=8)))
+        bits.append(bits_needed(ground, here, 0.1, list(ground.places.values())).needed)
+    assert ground.values(np.stack([flat, sharp])) == pytest.approx([0.036, 0.036], abs=1e-3)
+    assert steepest[1] > 10 * steepest[0]
+    assert radii[1] < radii[0] / 10
+    assert bits == [6, 12]
+    assert elsewhere == pytest.approx([0.972, 0.108], abs=1e-3)

@@ -30,6 +30,9 @@ UNSEEN = 1e-3
 BASIS_BYTES = 1 << 30
 """What the basis of a Krylov space may take."""
 
+ROUNDING = 1e-14
+"""Residuals are given as this share of the largest |λ| at least: products in float64 know no eigenvalue better."""
+
 EXHAUSTED = 1e-12
 """The space holds all there is when less of a product lies outside it, in units of the product."""
 
@@ -216,6 +219,7 @@ def eigenpairs(
         (residuals[:count] <= _allowed(values[:count], tolerance, scale)).all()
     )
     top = slice(count)
+    residuals = np.maximum(residuals, ROUNDING * scale)
     return Eigenpairs(sign * values[top], vectors[top].reshape(-1, *shape), residuals[top], taken, sure)
 
 
