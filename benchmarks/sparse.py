@@ -176,16 +176,16 @@ def contenders(rows: Chunk) -> list[Contender]:
     ]
 
 
-def measure(rows: Chunk, rounds: int) -> tuple[list[Contender], np.ndarray]:
+def measure(rows: Chunk, rounds: int, clock: Callable[[], float]) -> tuple[list[Contender], np.ndarray]:
     """Give the contenders and their nanoseconds a nonzero `(rounds, contenders)`, after a round that warms up."""
     listed = contenders(rows)
     took = np.zeros((rounds + 1, len(listed)))
     for turn in range(rounds + 1):
         for place, one in enumerate(listed):
             one.epoch()
-            begun = time.perf_counter()
+            begun = clock()
             one.epoch()
-            took[turn, place] = time.perf_counter() - begun
+            took[turn, place] = clock() - begun
     return listed, took[1:] / (ROWS * NONZEROS) * 1e9
 
 
@@ -224,13 +224,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="how often each contender is timed")
     parser.add_argument("--features", type=int, nargs="*", default=list(BITS), help="numbers of features")
+    parser.add_argument("--processor", action="store_true", help="time by what all threads take of the processors")
     parser.add_argument("--write", action="store_true", help="replace the section in RESULTS.md")
     arguments = parser.parse_args()
+    clock = time.process_time if arguments.processor else time.perf_counter
     tables = []
     with tempfile.TemporaryDirectory() as folder:
         for features in arguments.features:
             rows = rows_of(features)
-            tables.append(table(features, *measure(rows, arguments.rounds), others_of(rows, Path(folder))))
+            tables.append(table(features, *measure(rows, arguments.rounds, clock), others_of(rows, Path(folder))))
             print(tables[-1], flush=True)
     numbers = {**results.versions(), **{name: version(name) for name in ("liblinear-official", "vowpalwabbit")}}
     body = (

@@ -47,12 +47,7 @@ def _beginning(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def _row_hashes(rows: Rows) -> NDArray[np.uint64]:
     """Hash each row by its features: a sum of their bits times odd constants, modulo 2^64."""
     if isinstance(rows, SparseRows):
-        terms = rows.values.view(np.uint32).astype(np.uint64) + np.uint64(1)
-        few = rows.width < len(terms)
-        terms *= _constants(np.arange(rows.width))[rows.indices] if few else _constants(rows.indices)
-        sums = np.zeros(len(terms) + 1, np.uint64)
-        np.cumsum(terms, out=sums[1:])
-        return sums[rows.indptr[1:]] - sums[rows.indptr[:-1]]
+        return _sparse_hashes(rows)
     constants = _constants(np.arange(rows.shape[1] + 1))
     hashes = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), BLOCK_ROWS):
@@ -60,6 +55,21 @@ def _row_hashes(rows: Rows) -> NDArray[np.uint64]:
         first, second = pairs & np.uint64(0xFFFFFFFF), pairs >> np.uint64(32)
         many = pairs.shape[1]
         hashes[start : start + BLOCK_ROWS] = first @ constants[:many] + second @ constants[-many:]
+    return hashes
+
+
+def _sparse_hashes(rows: SparseRows) -> NDArray[np.uint64]:
+    """Hash sparse rows, some at a time: all at once took 330 MB of a million rows of twenty entries."""
+    count = len(rows.indptr) - 1
+    known = _constants(np.arange(rows.width)) if rows.width < len(rows.values) else None
+    hashes = np.empty(count, np.uint64)
+    for start in range(0, count, BLOCK_ROWS):
+        bounds = rows.indptr[start : start + BLOCK_ROWS + 1]
+        own = slice(bounds[0], bounds[-1])
+        terms = rows.values[own].view(np.uint32).astype(np.uint64) + np.uint64(1)
+        terms *= _constants(rows.indices[own]) if known is None else known[rows.indices[own]]
+        sums = np.append(np.uint64(0), np.cumsum(terms))
+        hashes[start : start + BLOCK_ROWS] = np.diff(sums[bounds - bounds[0]])
     return hashes
 
 
