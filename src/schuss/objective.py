@@ -158,21 +158,20 @@ class LinearObjective:
         """
         self._require_smooth()
         size, outputs = weights.shape
-        found, total = np.zeros((size, outputs, size, outputs)), 0.0
+        found, total = np.zeros((outputs, size, outputs, size)), 0.0
         for block in self._blocks():
             rows = as_matrix(block.rows)
-            shares, scores = block.weights.astype(np.float64), _scores(rows, weights)
-            total += float(shares.sum())
+            scores = np.asfortranarray(_scores(rows, weights))
+            total += float(block.weights.sum(dtype=np.float64))
+            squares = _squares(rows)
             for output in range(outputs):
-                unit = np.zeros_like(scores)
-                unit[:, output] = 1.0
-                curvatures = curvature_products(self.loss, scores, block.targets, unit) * shares[:, None]
-                for other in range(output + 1):
-                    square = _weighted_square(rows, curvatures[:, other])
-                    found[:, output, :, other] += square
-                    if other < output:
-                        found[:, other, :, output] += square
-        found = (found / total).reshape(weights.size, weights.size)
+                unit = np.zeros(scores.shape, order="F")
+                unit[:, output] = block.weights
+                curvatures = curvature_products(self.loss, scores, block.targets, unit).T
+                found[output, :, : output + 1] += squares(curvatures[: output + 1]).transpose(1, 0, 2)
+        for output in range(outputs):
+            found[:output, :, output] = found[output, :, :output].transpose(1, 0, 2)
+        found = (found / total).transpose(1, 0, 3, 2).reshape(weights.size, weights.size)
         found[np.arange(weights.size - outputs), np.arange(weights.size - outputs)] += self.l2
         return found
 
@@ -217,16 +216,29 @@ def _scores(rows: Any, weights: Array) -> Array:
     return rows @ weights[:-1].astype(rows.dtype) + weights[-1]
 
 
-def _weighted_square(rows: Any, weights: Array) -> Array:
-    """Give Σᵢ cᵢ x̃ᵢ x̃ᵢᵀ, the ones of the intercepts last."""
+def _squares(rows: Any) -> Callable[[Array], Array]:
+    """Give what makes Σᵢ cᵢ x̃ᵢ x̃ᵢᵀ of each of some weights c `(K, n)`: `(K, features + 1, features + 1)`, ones last.
+
+    Products are those of the rows' precision.
+    """
+    if not isinstance(rows, np.ndarray):
+        return lambda weights: np.stack([_sparse_square(rows, one) for one in weights])
+    columns = np.ascontiguousarray(np.vstack([rows.T, np.ones(len(rows), rows.dtype)]))
+
+    def dense(weights: Array) -> Array:
+        spread = columns * weights.astype(rows.dtype)[:, None]
+        return (spread.reshape(-1, len(rows)) @ columns.T).reshape(len(weights), len(columns), len(columns))
+
+    return dense
+
+
+def _sparse_square(rows: Any, weights: Array) -> Array:
     width = rows.shape[1]
     found = np.empty((width + 1, width + 1))
-    if isinstance(rows, np.ndarray):
-        found[:-1, :-1] = (rows.T * weights) @ rows
-    else:
-        found[:-1, :-1] = (rows.T.multiply(weights).tocsr() @ rows).toarray()
+    weights = weights.astype(rows.dtype)
+    found[:-1, :-1] = (rows.T.multiply(weights).tocsr() @ rows).toarray()
     found[-1, :-1] = found[:-1, -1] = rows.T @ weights
-    found[-1, -1] = weights.sum()
+    found[-1, -1] = weights.sum(dtype=np.float64)
     return found
 
 

@@ -19,6 +19,7 @@ __all__ = ["Iterate", "Minimum", "Outcome", "iterates", "minimise_smooth"]
 
 Vector = NDArray[np.float64]
 Function = Callable[[Vector], tuple[float, Vector]]
+Operator = Callable[[Vector], Vector]
 
 SUFFICIENT = 1e-3
 CURVATURE = 0.9
@@ -87,6 +88,7 @@ def minimise_smooth(
     decrease: float = 1e-8,
     slope: float = 1e-6,
     iterations: int = 15_000,
+    inverse: Operator | None = None,
 ) -> Minimum:
     """Minimise a function by L-BFGS (Liu and Nocedal 1989): x ← x − α H ∇f(x), where H ≈ (∇²f)⁻¹.
 
@@ -99,9 +101,12 @@ def minimise_smooth(
     corrections
         How many of the last steps and changes of the gradient make up H.
     decrease, slope
-        Converged when (f − f⁺) / max(|f|, |f⁺|, 1) or every component of the gradient is at most this.
+        Converged when (f − f⁺) / max(|f|, |f⁺|, 1) or every component of the gradient is at most this. With H₀, which
+        tells what is to be gained, ½ ∇f·H₀∇f ≤ decrease is asked instead of small components.
     iterations
         At most so many steps are taken.
+    inverse
+        Multiplies with H₀, a positive definite guess of (∇²f)⁻¹ that the steps correct; None for none.
 
     >>> found = minimise_smooth(lambda x: (float(x @ x), 2 * x), np.array([3.0, -4.0]))
     >>> round(found.value, 9), found.outcome.name
@@ -109,26 +114,28 @@ def minimise_smooth(
     """
     before: Iterate | None = None
     done = 0
-    for done, here in enumerate(iterates(function, start, corrections=corrections)):
+    for done, here in enumerate(iterates(function, start, corrections=corrections, inverse=inverse)):
         if before is not None and before.value - here.value <= decrease * max(abs(before.value), abs(here.value), 1.0):
             return Minimum(*here, done, Outcome.DECREASE)
         if done >= iterations:
             return Minimum(*here, done, Outcome.ITERATIONS)
-        if np.abs(here.gradient).max() <= slope:
+        if _is_flat(here.gradient, slope, decrease, inverse):
             return Minimum(*here, done, Outcome.SLOPE)
         before = here
     assert before is not None
     return Minimum(*before, done, Outcome.NO_STEP)
 
 
-def iterates(function: Function, start: Vector, *, corrections: int = 20) -> Iterator[Iterate]:
+def iterates(
+    function: Function, start: Vector, *, corrections: int = 20, inverse: Operator | None = None
+) -> Iterator[Iterate]:
     """Yield the start and then each step of L-BFGS, as `minimise_smooth` takes them, until none gains any more."""
     pairs: deque[_Pair] = deque(maxlen=corrections)
     point, (value, gradient) = start, function(start)
     yield Iterate(point, value, gradient)
     while True:
-        direction = -_times_inverse_hessian(gradient, pairs)
-        first = 1.0 if pairs else min(1.0, 1.0 / math.sqrt(gradient @ gradient))
+        direction = -_times_inverse_hessian(gradient, pairs, inverse)
+        first = 1.0 if pairs or inverse is not None else min(1.0, 1.0 / math.sqrt(gradient @ gradient))
         here = _Trial(0.0, point, value, gradient, float(direction @ gradient))
         taken = _line_search(function, here, direction, first) if here.slope < 0 else here
         if taken.step == 0:
@@ -141,6 +148,13 @@ def iterates(function: Function, start: Vector, *, corrections: int = 20) -> Ite
         yield Iterate(point, value, gradient)
 
 
+def _is_flat(gradient: Vector, slope: float, decrease: float, inverse: Operator | None) -> bool:
+    """Whether no slope is left, or too little to be gained along it."""
+    if inverse is None:
+        return bool(np.abs(gradient).max() <= slope)
+    return bool(gradient @ inverse(gradient) <= 2 * decrease)
+
+
 def _remember(pairs: deque[_Pair], step: Vector, change: Vector) -> None:
     """Keep a pair, if the curvature s·y along it is positive, without which H would not be positive definite."""
     product = float(step @ change)
@@ -148,10 +162,10 @@ def _remember(pairs: deque[_Pair], step: Vector, change: Vector) -> None:
         pairs.append(_Pair(step, change, product))
 
 
-def _times_inverse_hessian(gradient: Vector, pairs: deque[_Pair]) -> Vector:
-    """Give H ∇f by the two-loop recursion, from H₀ = (s·y / y·y) I of the last pair."""
+def _times_inverse_hessian(gradient: Vector, pairs: deque[_Pair], inverse: Operator | None) -> Vector:
+    """Give H ∇f by the two-loop recursion, from the H₀ given or H₀ = (s·y / y·y) I of the last pair."""
     if not pairs:
-        return gradient
+        return gradient if inverse is None else inverse(gradient)
     result = gradient.copy()
     part = np.empty_like(result)  # new memory for each product takes longer than the product
     shares = []
@@ -159,8 +173,11 @@ def _times_inverse_hessian(gradient: Vector, pairs: deque[_Pair]) -> Vector:
         share = (step @ result) / product
         result -= np.multiply(change, share, out=part)
         shares.append(share)
-    last = pairs[-1]
-    result *= last.product / (last.change @ last.change)
+    if inverse is None:
+        last = pairs[-1]
+        result *= last.product / (last.change @ last.change)
+    else:
+        result = inverse(result)
     for (step, change, product), share in zip(pairs, reversed(shares), strict=True):
         result += np.multiply(step, share - (change @ result) / product, out=part)
     return result

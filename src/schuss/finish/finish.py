@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from ..data.chunk import Chunk, cut, join
 from ..data.feed import Feed, MemoryFeed, StreamFeed, Whole
 from ..data.holdout import Kind
-from ..descent.losses import Loss
+from ..descent.losses import Loss, constant_classes, constant_number
 from ..objective import LinearObjective
 from ..race.race import standing
 from ..race.record import Recorder
 from ..race.state import Champion
 from .choose import choose, choose_by_folds
+from .curvature import inverse_hessian
 from .folds import FOLDS, cross_validate, deal, of_rows
 from .single import SingleObjective
-from .solve import DECREASE, FEWEST_CORRECTIONS, MEMORY, ROUGH, Solution, losses_of, minimise
+from .solve import DECREASE, FEWEST_CORRECTIONS, MEMORY, ROUGH, Solution, WithGradient, losses_of, minimise
 
 __all__ = ["PENALTIES", "Finished", "Validation", "finish", "has_passes", "run_rows"]
 
@@ -60,6 +61,9 @@ FEWEST_HELD_OUT_PASSES = 40
 
 FOLD_ROWS = 100_000
 """From so many rows on the held-out ones judge as well: five thousand of them choose."""
+
+ENOUGH_JUDGES = 10_000
+"""Rows that judge penalties well enough: where fewer than five folds have so many, the others only teach."""
 
 MOST_PASSES = 500
 """Passes of one solve, where these are cheap."""
@@ -109,15 +113,27 @@ class _Task:
     stop: Callable[[], bool]
 
     def solve(self, whole: Whole, penalty: float, start: NDArray[np.floating], passes: int, *, exact: bool) -> Solution:
-        """Minimise the objective with one penalty, as far as its digits go or as far as it matters."""
-        if exact:
-            objective = LinearObjective(whole.blocks, self.loss, penalty)
-        else:
-            objective = SingleObjective(whole.blocks, self.loss, penalty, whole.far)
-        decrease = DECREASE if exact else ROUGH
-        begin = start.astype(np.float64)
+        """Minimise the objective with one penalty, as far as its digits go or as far as it matters.
+
+        The last digits come after the others: passes in double precision take five times as long.
+        """
+        rough = SingleObjective(whole.blocks, self.loss, penalty, whole.far)
+        near = self._minimise(rough, whole, penalty, start.astype(np.float64), passes, ROUGH)
+        if not (exact and near.usable and near.passes < passes):
+            return near
+        objective = LinearObjective(whole.blocks, self.loss, penalty)
+        done = self._minimise(objective, whole, penalty, near.weights, passes - near.passes, DECREASE)
+        return done._replace(passes=near.passes + done.passes) if done.usable else near
+
+    def _minimise(
+        self, objective: WithGradient, whole: Whole, penalty: float, start: NDArray[np.float64], passes: int,
+        decrease: float,
+    ) -> Solution:  # fmt: skip
         l1 = self.champion.run.l1
-        return minimise(objective, begin, passes=passes, l1=l1, scale=self.scale, decrease=decrease, stop=self.stop)
+        inverse = None if l1 else inverse_hessian(whole.blocks, whole.rows, self.loss, penalty, start)
+        return minimise(
+            objective, start, passes=passes, l1=l1, scale=self.scale, decrease=decrease, inverse=inverse, stop=self.stop
+        )
 
     def replaced(self, penalty: float, weights: NDArray[np.float64], loss: float, passes: int) -> Champion:
         """Give the champion new weights; its optimizer's memory stays, for whoever goes on from there."""
@@ -235,12 +251,14 @@ def _by_folds(task: _Task, training: Chunk, select: Chunk | None, seed: int, pas
     whole = Whole(partial(cut, rows), len(rows.targets), 0)
     penalties = [level / whole.rows for level in FOLD_PENALTIES] if task.l2 is None else [task.l2]
     task.record.tell("finishing", penalties=len(penalties), passes=passes)
-    start = task.champion.state.weights.astype(np.float64)
+    start = _constant(task, rows)
     dealt = deal(rows.targets, seed)
-    each, last = min(passes // (FOLDS * len(penalties)), MOST_PASSES), min(passes // 4, MOST_PASSES)
+    folds = min(FOLDS, -(-FOLDS * ENOUGH_JUDGES // whole.rows))
+    missing = dealt.max() < FOLDS - 1
+    dealt[dealt >= folds] = -1
+    each, last = min(passes // (folds * len(penalties)), MOST_PASSES), min(passes // 4, MOST_PASSES)
     l1, scale = task.champion.run.l1, task.scale
     solver = of_rows(rows, task.loss, dealt, l1=l1, passes=each, scale=scale, stop=task.stop)
-    missing = dealt.max() < FOLDS - 1
     found = None if missing else cross_validate(penalties, start, dealt, rows.weights, solver, stop=task.stop)
     if found is None:
         return None
@@ -253,7 +271,18 @@ def _by_folds(task: _Task, training: Chunk, select: Chunk | None, seed: int, pas
     task.write_down("folds", penalties, found.solutions, means.tolist(), penalties[place])
     spent = done.passes + sum(one.passes for one in found.solutions)
     scored = task.replaced(penalties[place], done.weights, float(means[place]), spent)
-    return _Chosen(scored, whole, last, Validation(len(found.weights), FOLDS, task.unit * float(means[place])))
+    return _Chosen(scored, whole, last, Validation(len(found.weights), folds, task.unit * float(means[place])))
+
+
+def _constant(task: _Task, rows: Chunk) -> NDArray[np.float64]:
+    """Give the weights of the constant prediction, from which the strongest penalty has next to no way to go."""
+    start = np.zeros(task.champion.state.weights.shape)
+    shares = rows.weights.astype(np.float64)
+    if rows.targets.dtype.kind == "f":
+        start[-1] = constant_number(task.loss, rows.targets.astype(np.float64), shares)
+    else:
+        start[-1] = constant_classes(task.loss, np.bincount(rows.targets, shares, max(start.shape[1], 2)))
+    return start
 
 
 def _by_held_out_rows(task: _Task, feed: Feed, whole: Whole, passes: int) -> _Chosen:

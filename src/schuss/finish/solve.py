@@ -12,7 +12,7 @@ from ..data.chunk import Chunk, as_matrix
 from ..descent.losses import Loss, values_and_gradients
 from ..descent.quasi_newton import minimise_smooth
 
-__all__ = ["DECREASE", "FEWEST_CORRECTIONS", "MEMORY", "ROUGH", "Solution", "losses_of", "minimise"]
+__all__ = ["DECREASE", "FEWEST_CORRECTIONS", "MEMORY", "ROUGH", "Solution", "WithGradient", "losses_of", "minimise"]
 
 Array = NDArray[np.float64]
 
@@ -73,6 +73,7 @@ def minimise(
     l1: float = 0.0,
     scale: float = 1.0,
     decrease: float = DECREASE,
+    inverse: Callable[[Array], Array] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Solution:
     """Minimise a smooth objective, with λ₁ Σ|slopes| added, from `start`, until converged or the passes are used up.
@@ -104,7 +105,8 @@ def minimise(
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             if l1 == 0:
-                minimise_smooth(evaluate, start.ravel(), **ends)
+                scaled = None if inverse is None else lambda along: scale * inverse(along)
+                minimise_smooth(evaluate, start.ravel(), inverse=scaled, **ends)
             else:
                 _minimise_in_parts(evaluate, start, l1 / scale, **ends)
     except _Enough:
