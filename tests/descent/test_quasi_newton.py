@@ -149,3 +149,24 @@ def test_a_function_without_a_minimum_ends() -> None:
     found = minimise_smooth(lambda x: (float(-x.sum()), -np.ones(3)), np.zeros(3), iterations=20)
     assert math.isfinite(found.value)
     assert found.outcome is Outcome.ITERATIONS
+
+
+def test_with_the_inverse_hessian_a_quadratic_is_solved_in_a_step() -> None:
+    """And a guess that is only half right is corrected by the steps."""
+    function, start = PROBLEMS["quadratic 1e6"]
+    hessian = np.column_stack([function(unit)[1] - function(start)[1] for unit in np.eye(len(start))])
+    exact = minimise_smooth(function, start, inverse=lambda along: np.linalg.solve(hessian, along))
+    assert exact.iterations <= 2
+    assert exact.value == pytest.approx(0.0, abs=1e-9)
+    rough = np.linalg.inv(hessian + 10 * np.eye(len(start)))
+    found = minimise_smooth(function, start, inverse=lambda along: rough @ along, decrease=1e-12)
+    alone = minimise_smooth(function, start, decrease=1e-12, slope=0.0)
+    assert found.value == pytest.approx(0.0, abs=1e-9)
+    assert found.iterations < alone.iterations / 2
+
+
+def test_with_the_inverse_hessian_it_ends_where_next_to_nothing_is_to_be_gained() -> None:
+    function, start = PROBLEMS["quadratic 1e2"]
+    value = function(start)[0]
+    found = minimise_smooth(function, start, inverse=lambda along: along / 100, decrease=value, slope=0.0)
+    assert (found.outcome, found.iterations) == (Outcome.SLOPE, 0)

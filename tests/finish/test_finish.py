@@ -230,6 +230,14 @@ def test_folds_choose_where_rows_are_few_and_all_rows_are_learned_from(name: str
     assert finished.final.run.l2 * 600 == pytest.approx(finished.scored.run.l2 * 500)
 
 
+def test_where_rows_are_many_the_rows_of_a_few_folds_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ENOUGH_JUDGES", 101)
+    finished, events, _ = learned_from("log_loss", "share")
+    assert finished.validation is not None
+    assert (finished.validation.rows, finished.validation.folds) == (200, 2)
+    assert len(events[0]["penalties"]) > 2
+
+
 def test_folds_choose_as_cross_validated_ridge_regression() -> None:
     _, events, parts = learned_from("squared_error", "none")
     rows, targets, _ = (np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts[:2], strict=True))

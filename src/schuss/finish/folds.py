@@ -112,9 +112,8 @@ def cross_validate(
 class _Hessians:
     """The Hessians of the mean loss without each fold, for each penalty where the first fold's solve starts.
 
-    One that the rows of the fold itself are part of would tell of them what has not been learned from them: on
-    authorship, where classes can be told apart, halfway to the optimum, the loss of the rows left out was half of what it
-    is there.
+    One that the fold's own rows are part of would tell of them: on authorship, where classes can be told apart, their
+    loss was half of what it is at the optimum, which is not reached there.
 
     parts : the rows of no fold, and those of each.
     """

@@ -1,0 +1,71 @@
+"""The Hessian that solves begin with: of every n-th row, and not where it is too large."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from tests.cases import LOSSES_BY_NAME, problem
+
+from schuss.data.chunk import cut, take
+from schuss.finish import curvature
+from schuss.finish.curvature import inverse_hessian, loss_hessian
+from schuss.finish.folds import cross_validate, deal, of_rows
+from schuss.finish.single import SingleObjective
+from schuss.finish.solve import minimise
+from schuss.objective import LinearObjective
+
+
+@pytest.mark.parametrize("name", ["log_loss", "softmax", "squared_error"])
+def test_products_with_the_inverse(name: str) -> None:
+    chunk, case = problem(name, 300), LOSSES_BY_NAME[name]
+    weights = np.random.default_rng(0).normal(size=(6, case.outputs))
+    inverse = inverse_hessian(partial(cut, chunk), 300, case.loss, 0.1, weights)
+    assert inverse is not None
+    direction = np.random.default_rng(1).normal(size=weights.shape)
+    product = LinearObjective(chunk, case.loss, 0.1).hessian_product(weights, direction)
+    direction[-1] -= product[-1].mean() if case.outputs > 1 else 0.0  # no loss depends on the mean of softmax's scores
+    back = inverse(product.ravel()).reshape(weights.shape)
+    shift = (back - direction)[-1].mean() if case.outputs > 1 else 0.0
+    back[-1] -= shift
+    np.testing.assert_allclose(back, direction, atol=1e-2)
+
+
+def test_where_there_are_many_rows_every_nth_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunk, case = problem("log_loss", 20_000), LOSSES_BY_NAME["log_loss"]
+    weights = np.random.default_rng(0).normal(size=(6, 1))
+    monkeypatch.setattr(curvature, "PRODUCTS", 20_000 * 36 / 2.5)
+    found = loss_hessian(partial(cut, chunk), 20_000, case.loss, weights)
+    assert found is not None
+    thinned = take(chunk, np.arange(0, 20_000, 3))
+    np.testing.assert_allclose(found, LinearObjective(thinned, case.loss, 0.0).hessian(weights), rtol=1e-4, atol=1e-6)
+
+
+def test_none_where_there_are_many_weights_or_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunk, loss = problem("log_loss"), LOSSES_BY_NAME["log_loss"].loss
+    assert inverse_hessian(lambda: (), 100, loss, 0.1, np.zeros((6, 1))) is None
+    monkeypatch.setattr(curvature, "MOST_WEIGHTS", 5)
+    assert inverse_hessian(partial(cut, chunk), 100, loss, 0.1, np.zeros((6, 1))) is None
+
+
+def test_the_rows_of_a_fold_have_no_part_in_how_it_is_solved_without_them() -> None:
+    """Halfway to an optimum, how one goes tells of the rows that one goes by."""
+    case, chunk = LOSSES_BY_NAME["softmax"], problem("softmax", 200)
+    dealt, start = deal(chunk.targets, 0), np.zeros((6, case.outputs))
+    other = chunk._replace(rows=np.where(dealt[:, None] == 0, 3 * chunk.rows, chunk.rows))
+    halfway = [
+        of_rows(rows, case.loss, dealt, passes=3, scale=1.0)(0).solve(1e-4, start).weights for rows in (chunk, other)
+    ]
+    np.testing.assert_array_equal(*halfway)
+    assert cross_validate([1e-4], start, dealt, chunk.weights, of_rows(chunk, case.loss, dealt, passes=9, scale=1.0))
+
+
+def test_it_saves_passes() -> None:
+    case, chunk = LOSSES_BY_NAME["log_loss"], problem("log_loss", 500)
+    steep = chunk._replace(rows=chunk.rows * np.geomspace(0.1, 10, 5, dtype=np.float32))
+    objective, start = SingleObjective(steep, case.loss, 1e-4), np.zeros((6, 1))
+    inverse = inverse_hessian(partial(cut, steep), 500, case.loss, 1e-4, start)
+    with_it, without = (minimise(objective, start, passes=500, inverse=one) for one in (inverse, None))
+    assert with_it.passes < without.passes / 2
+    assert with_it.value <= without.value + 1e-6
