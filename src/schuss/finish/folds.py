@@ -121,22 +121,28 @@ class _Hessians:
     def __init__(self, parts: list[Chunk], loss: Loss) -> None:
         self.parts, self.loss = parts, loss
         self.shares = [float(part.weights.sum(dtype=np.float64)) for part in parts]
-        self.penalty, self.hessians = -1.0, []
+        self.penalty = -1.0
+        self.hessians: list[NDArray[np.float64]] = []
 
     def without(self, fold: int, penalty: float, start: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Give the Hessian without a fold; None where it is too large, or not finite."""
         if penalty != self.penalty:
-            rows = sum(len(part.targets) for part in self.parts)
-            self.penalty = penalty
-            self.hessians = [
-                share and loss_hessian(partial(cut, part), rows, self.loss, start)
-                for part, share in zip(self.parts, self.shares, strict=True)
-            ]
-        if any(one is None for one in self.hessians):
-            return None
-        others = [place for place in range(len(self.parts)) if place != fold + 1]
+            self.penalty, self.hessians = penalty, self._formed(start)
+        others = [place for place in range(len(self.hessians)) if place != fold + 1]
         total = sum(self.shares[place] for place in others)
-        return sum(self.shares[place] / total * self.hessians[place] for place in others)
+        return (
+            np.sum([self.shares[place] / total * self.hessians[place] for place in others], axis=0) if total else None
+        )
+
+    def _formed(self, start: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Give the Hessian of each part, none if one is lacking."""
+        rows, empty = sum(len(part.targets) for part in self.parts), np.zeros((start.size, start.size))
+        found = [
+            loss_hessian(partial(cut, part), rows, self.loss, start) if share else empty
+            for part, share in zip(self.parts, self.shares, strict=True)
+        ]
+        there = [one for one in found if one is not None]
+        return there if len(there) == len(found) else []
 
 
 def of_rows(
