@@ -276,12 +276,12 @@ def _by_folds(task: _Task, training: Chunk, select: Chunk | None, seed: int, pas
 
 def _constant(task: _Task, rows: Chunk) -> NDArray[np.float64]:
     """Give the weights of the constant prediction, from which the strongest penalty has next to no way to go."""
-    start = np.zeros(task.champion.state.weights.shape)
+    start: NDArray[np.float64] = np.zeros_like(task.champion.state.weights, dtype=np.float64)
     shares = rows.weights.astype(np.float64)
     if rows.targets.dtype.kind == "f":
         start[-1] = constant_number(task.loss, rows.targets.astype(np.float64), shares)
     else:
-        start[-1] = constant_classes(task.loss, np.bincount(rows.targets, shares, max(start.shape[1], 2)))
+        start[-1] = constant_classes(task.loss, np.bincount(rows.targets, shares, max(len(start[-1]), 2)))
     return start
 
 
