@@ -54,14 +54,14 @@ def finished_race(
     options: dict[str, Any] = {
         "l2": None if settings.l2 == "auto" else float(settings.l2),
         "record": record,
-        "seed": settings.seed,
         "unit": unit,
         "stop": stop,
     }
     if settings.network is not None:
         optimizer, batch = champion.run.optimizer, champion.run.batch_size
         members: Any = population_of(optimizer, settings, prepared.encoder, feed, loss, batch)
-        return committee(champion, members, feed, loss, least_rate=least_rate(optimizer, record.events), **options)
+        rate = least_rate(optimizer, record.events)
+        return committee(champion, members, feed, loss, least_rate=rate, seed=settings.seed, **options)
     return finish(
         champion,
         feed,

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from tests.cases import LOSSES_BY_NAME, chunk_of, problem
 
 from schuss import reading
-from schuss.data.chunk import Chunk
+from schuss.data.chunk import Chunk, join, take
 from schuss.data.feed import Feed, MemoryFeed
 from schuss.data.reader import Counts
 from schuss.descent.losses import Hinge, values_and_gradients
@@ -238,10 +238,24 @@ def test_where_rows_are_many_the_rows_of_a_few_folds_judge(monkeypatch: pytest.M
     assert len(events[0]["penalties"]) > 2
 
 
+@pytest.mark.parametrize("name", SMOOTH)
+def test_which_of_few_rows_score_has_no_part_in_the_last_model(name: str) -> None:
+    case, both = LOSSES_BY_NAME[name], problem(name, 600)
+    finals = []
+    for seed in (0, 1):
+        mixed = take(both, np.random.default_rng(seed).permutation(600))
+        parts = [take(mixed, np.arange(*ends)) for ends in ((0, 400), (400, 500), (500, 600))]
+        before = champion_of(np.zeros((6, case.outputs)), l2=0.01)
+        options = OTHERS | {"holdout": "share"}
+        finals.append(finish(before, feed_of(*parts), case.loss, record=Recorder(), **options).final)
+    assert finals[0].run.l2 == finals[1].run.l2
+    np.testing.assert_allclose(finals[0].state.weights, finals[1].state.weights, atol=1e-3)
+
+
 def test_folds_choose_as_cross_validated_ridge_regression() -> None:
     _, events, parts = learned_from("squared_error", "none")
     rows, targets, _ = (np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts[:2], strict=True))
-    dealt = folds.deal(np.concatenate([part.targets for part in parts[:2]]), 0)
+    dealt = folds.deal_by_content(join(parts[:2]))
     for entry in events[0]["penalties"]:
         errors = []
         for fold in range(folds.FOLDS):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tests.cases import LOSSES_BY_NAME, problem
 
-from schuss.finish.folds import FOLDS, cross_validate, deal, of_rows
+from schuss.data.chunk import Chunk, SparseRows, take
+from schuss.finish.folds import FOLDS, cross_validate, deal, deal_by_content, of_rows
 
 
 def test_folds_have_equal_shares_of_every_class() -> None:
@@ -30,6 +31,41 @@ def test_classes_with_fewer_rows_than_folds_only_teach() -> None:
     dealt = deal(targets, 0)
     assert (dealt[:40] >= 0).all()
     assert (dealt[40:] == -1).all()
+
+
+def content(seed: int, rows: int = 300) -> Chunk:
+    rng = np.random.default_rng(seed)
+    targets = np.repeat([0, 1, 2], [rows // 2, rows // 3, rows - rows // 2 - rows // 3]).astype(np.int32)
+    return Chunk(rng.integers(3, size=(rows, 4)).astype(np.float32), targets, np.ones(rows, np.float32))
+
+
+def test_by_content_each_class_is_dealt_alike_and_rows_of_the_same_content_are_not_kept_together() -> None:
+    chunk = content(0)
+    dealt = deal_by_content(chunk)
+    for label in range(3):
+        counts = np.bincount(dealt[chunk.targets == label], minlength=FOLDS)
+        assert counts.max() - counts.min() <= 1
+    alike = Chunk(np.zeros((100, 2), np.float32), np.zeros(100, np.float32), np.ones(100, np.float32))
+    assert np.bincount(deal_by_content(alike)).tolist() == [20] * 5
+    rare = chunk._replace(targets=np.array([0] * 148 + [1] * 148 + [2] * 4, np.int32))
+    assert (deal_by_content(rare) == -1).tolist() == [False] * 296 + [True] * 4
+
+
+def test_by_content_order_has_no_part_and_few_other_rows_move_few() -> None:
+    rng = np.random.default_rng(1)
+    chunk = content(0)._replace(rows=rng.normal(size=(300, 4)).astype(np.float32))
+    dealt, order = deal_by_content(chunk), rng.permutation(300)
+    np.testing.assert_array_equal(deal_by_content(take(chunk, order)), dealt[order])
+    most = np.sort(order[:285])
+    assert (deal_by_content(take(chunk, most)) == dealt[most]).mean() > 0.9
+
+
+def test_by_content_sparse_rows_are_dealt_as_dense_ones() -> None:
+    chunk = content(0)
+    filled = chunk.rows != 0
+    indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))])
+    rows = SparseRows(indptr, np.nonzero(filled)[1].astype(np.int32), chunk.rows[filled], 4)
+    np.testing.assert_array_equal(deal_by_content(chunk._replace(rows=rows)), deal_by_content(chunk))
 
 
 @pytest.mark.parametrize("name", ["log_loss", "softmax", "squared_error"])

@@ -21,7 +21,7 @@ from ..race.record import Recorder
 from ..race.state import Champion
 from .choose import choose, choose_by_folds
 from .curvature import inverse_hessian
-from .folds import FOLDS, cross_validate, deal, of_rows
+from .folds import FOLDS, cross_validate, deal_by_content, of_rows
 from .single import SingleObjective
 from .solve import DECREASE, FEWEST_CORRECTIONS, MEMORY, ROUGH, Solution, WithGradient, losses_of, minimise
 
@@ -64,6 +64,9 @@ FOLD_ROWS = 100_000
 
 ENOUGH_JUDGES = 10_000
 """Rows that judge penalties well enough: where fewer than five folds have so many, the others only teach."""
+
+FEW_ROWS = 5_000
+"""Below so many rows folds judge twice: without the rows that score, and for the last model with them."""
 
 MOST_PASSES = 500
 """Passes of one solve, where these are cheap."""
@@ -194,7 +197,6 @@ def finish(
     spent_rows: int,
     record: Recorder,
     holdout: Kind = "share",
-    seed: int = 0,
     unit: float = 1.0,
     stop: Callable[[], bool] = lambda: False,
 ) -> Finished:
@@ -207,9 +209,9 @@ def finish(
 
     l2 : the penalty that the user has fixed, None to choose one; constant_loss : held-out loss of the
     constant prediction; spent_rows : rows that all runs of the race have learned from, half of which the finish may
-    take again; holdout : how rows are held out: where it is at random, they may be dealt into folds (from `seed`) too,
-    and only those of a file of their own are never learned from; unit : what losses are multiplied by for the record;
-    stop : asked before every pass. Passes, not a clock, bound the work: the same data give the same model.
+    take again; holdout : how rows are held out: where it is at random, they may be dealt into folds too, and only those
+    of a file of their own are never learned from; unit : what losses are multiplied by for the record; stop : asked
+    before every pass. Passes, not a clock, bound the work: the same data give the same model.
     """
     whole = feed.whole()
     if whole is None or not _solvable(loss, champion.state.weights.size, champion.run.l1) or constant_loss <= 0:
@@ -220,7 +222,7 @@ def finish(
     few = whole.rows < FOLD_ROWS and products * FEWEST_FOLD_PASSES < WORK
     if few and holdout in ("share", "none"):
         training = feed.training if isinstance(feed, MemoryFeed) else _gathered(whole)
-        chosen = _by_folds(task, training, feed.select, seed, int(WORK / products))
+        chosen = _by_folds(task, training, feed.select, int(WORK / products))
     if chosen is None:
         passes = int(max(spent_rows / (2 * whole.rows), HELD_OUT_WORK / products))
         chosen = _by_held_out_rows(task, feed, whole, passes)
@@ -242,36 +244,70 @@ def _joined(blocks: Callable[[], Iterable[Chunk]]) -> Chunk | None:
     return join(rows) if rows else None
 
 
-def _by_folds(task: _Task, training: Chunk, select: Chunk | None, seed: int, passes: int) -> _Chosen | None:
+class _Judged(NamedTuple):
+    """What folds found: for each penalty a solution and its mean loss, the place of the best, and how they judged."""
+
+    penalties: list[float]
+    solutions: list[Solution]
+    means: NDArray[np.float64]
+    place: int
+    rows: int
+    folds: int
+
+    @property
+    def penalty(self) -> float:
+        """The best penalty."""
+        return self.penalties[self.place]
+
+    @property
+    def start(self) -> NDArray[np.float64]:
+        """Weights near to the solution of all rows."""
+        return self.solutions[self.place].weights
+
+    @property
+    def passes(self) -> int:
+        """The passes of all folds."""
+        return sum(one.passes for one in self.solutions)
+
+
+def _judged(task: _Task, rows: Chunk, passes: int) -> _Judged | None:
+    """Cross-validate the penalties over rows; None if these do not allow it. passes : that all folds may take."""
+    many = len(rows.targets)
+    penalties = [level / many for level in FOLD_PENALTIES] if task.l2 is None else [task.l2]
+    dealt = deal_by_content(rows)
+    if dealt.max() < FOLDS - 1:
+        return None
+    folds = min(FOLDS, -(-FOLDS * ENOUGH_JUDGES // many))
+    dealt[dealt >= folds] = -1
+    each = min(passes // (folds * len(penalties)), MOST_PASSES)
+    l1, scale = task.champion.run.l1, task.scale
+    solver = of_rows(rows, task.loss, dealt, l1=l1, passes=each, scale=scale, stop=task.stop)
+    found = cross_validate(penalties, _constant(task, rows), dealt, rows.weights, solver, stop=task.stop)
+    if found is None:
+        return None
+    now = standing(found.losses, found.weights)
+    return _Judged(penalties, found.solutions, now.means, choose_by_folds(now), len(found.weights), folds)
+
+
+def _by_folds(task: _Task, training: Chunk, select: Chunk | None, passes: int) -> _Chosen | None:
     """Choose the penalty by cross-validation over all rows but those that score; None if these do not allow it.
 
     passes : that all folds may take together; a quarter of them the solve with all their rows.
     """
     rows = training if select is None else join([training, select])
     whole = Whole(partial(cut, rows), len(rows.targets), 0)
-    penalties = [level / whole.rows for level in FOLD_PENALTIES] if task.l2 is None else [task.l2]
-    task.record.tell("finishing", penalties=len(penalties), passes=passes)
-    start = _constant(task, rows)
-    dealt = deal(rows.targets, seed)
-    folds = min(FOLDS, -(-FOLDS * ENOUGH_JUDGES // whole.rows))
-    missing = dealt.max() < FOLDS - 1
-    dealt[dealt >= folds] = -1
-    each, last = min(passes // (folds * len(penalties)), MOST_PASSES), min(passes // 4, MOST_PASSES)
-    l1, scale = task.champion.run.l1, task.scale
-    solver = of_rows(rows, task.loss, dealt, l1=l1, passes=each, scale=scale, stop=task.stop)
-    found = None if missing else cross_validate(penalties, start, dealt, rows.weights, solver, stop=task.stop)
+    last = min(passes // 4, MOST_PASSES)
+    task.record.tell("finishing", penalties=len(FOLD_PENALTIES) if task.l2 is None else 1, passes=passes)
+    found = _judged(task, rows, passes)
     if found is None:
         return None
-    now = standing(found.losses, found.weights)
-    means = now.means
-    place = choose_by_folds(now)
-    done = task.solve(whole, penalties[place], found.solutions[place].weights, last, exact=True)
+    done = task.solve(whole, found.penalty, found.start, last, exact=True)
     if not done.usable:
         return None
-    task.write_down("folds", penalties, found.solutions, means.tolist(), penalties[place])
-    spent = done.passes + sum(one.passes for one in found.solutions)
-    scored = task.replaced(penalties[place], done.weights, float(means[place]), spent)
-    return _Chosen(scored, whole, last, Validation(len(found.weights), folds, task.unit * float(means[place])))
+    task.write_down("folds", found.penalties, found.solutions, found.means.tolist(), found.penalty)
+    loss = float(found.means[found.place])
+    scored = task.replaced(found.penalty, done.weights, loss, done.passes + found.passes)
+    return _Chosen(scored, whole, last, Validation(found.rows, found.folds, task.unit * loss))
 
 
 def _constant(task: _Task, rows: Chunk) -> NDArray[np.float64]:
@@ -325,20 +361,28 @@ def _solve(task: _Task, whole: Whole, penalties: Sequence[float], passes: int) -
 
 
 def _with_all_rows(task: _Task, chosen: _Chosen, others: list[Chunk | None]) -> Champion:
-    """Solve once more with the held-out rows too: what has been chosen and scored may learn from them now."""
+    """Solve once more with the held-out rows too: what has been chosen and scored may learn from them now.
+
+    On few rows the penalty is chosen anew as well: which rows have scored then has no part in the model.
+    """
     champion, whole = chosen.champion, chosen.whole
     held_out = [chunk for chunk in others if chunk is not None and chunk.weights.any()]
     if not held_out or whole is None:
         return champion
     rows = whole.rows + sum(len(chunk.targets) for chunk in held_out)
-    blocks = partial(_followed, whole.blocks, held_out)
-    penalty = champion.run.l2 if task.l2 is not None else champion.run.l2 * whole.rows / rows
-    everything = whole._replace(blocks=blocks, rows=rows)
+    everything = whole._replace(blocks=partial(_followed, whole.blocks, held_out), rows=rows)
+    penalty, start, spent = champion.run.l2, champion.state.weights.astype(np.float64), champion.passes
+    if task.l2 is None:
+        penalty *= whole.rows / rows
+    if task.l2 is None and chosen.validation is not None and rows < FEW_ROWS:
+        again = _judged(task, join([*everything.blocks()]), 4 * chosen.passes)
+        if again is not None:
+            penalty, start, spent = again.penalty, again.start, spent + again.passes
     exact = chosen.validation is not None
-    done = task.solve(everything, penalty, champion.state.weights, chosen.passes, exact=exact)
+    done = task.solve(everything, penalty, start, chosen.passes, exact=exact)
     if not done.usable:
         return champion
-    return task.replaced(penalty, done.weights, champion.loss, champion.passes + done.passes)
+    return task.replaced(penalty, done.weights, champion.loss, spent + done.passes)
 
 
 def _followed(blocks: Callable[[], Iterable[Chunk]], others: list[Chunk]) -> Iterator[Chunk]:
