@@ -234,7 +234,8 @@ def test_where_rows_are_many_the_rows_of_a_few_folds_judge(monkeypatch: pytest.M
     monkeypatch.setattr(module, "ENOUGH_JUDGES", 101)
     finished, events, _ = learned_from("log_loss", "share")
     assert finished.validation is not None
-    assert (finished.validation.rows, finished.validation.folds) == (200, 2)
+    assert finished.validation.folds == 2
+    assert finished.validation.rows == pytest.approx(200, abs=2)
     assert len(events[0]["penalties"]) > 2
 
 
@@ -249,7 +250,10 @@ def test_which_of_few_rows_score_has_no_part_in_the_last_model(name: str) -> Non
         options = OTHERS | {"holdout": "share"}
         finals.append(finish(before, feed_of(*parts), case.loss, record=Recorder(), **options).final)
     assert finals[0].run.l2 == finals[1].run.l2
-    np.testing.assert_allclose(finals[0].state.weights, finals[1].state.weights, atol=1e-3)
+    first, second = (one.state.weights.copy() for one in finals)
+    if case.outputs > 1:  # no loss depends on the mean of softmax's scores
+        first[-1], second[-1] = (one[-1] - one[-1].mean() for one in (first, second))
+    np.testing.assert_allclose(first, second, atol=1e-3)
 
 
 def test_folds_choose_as_cross_validated_ridge_regression() -> None:
