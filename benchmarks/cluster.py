@@ -3,10 +3,12 @@
 The workers are simulated: the code is that of a cluster, in one process (`--cluster here`), which gives the same bytes
 as Ray does. Every set is written as Parquet in many row groups, a tenth of its rows apart as a test, and trained on
 with every setting at its default, by one machine and by 2, 4 and 16 workers, each with several seeds: these choose
-which rows are held out to judge, and in which order the others come. What workers differ by is to be held against
-what one machine differs by from itself. Where a few rows make up most of the loss, it is told without the dearest
-ones too: one in 2,500. "Race alone" is the loss that chose the champion, before full passes finish it; epochs are those
-that each finalist has learned from, all workers together.
+which rows are held out to judge, and in which order the others come. Workers are held against one machine with the same
+seed, which judges by the same rows: in shares of its loss and of what it gains over the constant prediction, with the
+standard error of the mean difference over test rows; "seed to seed" is what one machine differs by from itself. Where a
+few rows make up most of the loss, it is told without the dearest ones too: one in 2,500.
+"Race alone" is the loss that chose the champion, before full passes finish it; epochs are those that each finalist has
+learned from, all workers together.
 
     SCHUSS_DATA=FOLDER python benchmarks/cluster.py            a table on standard output; half an hour
     SCHUSS_DATA=FOLDER python benchmarks/cluster.py --rounds 4 --rounds 16 --rounds 64    what averaging more often does
@@ -56,7 +58,8 @@ class Files(NamedTuple):
 class Row(NamedTuple):
     """A training: of a set, by so many workers (0: one machine), with so many rounds an epoch, from a seed.
 
-    loss, most : means over the test rows, all and without the dearest.
+    loss, most : means over the test rows, all and without the dearest; constant : the loss of the constant prediction;
+    each : the losses of test rows.
     """
 
     name: str
@@ -68,6 +71,8 @@ class Row(NamedTuple):
     race: float
     epochs: float
     passes: int
+    constant: float
+    each: np.ndarray
 
 
 def generated() -> pa.Table:
@@ -122,12 +127,17 @@ def learned(files: Files, name: str, workers: int, rounds: int, seed: int, optio
     evaluations = [event for event in result.record if event["event"] == "evaluation"]
     polished = [event for event in result.record if event["event"] == "polish"]
     race = polished[-1]["champion_loss"] if polished else result.summary["holdout"]["select_loss"]
-    each = np.sort(losses_of(result.model, files))
-    most = float(each[: len(each) - -(-len(each) // DEAREST)].mean())
-    loss, passes = result.model.evaluate(str(files.test))["loss"], result.summary["chosen"].get("passes", 0)
-    row = Row(name, workers, rounds, seed, loss, most, race, evaluations[-1]["epoch"], passes)
-    print(row, file=sys.stderr, flush=True)
+    each = losses_of(result.model, files)
+    loss, passes = float(each.mean()), result.summary["chosen"].get("passes", 0)
+    constant, epoch = result.summary["holdout"]["constant_loss"], evaluations[-1]["epoch"]
+    row = Row(name, workers, rounds, seed, loss, without_dearest(each), race, epoch, passes, constant, each)
+    print(row[:-1], result.summary["chosen"]["l2"], file=sys.stderr, flush=True)
     return row
+
+
+def without_dearest(each: np.ndarray) -> float:
+    """Give the mean loss without the rows of the highest."""
+    return float(np.sort(each)[: len(each) - -(-len(each) // DEAREST)].mean())
 
 
 def measure(sets_of: dict[str, Files], rounds: list[int], seeds: int, options: dict[str, Any]) -> list[Row]:
@@ -141,11 +151,35 @@ def measure(sets_of: dict[str, Files], rounds: list[int], seeds: int, options: d
     return rows
 
 
+def beside(own: list[Row], base: list[Row]) -> list[str]:
+    """Tell how far workers are from one machine with the same seeds: median, ends, standard error, of the gain."""
+    differences = [row.loss / one.loss - 1 for row, one in zip(own, base, strict=True)]
+    gains = [(row.loss - one.loss) / (one.constant - one.loss) for row, one in zip(own, base, strict=True)]
+    most = [row.most / one.most - 1 for row, one in zip(own, base, strict=True)]
+    rows = np.mean([row.each - one.each for row, one in zip(own, base, strict=True)], axis=0)
+    error = rows.std() / np.sqrt(len(rows)) / statistics.mean(one.loss for one in base)
+    ends = f"{min(differences):+.2%} … {max(differences):+.2%}"
+    return [
+        f"{statistics.median(differences):+.2%}",
+        ends,
+        f"{error:.2%}",
+        f"{statistics.median(gains):+.3%}",
+        f"{statistics.median(most):+.2%}",
+    ]
+
+
+def seed_to_seed(base: list[Row]) -> list[str]:
+    """Tell how far one machine is from itself: the ends of its seeds around their median."""
+    middle = statistics.median(row.loss for row in base)
+    ends = [f"{end / middle - 1:+.2%}" for end in (min(row.loss for row in base), max(row.loss for row in base))]
+    return ["seed to seed", " … ".join(ends), "–", "–", "–"]
+
+
 def page(rows: list[Row], command: str) -> str:
-    """Write the table: medians over the seeds, and how far the farthest seed is from one machine's median."""
+    """Write the table: medians over the seeds, workers beside one machine with the same seed."""
     lines = [
-        "|data|workers|rounds an epoch|test loss|beside one machine|seeds|without the dearest|beside|seeds|race alone"
-        "|epochs|passes after|",
+        "|data|workers|rounds an epoch|test loss|beside one machine|seeds|standard error|of the gain"
+        "|without the dearest|race alone|epochs|passes after|",
         "|-|-|-|-|-|-|-|-|-|-|-|-|",
     ]
     groups: dict[tuple[str, int, int], list[Row]] = {}
@@ -153,14 +187,10 @@ def page(rows: list[Row], command: str) -> str:
         groups.setdefault(row[:3], []).append(row)
     for (name, workers, rounds), group in groups.items():
         who = [str(workers), str(rounds)] if workers else ["one machine", "–"]
-        told: list[str] = []
-        for figure in ("loss", "most"):
-            base = statistics.median(getattr(row, figure) for row in groups[name, 0, 0])
-            own = [getattr(row, figure) for row in group]
-            middle, ends = statistics.median(own), [f"{end / base - 1:+.2%}" for end in (min(own), max(own))]
-            told += [f"{middle:.5f}", f"{middle / base - 1:+.2%}", " … ".join(ends)]
-        race, epochs, passes = (statistics.median(row[place] for row in group) for place in (6, 7, 8))
-        lines.append("|" + "|".join([name, *who, *told, f"{race:.5f}", f"{epochs:.2f}", f"{passes:.0f}"]) + "|")
+        told = beside(group, groups[name, 0, 0]) if workers else seed_to_seed(group)
+        loss, race, epochs, passes = (statistics.median(row[place] for row in group) for place in (4, 6, 7, 8))
+        cells = [name, *who, f"{loss:.5f}", *told, f"{race:.5f}", f"{epochs:.2f}", f"{passes:.0f}"]
+        lines.append("|" + "|".join(cells) + "|")
     packages = results.packages()
     return f"`{command}`\n{results.machine()}\n{packages}\n\n" + "\n".join(lines) + "\n"
 
