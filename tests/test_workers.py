@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from tests.test_resume import interrupting
 
 from schuss import resume, train
 from schuss.cli import main
+from schuss.cluster import on_ray
 from schuss.cluster.on_ray import _connect
 from schuss.data.share import read_span
 from schuss.errors import ClusterError, DataError, OptionError
@@ -172,6 +174,15 @@ def test_a_cluster_of_another_version_of_ray() -> None:
     sentence = r"there is no Ray cluster at 'auto' to be used: Version mismatch: .* Ray: 2\.9\.0 Python: 3\.11\.7$"
     with pytest.raises(ClusterError, match=sentence):
         _connect(Other, 2, "auto")
+
+
+def test_a_cluster_that_this_machine_does_not_belong_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_ray, "ANSWER", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        services = SimpleNamespace(canonicalize_bootstrap_address=lambda place: place, find_node_ids=list)
+        with pytest.raises(ClusterError, match=rf"at '{address}' .*this machine does not belong to it; 'ray start"):
+            _connect(SimpleNamespace(_private=SimpleNamespace(services=services)), 2, address)
 
 
 def test_shards_whose_columns_differ(tmp_path: Path) -> None:

@@ -190,6 +190,17 @@ def _imported(address: str | None) -> Any:
     return ray
 
 
+def _is_node(ray: Any) -> bool:
+    """Whether a node of Ray runs on this machine, or soon does: where none does, Ray waits for one for a minute."""
+    find = getattr(ray._private.services, "find_node_ids", None)  # older versions have none
+    until = time.monotonic() + ANSWER
+    while find is not None and not find():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.5)
+    return True
+
+
 def _connect(ray: Any, count: int, address: str | None) -> None:
     """Connect to a cluster, or start one."""
     quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
@@ -204,6 +215,8 @@ def _connect(ray: Any, count: int, address: str | None) -> None:
             if place is not None:
                 host, _, port = place.rpartition("://")[2].rpartition(":")
                 socket.create_connection((host, int(port)), timeout=ANSWER).close()
+            if not far and not _is_node(ray):
+                raise RuntimeError("this machine does not belong to it; 'ray start --address=HOST:PORT' lets it join")
             ray.init(address=address, **quiet)
     except (OSError, RuntimeError, ValueError) as error:
         where = "on this machine" if address is None else f"at '{address}'"
