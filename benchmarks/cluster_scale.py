@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 import results
+from scipy.special import zeta
 
 from schuss.cluster import on_ray
 from schuss.cluster.on_ray import LATE, LEAST_SECONDS, OnRay, _imported
@@ -133,23 +134,38 @@ def calibrated(rounds: int, rng: np.random.Generator, folder: Path) -> tuple[Cos
 
 
 class Job(NamedTuple):
-    """A training of one epoch: rows, values of the state of one run, seconds a row for all runs of a core."""
+    """A training of one epoch: rows, values of the state of one run, seconds a row for all runs of a core.
+
+    words : of a row, each of which touches one of 2²⁰ features; 0 where each row touches all.
+    """
 
     name: str
     rows: float
     values: float
     row: float
+    words: int = 0
 
 
 JOBS = [
     Job("10⁹ × 28 numbers", 1e9, 29 * 3, 300e-9),
     Job("10¹¹ × 28 numbers", 1e11, 29 * 3, 300e-9),
     Job("10¹² × 28 numbers", 1e12, 29 * 3, 300e-9),
-    Job("10⁹ × 40 words of 2²⁰", 1e9, 2**20 * 2, 5e-6),
-    Job("10¹¹ × 40 words of 2²⁰", 1e11, 2**20 * 2, 5e-6),
+    Job("10⁹ × 40 words of 2²⁰", 1e9, 2**20 * 2, 5e-6, 40),
+    Job("10¹¹ × 40 words of 2²⁰", 1e11, 2**20 * 2, 5e-6, 40),
 ]
-NETWORK = Costs(0.01, 1e-3, 1 / (2 / 1.25e9 + 1 / 1e9))
+LATENCY, TASK, WIRE, AVERAGED = 0.01, 1e-3, 1.25e9, 1e9
 """A driver at 10 Gbit/s, which averages a gigabyte a second."""
+
+
+def touched(rows: float, words: int) -> float:
+    """Give the share of 2²⁰ features that rows of words touch, as often as words are in `cluster_bytes.py`."""
+    if not words:
+        return 1.0
+    known = np.arange(1, 1 << 22, dtype=np.uint64)
+    often = known.astype(np.float64) ** -1.2 / zeta(1.2)
+    places = (known * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(44)
+    each = np.bincount(places.astype(np.int64), often, 1 << 20) + (1 - often.sum()) / (1 << 20)
+    return float((1 - np.exp(-words * rows * each)).mean())
 
 
 def computed() -> list[list[str]]:
@@ -159,15 +175,17 @@ def computed() -> list[list[str]]:
         for workers in (1, 16, 64, 256):
             between = rows_between(int(job.rows), workers)
             rounds = job.rows / (workers * between)
+            share, all_shares = touched(between, job.words), touched(workers * between, job.words)
+            told = share + (all_shares if all_shares < 0.5 else 1.0)
             times = []
             for runs in (16, 3):
                 size = job.values * 4 * runs
-                driver = NETWORK.latency + workers * (NETWORK.task + size / NETWORK.speed)
+                driver = LATENCY + workers * (TASK + size * (told / WIRE + share / AVERAGED))
                 times.append(rounds * (between * job.row + (driver if workers > 1 else 0)))
             alone = job.rows * job.row
             shown = [f"{alone / one:.0f}" if workers > 1 else "1" for one in times]
-            size = f"{job.values * 4 * 16 / 1e6:.3g}"
-            lines.append([job.name, str(workers), f"{between:,}", size, *(hours(one) for one in times), *shown])
+            sizes = [f"{job.values * 4 * 16 / 1e6:.3g}", f"{share:.0%}"]
+            lines.append([job.name, str(workers), f"{between:,}", *sizes, *(hours(one) for one in times), *shown])
     return lines
 
 
@@ -203,6 +221,7 @@ def page(command: str, rounds: int, folder: Path) -> str:
         "workers",
         "rows between",
         "MB a state, 16 runs",
+        "of it from each worker",
         "16 runs",
         "3 runs",
         "times faster",
