@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -361,11 +362,20 @@ def test_state_and_randomness_that_are_hidden_are_found(module: Any, why: str) -
     assert found.startswith(why)
 
 
+class Locked(nn.Linear):
+    """What cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 3)
+        self.lock = threading.Lock()
+
+
 @pytest.mark.parametrize(
     ("given", "loss", "said"),
     [
         (3, functional.cross_entropy, "the factory gave something of type int, not a torch.nn.Module"),
         (nn.ReLU(), functional.cross_entropy, "without a parameter that can be learned"),
+        (Locked(), functional.cross_entropy, "cannot be copied, as every run needs its own: TypeError: .*lock"),
         (
             nn.Linear(4, 3),
             functional.cross_entropy,

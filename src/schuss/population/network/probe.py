@@ -17,7 +17,7 @@ from schuss.population.network.copies import Batch, Copies, evaluation, in_words
 from schuss.population.network.inputs import called, checked, each
 from schuss.population.network.rules import Stack
 
-__all__ = ["checked_module", "seeded", "why_in_turn"]
+__all__ = ["checked_module", "copy_of", "seeded", "why_in_turn"]
 
 SAME = 1e-3
 """By how much of itself a loss may differ when copies go together: float32 sums in another order differ far less."""
@@ -31,18 +31,28 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+def copy_of(module: nn.Module, what: str) -> nn.Module:
+    """Copy a module; raises OptionError where something in it cannot be copied."""
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+        raise OptionError(f"the module of {what} cannot be copied, as every run needs its own: {reason}") from error
+
+
 def checked_module(made: Any, loss: Callable[..., Any], batch: Batch, what: str = "the factory") -> nn.Module:
     """Give what a factory has made if it is a module that a loss can judge and that can learn.
 
     Raises OptionError: it is no module, nothing in it can be learned, it does not take the inputs, the loss does not
-    take its output, is not one number or one a row, is no mean over the rows, depends on no parameter, is not finite.
+    take its output, is not one number or one a row, is no mean over the rows, depends on no parameter, is not finite;
+    or it cannot be copied.
     """
     if not isinstance(made, nn.Module):
         raise OptionError(f"{what} gave something of type {type(made).__name__}, not a torch.nn.Module")
     learned = [one for one in made.parameters() if one.requires_grad]
     if not learned:
         raise OptionError(f"{what} gave a module without a parameter that can be learned")
-    with seeded(0, learned[0].device), evaluation(copy.deepcopy(made)) as module, _strict():
+    with seeded(0, learned[0].device), evaluation(copy_of(made, what)) as module, _strict():
         output = _tried(lambda: called(module, {}, batch.inputs), f"the module of {what} does not take the rows")
         shapes = " and ".join(str(tuple(one.shape)) for one in each(output) if isinstance(one, Tensor))
         between = f"an output of shape {shapes} and targets of shape {tuple(batch.targets.shape)}"

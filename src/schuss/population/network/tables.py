@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from schuss.descent.losses import Loss, Softmax, judge_of
 from schuss.errors import OptionError
 from schuss.population.network.copies import Batch
 from schuss.population.network.modules import Modules, tensors_of
-from schuss.population.network.probe import checked_module, evaluation, seeded, why_in_turn
+from schuss.population.network.probe import checked_module, copy_of, evaluation, seeded, why_in_turn
 from schuss.population.outside import Outside
 from schuss.population.population import WinnerState
 
@@ -80,7 +79,7 @@ def _require_scores(module: nn.Module, batch: Batch, outputs: int, what: str) ->
     other = [name for name, one in module.named_parameters() if one.dtype != torch.float32 or one.device.type != "cpu"]
     if other:
         raise OptionError(f"the module of {what} has a parameter '{other[0]}' that is not float32 on the CPU")
-    with seeded(0, torch.device("cpu")), torch.no_grad(), evaluation(copy.deepcopy(module)) as tried:
+    with seeded(0, torch.device("cpu")), torch.no_grad(), evaluation(copy_of(module, what)) as tried:
         try:
             found = tried(batch.inputs)
         except Exception as error:
