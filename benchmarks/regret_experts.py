@@ -242,14 +242,16 @@ def keep(name: str, number: int, facts: dict[str, Any], losses: dict[str, np.nda
 
 
 def collect() -> None:
-    """Write everything that is kept into the committed table."""
-    facts = [json.loads(path.read_text()) for path in sorted(CACHE.glob("*.json"))]
-    facts.sort(key=lambda one: (one["set"], one["split"]))
+    """Write everything that is kept into the committed table; its other lines stay."""
+    with TABLE.open(newline="") as file:
+        lines = {(line["set"], int(line["split"])): line for line in csv.DictReader(file)}
+    for path in CACHE.glob("*.json"):
+        facts = json.loads(path.read_text())
+        lines[facts["set"], facts["split"]] = {name: written(value) for name, value in facts.items()}
     with TABLE.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(list(facts[0]))
-        for one in facts:
-            writer.writerow([written(value) for value in one.values()])
+        writer = csv.DictWriter(file, list(next(iter(lines.values()))), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines[key] for key in sorted(lines))
 
 
 def written(value: Any) -> str:
