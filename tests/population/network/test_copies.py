@@ -20,6 +20,7 @@ from schuss.population.network import copies as room
 from schuss.population.network.copies import Batch, Copies
 from schuss.population.network.modules import Modules, tensors_of
 from schuss.population.network.probe import checked_module, seeded, why_in_turn
+from schuss.population.network.sequence import _Dropout
 
 functional = nn.functional
 RATES = (0.003, 0.1, 0.03)
@@ -254,6 +255,15 @@ def test_rows_may_weigh_differently() -> None:
 def dropped() -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_the_share_of_units_is_dropped_and_the_others_grow(share: float) -> None:
+    torch.manual_seed(0)
+    found, _ = _Dropout(share).forward({}, torch.ones(4, 50, 50))
+    stay = found != 0
+    assert abs(float(stay.float().mean()) - (1 - share)) < 0.02
+    assert torch.equal(found[stay], torch.full_like(found[stay], 1 / (1 - share or 1)))
 
 
 def test_every_copy_draws_for_itself_from_the_seed() -> None:

