@@ -257,7 +257,7 @@ def test_sparse_rows_as_they_come() -> None:
 @pytest.mark.parametrize("learning_rate", ["auto", "optimal"])
 def test_classes_that_were_never_seen_may_turn_up(learning_rate: str, multi_class: str) -> None:
     rows, labels = StandardScaler().fit_transform(IRIS.data), IRIS.target_names[IRIS.target]
-    model = SGDClassifier(loss="log_loss", learning_rate=learning_rate, multi_class=multi_class)
+    model = SGDClassifier(loss="log_loss", learning_rate=learning_rate, multi_class=multi_class, random_state=0)
     first = IRIS.target < 2
     model.partial_fit(rows[first], labels[first], classes=["setosa", "versicolor"])
     before = model.predict(rows[first])

@@ -13,7 +13,7 @@ from ..data.whole import Whole
 from ..descent.losses import Loss
 from ..objective import LinearObjective
 
-__all__ = ["inverse_hessian", "inverse_with", "loss_hessian"]
+__all__ = ["MOST_WEIGHTS", "inverse_hessian", "inverse_with", "loss_hessian"]
 
 Array = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..data.chunk import Chunk, as_matrix, cut, take
 from ..descent.losses import Loss
 from ..race.race import standing
-from .curvature import inverse_with, loss_hessian
+from .curvature import MOST_WEIGHTS, inverse_with, loss_hessian
 from .single import SingleObjective
 from .solve import ROUGH, Solution, losses_of, minimise
 
@@ -195,6 +195,8 @@ class _Hessians:
 
     def _formed(self, start: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Give the Hessian of each part, none if one is lacking."""
+        if start.size > MOST_WEIGHTS:
+            return []
         rows, empty = sum(len(part.targets) for part in self.parts), np.zeros((start.size, start.size))
         found = [
             loss_hessian(partial(cut, part), rows, self.loss, start) if share else empty
