@@ -179,6 +179,7 @@ def test_a_short_race_has_one_leg_that_does_not_grow_with_the_rows(count: int, p
     assert finish.rows == min(-(-planned // 8192) * 8192, -(-SHORT_LEG_ROWS // count) * count)
     assert finish.outcome == "converged"
     assert feed.epochs_read == list(range(-(-planned // count)))
+    assert finish.advice.startswith("a short race is enough")
 
 
 def test_the_best_of_any_leg_wins_with_the_state_of_its_leg() -> None:

@@ -118,8 +118,10 @@ def still_falling(race: Race, before: Champion) -> bool:
     return before.loss - race.champion.loss > STILL_FALLING * gained
 
 
-def advice(outcome: str, falling: bool) -> str:
-    """Say in a sentence what the outcome means for the next training."""
+def advice(outcome: str, falling: bool, *, short: bool) -> str:
+    """Say in a sentence what the outcome means for the next training; short : whether the race was a short one."""
+    if outcome == "converged" and short:
+        return "a short race is enough, because what follows it decides: more epochs would not help"
     if outcome == "converged":
         return "the held-out loss no longer falls: more epochs would not help"
     if outcome in ("time limit", "interrupted") and falling:

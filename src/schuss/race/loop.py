@@ -76,7 +76,8 @@ def go_on(race: Race) -> Finish:
     champion = race.champion
     assert champion is not None
     falling = before is None or still_falling(race, before)
-    return Finish(champion, outcome, advice(outcome, falling), race.rows, race.epochs)
+    said = advice(outcome, falling, short=race.plan.short())
+    return Finish(champion, outcome, said, race.rows, race.epochs)
 
 
 class _Item(NamedTuple):
