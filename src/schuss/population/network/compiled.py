@@ -7,7 +7,7 @@ large ones. They do what has no compiled form: dropped units, sparse rows, rules
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +23,8 @@ from schuss.population.architecture import Architecture
 from schuss.population.network.rules import VECTOR, Stack
 
 __all__ = ["has_kernel", "learn"]
+
+_activation = cache(parse_activation)  # the same object at every call, as `store.run` knows static parameters by
 
 
 def has_kernel(architecture: Architecture) -> bool:
@@ -41,8 +43,8 @@ def learn(
     assert isinstance(chunk.rows, np.ndarray)
     plan, sizes = _plan(architecture, min(batch, len(weights)))
     (own, table), (free, free_table) = stack.planned
-    lanes = tuple(np.float32(0) for _ in range(VECTOR))
-    static = (stack.static[0], loss, parse_activation(architecture.activation), (*stack.static[1][:2], lanes))
+    stepper, like = stack.static
+    static = (stepper, loss, _activation(architecture.activation), like)
     state = [one.numpy() for buffer in (own, free) for one in (buffer.weights, buffer.slots)]
     rows, found = chunk.rows.reshape(-1), []
     for run in range(0, stack.runs, VECTOR):
