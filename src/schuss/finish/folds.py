@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..data.chunk import Chunk, as_matrix, cut, take
 from ..descent.losses import Loss
 from ..race.race import standing
-from .curvature import MOST_WEIGHTS, inverse_with, loss_hessian
+from .curvature import MOST_WEIGHTS, inverse_with, loss_hessian, mean_hessian
 from .single import SingleObjective
 from .solve import ROUGH, Solution, losses_of, minimise
 
@@ -188,10 +188,8 @@ class _Hessians:
         if penalty != self.penalty:
             self.penalty, self.hessians = penalty, self._formed(start)
         others = [place for place in range(len(self.hessians)) if place != fold + 1]
-        total = sum(self.shares[place] for place in others)
-        return (
-            np.sum([self.shares[place] / total * self.hessians[place] for place in others], axis=0) if total else None
-        )
+        shares = [self.shares[place] for place in others]
+        return mean_hessian([self.hessians[place] for place in others], shares) if sum(shares) else None
 
     def _formed(self, start: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Give the Hessian of each part, none if one is lacking."""
