@@ -19,6 +19,9 @@ __all__ = ["SingleObjective", "Sums", "sums_of"]
 Array = NDArray[np.float64]
 
 LANES = 16
+WIDTH = (0,) * LANES
+"""Tells kernels how many lanes there are; one object, because `store.run` knows static parameters by identity."""
+
 BLOCK_VALUES = 1 << 17
 """Values of dense rows that are gone through at a time: half a megabyte, read again from the second cache.
 
@@ -78,7 +81,7 @@ def _replace_by_slopes(
     loss: Loss, scores: NDArray[np.float32], intercepts: NDArray[np.float32], targets: NDArray[np.float32],
     shares: NDArray[np.float32], tally: Array,
 ) -> None:  # fmt: skip
-    static: tuple[Any, ...] = (loss, (0,) * LANES)
+    static: tuple[Any, ...] = (loss, WIDTH)
     if loss.multiclass:
         line = np.empty((len(scores), LANES), np.float32)
         store.run("slopes:slopes_many", static, intercepts, targets, shares, scores, line, tally)
