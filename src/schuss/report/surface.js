@@ -119,6 +119,7 @@
       canvas.addEventListener("keydown", (event) => this.key(event));
       canvas.addEventListener("pointerdown", (event) => {
         this.hand = [event.clientX, event.clientY];
+        this.taken = true;
         this.spin(false);
         this.point(event);
         canvas.setPointerCapture(event.pointerId);
@@ -149,6 +150,7 @@
       if (name === "spin") return this.spin(!this.spinning);
       if (name === "save") return this.save();
       if (!name) return undefined;
+      this.taken = true;
       this.spin(false);
       const step = Math.PI / 24;
       const turns = { left: [step, 0], right: [-step, 0], up: [0, step], down: [0, -step] };
@@ -217,16 +219,17 @@
       if (on) requestAnimationFrame(step);
     }
 
-    // One short turn into place the first time that it is in the window says that it can be turned.
+    // One short turn into place the first time that it is in the window says that it can be turned, unless the reader
+    // has turned it before.
     swingOnceSeen() {
       const watch = new IntersectionObserver(([seen]) => {
         if (!seen.isIntersecting) return;
         watch.disconnect();
         const begun = performance.now(), [azimuth] = this.first;
         const step = (now) => {
-          if (this.hand || this.spinning || this.azimuth !== (this.swung ?? azimuth)) return;
+          if (this.taken || this.spinning) return;
           const left = Math.max(0, 1 - (now - begun) / 1400) ** 3;
-          this.azimuth = this.swung = azimuth - .6 * left;
+          this.azimuth = azimuth - .6 * left;
           this.request();
           if (left > 0) requestAnimationFrame(step);
         };
