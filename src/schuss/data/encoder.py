@@ -226,10 +226,10 @@ class Encoder:
         located = np.empty((0, 0), np.int64) if self.sparse else locate_numbers(self._plan, self.features, columns)
         return Prepared(len(table), targets, weights, missing, unseen, columns, located)
 
-    def rows(self, prepared: Prepared) -> Rows:
-        """Give the rows of prepared values."""
+    def rows(self, prepared: Prepared, order: NDArray[np.integer] | None = None) -> Rows:
+        """Give the rows of prepared values; `order`, of sparse ones, says which row each of the result is."""
         if self.sparse:
-            return sparse_rows(self.features, prepared.columns)
+            return sparse_rows(self.features, prepared.columns, order)
         out = np.empty((prepared.length, self.width), np.float32)
         self.write_rows(prepared, slice(0, prepared.length), np.arange(prepared.length), out)
         return out

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import store
 from .chunk import SparseRows
-from .columns.kind import ColumnEncoder, merge, width_edges
+from .columns.kind import ColumnEncoder, Entries, merge, width_edges
 from .columns.number_rows import Lanes, lanes_at, write_numbers
-from .columns.numbers import NumberColumn
+from .columns.numbers import NumberColumn, number_entries, refuse
 
 # Rows this narrow are dense: they fit a few cache lines.
 NARROW = 128
@@ -74,26 +75,24 @@ def write_dense(
     if plan.lanes is not None:
         problem = write_numbers(plan.lanes, located, rows, places, out, aside)
         if problem is not None:
-            _refuse(plan, columns, prepared, *problem)
+            refuse([columns[at] for at in plan.numbers], [prepared[at] for at in plan.numbers], *problem)
     for at in plan.others:
         features = np.empty((len(places), plan.edges[at + 1] - plan.edges[at]), np.float32)
         columns[at].write(prepared[at], rows, features)
         store.run("encode:place_features", (), features, places, plan.edges[at], out, aside)
 
 
-def _refuse(plan: DensePlan, columns: Sequence[Any], prepared: Sequence[Any], row: int, lane: int) -> NoReturn:
-    """Raise DataError for a number that is not finite."""
-    for at in plan.numbers:
-        if lane < len(columns[at].lanes):
-            columns[at].refuse(prepared[at], row, lane)
-        lane -= len(columns[at].lanes)
-    raise AssertionError("there are fewer lanes")
-
-
-def sparse_rows(columns: Sequence[ColumnEncoder], prepared: Sequence[Any]) -> SparseRows:
-    """Interleave all columns' entries row by row."""
-    edges = width_edges(columns)
-    counts, indices, values = merge([c.entries(p) for c, p in zip(columns, prepared, strict=True)], edges)
+def sparse_rows(
+    columns: Sequence[Any], prepared: Sequence[Any], order: NDArray[np.integer] | None = None
+) -> SparseRows:
+    """Interleave all columns' entries row by row; `order` says which row each of the result is, if not the same."""
+    edges, pieces, starts = width_edges(columns), list[Entries](), list[int]()
+    for numbers, group in groupby(range(len(columns)), key=lambda at: isinstance(columns[at], NumberColumn)):
+        for places in [[*group]] if numbers else [[at] for at in group]:
+            own, values = [columns[at] for at in places], [prepared[at] for at in places]
+            pieces.append(number_entries(own, values) if numbers else own[0].entries(values[0]))
+            starts.append(edges[places[0]])
+    counts, indices, values = merge(pieces, starts, order)
     indptr = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=indptr[1:])
     return SparseRows(indptr, indices.astype(np.int32, copy=False), values.astype(np.float32, copy=False), edges[-1])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .chunk import Rows, SparseRows, as_matrix, row_count, take_rows
+from .chunk import Rows, SparseRows, row_count, take_rows
 from .saved import Saved
 
 __all__ = ["ENOUGH_ROWS", "Moments", "moments_of"]
@@ -45,13 +45,20 @@ def moments_of(*parts: Rows, most: int | None = None) -> Moments:
     """
     count, sums = 0, None
     for block in _blocks(parts, most):
-        matrix: Any = as_matrix(block)
-        powers = matrix, matrix * matrix, matrix * matrix * matrix
-        found = np.stack([np.asarray(power.sum(axis=0, dtype=np.float64), np.float64).ravel() for power in powers])
+        values = block.values.astype(np.float64) if isinstance(block, SparseRows) else block
+        powers = values, values * values, values * values * values
+        found = np.stack([_sums(block, power) for power in powers])
         count, sums = count + row_count(block), found if sums is None else sums + found
     assert sums is not None
     mean, second, third = sums / count
     return Moments(count, mean, np.maximum(second - mean**2, 0.0), third - 3 * mean * second + 2 * mean**3)
+
+
+def _sums(rows: Rows, values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Sum what rows hold by feature; without SciPy, which a training of sparse rows imported for this alone."""
+    if isinstance(rows, SparseRows):
+        return np.bincount(rows.indices, values, rows.width)
+    return values.sum(axis=0, dtype=np.float64)
 
 
 def _blocks(parts: Iterable[Rows], most: int | None) -> Iterator[Rows]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..kernels import store
 from .bad_rows import BadRow, refuse_too_many
-from .chunk import Chunk, SparseRows, take
+from .chunk import Chunk, SparseRows, between, take
 from .draft import Draft, stored_values, training_rows
 from .encoder import Encoder, Prepared
 from .holdout import AT_MOST, SCORE, SELECT, TRAIN, Holdout, uses_of_rows
@@ -260,18 +260,21 @@ class Reader:
         if prepared.missing is not None:
             uses = np.where(prepared.missing, _LEFT_OUT, uses)
         uses = uses.astype(np.uint8, copy=False)
-        if self.encoder.sparse:
-            whole = Chunk(self.encoder.rows(prepared), prepared.targets, prepared.weights)
-            training, select, score = (take(whole, uses == use) for use in (TRAIN, SELECT, SCORE))
-            pieces = iter([Pieces(training, select, score)])
-        else:
-            pieces = room.pieces(prepared, uses)
-        for piece in pieces:
+        for piece in [self._sparse_pieces(prepared, uses)] if self.encoder.sparse else room.pieces(prepared, uses):
             counts.training += training_rows(piece.training)
             counts.values += stored_values(piece.training)
             counts.select += len(piece.select.targets)
             counts.score += len(piece.score.targets)
             yield piece
+
+    def _sparse_pieces(self, prepared: Prepared, uses: NDArray[np.uint8]) -> Pieces:
+        """Make sparse rows in the order of their uses: those to learn from come first, and are never copied again."""
+        ends = np.cumsum(np.bincount(uses, minlength=3))
+        order = None if ends[TRAIN] == len(uses) else np.argsort(uses, kind="stable")
+        every = slice(None) if order is None else order
+        whole = Chunk(self.encoder.rows(prepared, order), prepared.targets[every], prepared.weights[every])
+        select, score = (take(whole, np.arange(ends[use - 1], ends[use])) for use in (SELECT, SCORE))
+        return Pieces(between(whole, 0, ends[TRAIN]), select, score)
 
 
 def _count(prepared: Prepared, counts: Counts) -> None:

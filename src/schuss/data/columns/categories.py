@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .compute import pc
+from ...kernels import store
 from .convert import as_strings, string_codes
-from .hashing import expected_later, hash_strings
+from .hashing import expected_later, string_buffers
 from .kind import Entries, Scale, indicator_scale
 from .place import Place
 
@@ -40,17 +42,15 @@ class CategoryColumn:
         """Take the categories of a sample."""
         strings = as_strings(values)
         codes = string_codes(strings)
-        words = np.array(strings.dictionary.to_pylist(), object)
-        counts = np.bincount(codes + 1, minlength=len(words) + 1)
+        counts = np.bincount(codes + 1, minlength=len(strings.dictionary) + 1)
         missing, counts = int(counts[0]), counts[1:]
-        # Not by NumPy's strings: an array of them takes as much for each word as for the longest one.
-        order = np.array(sorted(np.flatnonzero(counts), key=lambda at: (-counts[at], words[at])), np.intp)
-        known = tuple(sorted(words[order[:KNOWN_AT_MOST]]))
+        known = _most_frequent(strings.dictionary, counts)
+        counts = counts[counts > 0]
         buckets = 1
-        if len(order) > KNOWN_AT_MOST:
-            later = expected_later(counts[order], len(values), rows_expected)
-            buckets = min(1 << int(2 * (len(order) - KNOWN_AT_MOST + later)).bit_length(), buckets_at_most)
-        return cls._with_shares(values, place, known, missing > 0, buckets, len(order))
+        if len(counts) > KNOWN_AT_MOST:
+            later = expected_later(counts, len(values), rows_expected)
+            buckets = min(1 << int(2 * (len(counts) - KNOWN_AT_MOST + later)).bit_length(), buckets_at_most)
+        return cls._with_shares(values, place, known, missing > 0, buckets, len(counts))
 
     @classmethod
     def among(cls, values: pa.Array, place: Place, known: tuple[str, ...]) -> CategoryColumn:
@@ -75,32 +75,45 @@ class CategoryColumn:
         """Give the same encoder with the scale of that layout."""
         return replace(self, scale=indicator_scale(self.shares, sparse))
 
-    def prepare(self, values: pa.Array, place: Place) -> NDArray[np.intp]:
-        """Find the feature of each row, looking each distinct value up once."""
+    def prepare(self, values: pa.Array, place: Place) -> NDArray[np.int32]:
+        """Find the feature of each row, of a dictionary looking each distinct value up once."""
+        if pa.types.is_string(values.type):
+            features = self._found(values)
+            if values.null_count:
+                features[values.is_null().to_numpy(zero_copy_only=False)] = len(self.known)
+            return features
         strings = as_strings(values)
-        words = strings.dictionary
-        found = pc.index_in(words, pa.array(self.known, pa.string()))
-        rest = found.is_null()
         # One place more than there are words, so that the code of a missing value, -1, finds the last.
-        features = np.empty(len(words) + 1, np.intp)
-        features[:-1] = pc.fill_null(found, 0).to_numpy(zero_copy_only=False)
-        features[:-1][rest.to_numpy(zero_copy_only=False)] = (
-            len(self.known) + self.gap + bucket(words.filter(rest), self.buckets)
-        )
-        features[-1] = len(self.known)
+        features = np.append(self._found(strings.dictionary), np.int32(len(self.known)))
         return features[string_codes(strings)]
 
-    def unseen(self, prepared: NDArray[np.intp]) -> int:
+    def _found(self, words: pa.Array) -> NDArray[np.int32]:
+        """Find the feature of each word."""
+        features = np.empty(len(words), np.int32)
+        first = len(self.known) + self.gap
+        store.run("words:find", (), *string_buffers(words), *self._index, first, self.buckets, features)
+        return features
+
+    @cached_property
+    def _index(self) -> tuple[NDArray[Any], ...]:
+        """The bytes of known words, where each begins, their hashes, and a table to look these up in."""
+        codes, bounds = string_buffers(pa.array(self.known, pa.string()))
+        hashes = np.empty(len(self.known), np.uint64)
+        slots = np.full(1 << (4 * len(self.known)).bit_length(), -1)
+        store.run("words:note", (), codes, bounds, hashes, slots)
+        return codes, bounds, hashes, slots
+
+    def unseen(self, prepared: NDArray[np.int32]) -> int:
         """Count the rows whose feature no row of the sample has."""
         return int(np.count_nonzero(self.shares[prepared] == 0))
 
-    def write(self, prepared: NDArray[np.intp], rows: slice, out: NDArray[np.float32]) -> None:
+    def write(self, prepared: NDArray[np.int32], rows: slice, out: NDArray[np.float32]) -> None:
         """Write the standardised indicators."""
         codes = prepared[rows]
         out[:] = -self.scale.centre * self.scale.factor
         out[np.arange(len(codes)), codes] = ((1 - self.scale.centre) * self.scale.factor)[codes]
 
-    def entries(self, prepared: NDArray[np.intp]) -> Entries:
+    def entries(self, prepared: NDArray[np.int32]) -> Entries:
         """Give the one indicator of each row."""
         return Entries(np.ones(len(prepared), np.int64), prepared, self.scale.factor[prepared])
 
@@ -120,6 +133,15 @@ class CategoryColumn:
         return {"missing": missing, "categories": self.distinct, "known": len(self.known), "buckets": self.buckets}
 
 
-def bucket(words: pa.Array, buckets: int) -> NDArray[np.int64]:
-    """Hash strings to one of `buckets`, a power of two."""
-    return (hash_strings(words) & np.uint64(buckets - 1)).astype(np.int64)
+def _most_frequent(words: pa.Array, counts: NDArray[np.int64]) -> tuple[str, ...]:
+    """Give the words that come most often, sorted; of words that come equally often the first ones in the alphabet.
+
+    Only those that are given become strings of Python: of 150,000 words that took a second.
+    """
+    there = counts > 0
+    if there.sum() > KNOWN_AT_MOST:
+        last = np.partition(counts, -KNOWN_AT_MOST)[-KNOWN_AT_MOST]
+        there = counts > last
+        equal = words.filter(pa.array(counts == last)).sort().slice(0, KNOWN_AT_MOST - int(there.sum()))
+        return tuple(sorted([*words.filter(pa.array(there)).to_pylist(), *equal.to_pylist()]))
+    return tuple(sorted(words.filter(pa.array(there)).to_pylist()))

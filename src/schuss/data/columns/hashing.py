@@ -20,10 +20,17 @@ def hash_strings(strings: pa.Array) -> NDArray[np.uint64]:
     """
     if len(strings) == 0:
         return np.empty(0, np.uint64)
-    _, offsets, data = strings.buffers()
-    bounds = np.frombuffer(offsets, np.int32, len(strings) + 1, strings.offset * 4)
-    codes = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+    codes, bounds = string_buffers(strings)
     return hash_runs(codes[bounds[0] : bounds[-1]], bounds[:-1] - bounds[0], np.diff(bounds))
+
+
+def string_buffers(strings: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """See the bytes that strings (of type string) lie in, and where each begins there and the last one ends."""
+    _, offsets, data = strings.buffers()
+    if not len(strings):
+        return np.empty(0, np.uint8), np.zeros(1, np.int32)
+    bounds = np.frombuffer(offsets, np.int32, len(strings) + 1, strings.offset * 4)
+    return np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8), bounds
 
 
 def hash_runs(

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ...kernels import store
 from .place import Place
 
 # An indicator of one row in a thousand has a deviation of 0.03; dividing by that would let it move the scores, and the
@@ -103,8 +104,11 @@ def blocks(rows: int, width: int, least: int = 256) -> Iterator[slice]:
 
 def compress(dense: NDArray[np.float32]) -> Entries:
     """Give the entries of dense rows that are not zero."""
-    there = dense != 0
-    return Entries(there.sum(axis=1), np.nonzero(there)[1], dense[there])
+    counts, total = np.empty(len(dense), np.int64), np.zeros(1, np.int64)
+    # One more than there are values: each is written before it is known whether it counts.
+    indices, values = np.empty(dense.size + 1, np.int32), np.empty(dense.size + 1, np.float32)
+    store.run("entries:nonzeros", (), dense, counts, indices, values, total)
+    return Entries(counts, indices[: total[0]], values[: total[0]])
 
 
 def width_edges(columns: Sequence[ColumnEncoder]) -> list[int]:
@@ -112,21 +116,29 @@ def width_edges(columns: Sequence[ColumnEncoder]) -> list[int]:
     return [0, *np.cumsum([len(column.scale.centre) for column in columns]).tolist()]
 
 
-def merge(pieces: Sequence[Entries], starts: Sequence[int]) -> Entries:
-    """Put the entries of several columns side by side; features ascend in a row since the columns do."""
-    if len(pieces) == 1:
+def merge(pieces: Sequence[Entries], starts: Sequence[int], order: NDArray[np.integer] | None = None) -> Entries:
+    """Put the entries of several columns side by side; features ascend in a row since the columns do.
+
+    order : which row each row of the result is; None for all as they are.
+    """
+    if len(pieces) == 1 and order is None:
         return pieces[0]
     counts = np.sum([piece.counts for piece in pieces], axis=0)
+    free = np.cumsum(counts) - counts  # the next place of each row
+    if order is not None:
+        counts = counts[order]
+        free[order] = np.cumsum(counts) - counts
     total = int(counts.sum())
     merged = Entries(counts, np.empty(total, np.int32), np.empty(total, np.float32))
-    free = np.cumsum(counts) - counts  # the next place of each row
     for piece, start in zip(pieces, starts, strict=False):
-        before = np.cumsum(piece.counts) - piece.counts
-        places = np.arange(len(piece.indices)) + np.repeat(free - before, piece.counts)
-        merged.indices[places] = piece.indices + start
-        merged.values[places] = piece.values
-        free += piece.counts
+        own = piece.indices.astype(np.int32, copy=False), piece.values.astype(np.float32, copy=False)
+        store.run("entries:place", (), piece.counts, *own, start, free, *merged[1:])
     return merged
+
+
+def together(pieces: Sequence[Entries]) -> Entries:
+    """Put the entries of rows behind those of the rows before them."""
+    return Entries(*(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
 
 
 def indicator_scale(shares: NDArray[np.float64], sparse: bool) -> Scale:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, NoReturn
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .convert import as_numbers, as_vectors
-from .kind import Entries, Scale, blocks, compress, indicator_scale
+from .kind import Entries, Scale, blocks, compress, indicator_scale, together, width_edges
 from .moments import Moments, take_moments
 from .number_rows import lanes_at, numbers_at, write_numbers
 from .place import Place
@@ -117,10 +117,7 @@ class NumberColumn:
 
     def entries(self, prepared: Prepared) -> Entries:
         """Give the standardised numbers that are not zero."""
-        dense = np.empty((len(prepared.values), len(self.scale.centre)), np.float32)
-        for rows in blocks(*dense.shape):
-            self.write(prepared, rows, dense[rows])
-        return compress(dense)
+        return number_entries([self], [prepared])
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight is per."""
@@ -157,3 +154,27 @@ def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
             piece[prepared.missing[rows]] = np.nan
         piece[~(np.abs(piece) <= LARGEST)] = np.nan
         yield piece
+
+
+def number_entries(columns: Sequence[NumberColumn], prepared: Sequence[Prepared]) -> Entries:
+    """Give the entries of neighbouring columns of numbers; raises DataError at a number that is not finite."""
+    lines = [column.lanes for column in columns]
+    lanes = lanes_at(lines, width_edges(columns)[:-1])
+    numbers = np.array([lane for one, values in zip(columns, prepared, strict=True) for lane in one.numbers(values)])
+    pieces = []
+    for rows in blocks(len(prepared[0].values), len(lanes.scales)):
+        dense = np.empty((rows.stop - rows.start, len(lanes.scales)), np.float32)
+        problem = write_numbers(lanes, numbers, rows, np.arange(len(dense)), dense, dense)
+        if problem is not None:
+            refuse(columns, prepared, *problem)
+        pieces.append(compress(dense))
+    return together(pieces or [compress(np.empty((0, 1), np.float32))])
+
+
+def refuse(columns: Sequence[NumberColumn], prepared: Sequence[Prepared], row: int, lane: int) -> NoReturn:
+    """Raise DataError for a number that is not finite: `lane` counts the features of all columns."""
+    for column, values in zip(columns, prepared, strict=True):
+        if lane < len(column.lanes):
+            column.refuse(values, row, lane)
+        lane -= len(column.lanes)
+    raise AssertionError("there are fewer lanes")

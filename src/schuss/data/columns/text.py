@@ -11,12 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ...kernels import store
-from .compute import pc
 from .convert import as_plain_strings
 from .hashing import expected_later
 from .kind import Entries, Scale
 from .place import Place
-from .tokens import Tokens, characters, kinds_of_characters, pair_hashes, tokenize
+from .tokens import Tokens, characters, kinds_of_characters, lowered, pair_hashes, tokenize
 
 # Text that is worked on at once, and text that the weights are taken from: both bound the memory.
 PIECE_BYTES = 1 << 20
@@ -32,8 +31,8 @@ class Prepared(NamedTuple):
     """Terms of some rows: of which buckets, how often; `starts` is where each row's terms begin."""
 
     starts: NDArray[np.int64]
-    buckets: NDArray[np.int64]
-    times: NDArray[np.int64]
+    buckets: NDArray[np.int32]
+    times: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class TextColumn:
         """Count the terms of each row."""
         pieces = [_count_terms(piece, self.bits) for piece in _pieces(values, place)]
         if not pieces:
-            return Prepared(np.zeros(1, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
+            return Prepared(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
         counts, buckets, times = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
         return Prepared(np.concatenate([[0], np.cumsum(counts)]), buckets, times)
 
@@ -116,14 +115,14 @@ class TextColumn:
         return Entries(np.diff(starts), buckets, self._weigh(starts, buckets, times))
 
     def _weigh(
-        self, starts: NDArray[np.int64], buckets: NDArray[np.int64], times: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """Weigh terms by frequency and idf, and bring each row to the same norm; every row has a term."""
-        weights = (1 + np.log(times)) * self.idf[buckets]
-        if len(weights):
-            square = np.add.reduceat(weights**2, starts[:-1])
-            weights *= np.repeat(max(self.terms, 1.0) ** 0.5 / np.sqrt(square), np.diff(starts))
-        return weights
+        self, starts: NDArray[np.int64], buckets: NDArray[np.int32], times: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Weigh terms by frequency and idf, and bring each row to the same norm."""
+        values = np.empty(len(buckets), np.float32)
+        growth = 1 + np.log(np.maximum(np.arange(times.max(initial=0) + 1), 1))
+        norm = max(self.terms, 1.0) ** 0.5
+        store.run("terms:weigh", (), starts, buckets, times, growth, self.idf, norm, values)
+        return values
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature by the most frequent term of its bucket, and say what its weight is per."""
@@ -144,12 +143,13 @@ def _pieces(values: pa.Array, place: Place) -> Iterator[pa.Array]:
         yield strings.slice(start, step)
 
 
-def _count_terms(strings: pa.Array, bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _count_terms(strings: pa.Array, bits: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
     """Count, in each row, the buckets of its tokens and pairs: buckets per row, buckets ascending in a row, times."""
-    codes, bounds = characters(pc.utf8_lower(strings))
+    codes, bounds = characters(lowered(strings))
     counts = np.empty(len(strings), np.int64)
-    buckets, times = np.empty((2, 2 * len(codes) + len(strings)), np.int64)
-    store.run("terms:terms", (), codes, bounds, kinds_of_characters(), 64 - bits, buckets, times, counts)
+    buckets, times = np.empty((2, 2 * len(codes) + len(strings)), np.int32)
+    room = np.empty(128, np.int64)
+    store.run("terms:terms", (), codes, bounds, kinds_of_characters(), 64 - bits, room, buckets, times, counts)
     total = counts.sum()
     return counts, buckets[:total].copy(), times[:total].copy()
 
@@ -175,7 +175,7 @@ def _frequent_terms(
     wanted[np.argsort(-frequency, kind="stable")[:NAMED_AT_MOST]] = True
     names: dict[int, str] = {}
     for piece in _pieces(values, place):
-        tokens = tokenize(piece)
+        tokens = tokenize(_with_any(piece, bits, wanted))
         pairs, first = pair_hashes(tokens)
         buckets = _bucket(np.concatenate([tokens.hashes, pairs]), bits)
         found, where = np.unique(buckets, return_index=True)
@@ -184,6 +184,13 @@ def _frequent_terms(
         wanted[found] = False
     named = sorted(names)
     return np.array(named, np.int64), tuple(names[bucket] for bucket in named)
+
+
+def _with_any(strings: pa.Array, bits: int, wanted: NDArray[np.bool_]) -> pa.Array:
+    """Take the strings that have a term in a wanted bucket: to spell terms takes ten times as long as to count them."""
+    counts, buckets, _ = _count_terms(strings, bits)
+    rows = np.repeat(np.arange(len(strings)), counts)
+    return strings.take(pa.array(np.unique(rows[wanted[buckets]])))
 
 
 def _term(tokens: Tokens, first: NDArray[np.int64], at: int) -> str:

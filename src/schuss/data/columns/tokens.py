@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .compute import pc
-from .hashing import hash_runs, mix
+from .hashing import hash_runs, mix, string_buffers
 
 # What a character is to its neighbours. Runs of word characters make a token, and so do runs of other marks: "!!!" and
 # "£" tell spam from ham. A lone character is a token by itself: Chinese and Japanese put no blanks between words, so
@@ -46,7 +46,7 @@ def tokenize(strings: pa.Array) -> Tokens:
     >>> [tokens.text(token) for token in range(len(tokens.hashes))], tokens.counts.tolist()
     (['win', '£', '1000', 'now', '!!!', '', '日', '本'], [5, 1, 2])
     """
-    codes, bounds = characters(pc.utf8_lower(strings))
+    codes, bounds = characters(lowered(strings))
     kinds = np.zeros(len(codes) + 2, np.uint8)  # with a blank before the first and after the last
     kinds[1:-1] = kinds_of_characters()[np.minimum(codes, np.uint32(0xFFFF))]
     # A new token begins wherever the kind changes, at a lone character, and at the first character of a row.
@@ -71,12 +71,17 @@ def pair_hashes(tokens: Tokens) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     return mix(tokens.hashes[first] * _PAIR + tokens.hashes[first + 1]), first
 
 
+def lowered(strings: pa.Array) -> pa.Array:
+    """Write strings (of type string, without nulls) in lower case; Arrow is quicker with ASCII where that is all."""
+    codes, bounds = string_buffers(strings)
+    plain = codes[bounds[0] : bounds[-1]].max(initial=0) < 0x80
+    return pc.ascii_lower(strings) if plain else pc.utf8_lower(strings)
+
+
 def characters(strings: pa.Array) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
     """Give the code points of all strings, and where each begins and the last ends."""
-    _, offsets, data = strings.buffers()
-    bounds = np.frombuffer(offsets, np.int32, len(strings) + 1, strings.offset * 4).astype(np.int64)
-    raw = np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]] if data is not None else np.empty(0, np.uint8)
-    bounds -= bounds[0]
+    data, offsets = string_buffers(strings)
+    raw, bounds = data[offsets[0] : offsets[-1]], offsets.astype(np.int64) - offsets[0]
     if raw.max(initial=0) < 0x80:
         return raw, bounds
     leads = (raw & 0xC0) != 0x80  # every character has one byte that is not a continuation

@@ -1,0 +1,38 @@
+"""The entries of columns, which are not zero, side by side in sparse rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from schuss.kernels.options import kernel
+
+
+@kernel()
+def nonzeros(dense, counts, indices, values, total):
+    """Collect what is not zero in dense rows, row after row; `total[0]` is how many there are."""
+    filled = np.uint64(0)
+    for i in range(np.uint64(dense.shape[0])):
+        begin = filled
+        for j in range(np.uint64(dense.shape[1])):
+            # Written in any case, which is cheaper than to jump over it: the next one takes its place.
+            indices[filled], values[filled] = j, dense[i, j]
+            filled += np.uint64(dense[i, j] != 0)
+        counts[i] = filled - begin
+    total[0] = filled
+
+
+@kernel()
+def place(counts, indices, values, first, free, out_indices, out_values):
+    """Copy the entries of a column to the free places of their rows, which move on.
+
+    counts : of each row; first : the column's first feature; free : `(rows,)`, the next free place of each row.
+    """
+    at = np.uint64(0)
+    for i in range(np.uint64(len(counts))):
+        to, count = np.uint64(free[i]), np.uint64(counts[i])
+        for n in range(count):
+            out_indices[to + n] = indices[at + n] + np.int32(first)
+        for n in range(count):
+            out_values[to + n] = values[at + n]
+        at += count
+        free[i] = to + count
