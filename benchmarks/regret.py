@@ -36,7 +36,8 @@ def page(trials: list[Trial], data: Path) -> str:
     methods = dict.fromkeys(one.method for one in trials)
     regrets = {method: regrets_of([one for one in trials if one.method == method]) for method in methods}
     first = next(iter(methods))
-    title = f"|method|sets|mean|≤ 95 %|median|90th|worst|behind {first}|failures|s|\n|-|-|-|-|-|-|-|-|-|-|"
+    title = f"|method|sets|mean|≤ 95 %|median|90th|worst|behind {first}, median|mean|±|failures|s|"
+    title += "\n" + "|-" * (title.count("|") - 1) + "|"
     lines: list[str] = []
     for heading, wanted in parts_of(data).items():
         chosen = {method: [one for one in found if wanted(one.name)] for method, found in regrets.items()}
@@ -72,8 +73,10 @@ def method_line(method: str, found: list[Regret], first: dict[str, Regret]) -> s
     """Write the line of a method over sets; failures and seconds are those of every set, also without a sure gain."""
     sure = [one for one in found if one.sure]
     over = summary([one.regret for one in sure])
-    behind = [one.regret - first[one.name].regret for one in sure if one.name in first]
-    figures = "|".join(f"{value:.2f}" for value in (*over[1:], 100 * np.median(behind) if behind else np.nan))
+    behind = 100 * np.array([one.regret - first[one.name].regret for one in sure if one.name in first])
+    error = behind.std(ddof=1) / np.sqrt(len(behind)) if len(behind) > 1 else np.nan
+    apart = (np.median(behind), behind.mean(), error) if len(behind) else (np.nan,) * 3
+    figures = "|".join(f"{value:.2f}" for value in (*over[1:], *apart))
     seconds = np.mean([one.seconds for one in found])
     spent = "" if np.isnan(seconds) else f"{seconds:.2f}"
     return f"|{method}|{over.sets}|{figures}|{sum(one.fails for one in found)}|{spent}|"
