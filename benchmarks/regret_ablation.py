@@ -28,9 +28,10 @@ from threadpoolctl import threadpool_limits
 
 from schuss import ending
 from schuss.data.chunk import Chunk
-from schuss.finish import curvature, folds
+from schuss.finish import choose, curvature, dealing, folds
 from schuss.finish import finish as finish_room
 from schuss.race import legs, loop
+from schuss.race.race import standing
 
 HALVES = (1e9, 1e4, *(10.0 ** (half / 2) for half in range(6, -5, -1)))
 FIVE = (1e2, 1e1, 1.0, 0.1, 0.01)
@@ -48,7 +49,14 @@ def chosen_alone(task: Any, chosen: Any, others: Any) -> Any:
 
 def dealt_by_seed(seed: int, rows: Chunk) -> np.ndarray:
     """Deal rows into folds at random within each class."""
-    return folds.deal(rows.targets, seed)
+    return dealing.deal(rows.targets, seed)
+
+
+def the_best(penalties: Sequence[float], losses: np.ndarray, weights: np.ndarray) -> choose.Choice:
+    """Choose the penalty of the lowest mean loss, and none between."""
+    now = standing(losses, weights)
+    place = 0 if now.behind[0] <= now.errors[0] else now.best
+    return choose.Choice(penalties[place], place, float(now.means[place]))
 
 
 class Seeded(NamedTuple):
@@ -63,7 +71,7 @@ Change = tuple[Any, str, Any]
 
 def so_many_folds(number: int) -> list[Change]:
     """Deal the rows into so many folds."""
-    return [(finish_room, "FOLDS", number), (folds.deal_by_content, "__defaults__", (number,))]
+    return [(finish_room, "FOLDS", number), (dealing.deal_by_content, "__defaults__", (number,))]
 
 
 LONG_RACE: Change = (ending, "has_passes", lambda *given: False)
@@ -83,6 +91,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], list[Change]]] = {
     "folds dealt by the seed": ({}, [BY_SEED]),
     "folds dealt by the seed, and no second ones": ({}, [BY_SEED, NO_SECOND_FOLDS]),
     "solves begin without the Hessian": ({}, NO_HESSIAN),
+    "the best penalty of those tried, none between": ({}, [(finish_room, "choose_by_folds", the_best)]),
     "10,000 judges": ({}, [(finish_room, "ENOUGH_JUDGES", 10_000)]),
     "all rows judge": ({}, [(finish_room, "ENOUGH_JUDGES", 10**9)]),
     "three folds": ({}, so_many_folds(3)),

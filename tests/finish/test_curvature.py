@@ -14,7 +14,8 @@ from schuss.data.chunk import Chunk, cut, take
 from schuss.data.whole import Whole
 from schuss.finish import curvature
 from schuss.finish.curvature import inverse_hessian, loss_hessian
-from schuss.finish.folds import cross_validate, deal, of_rows
+from schuss.finish.dealing import deal
+from schuss.finish.folds import cross_validate, of_rows
 from schuss.finish.single import SingleObjective
 from schuss.finish.solve import minimise
 from schuss.objective import LinearObjective

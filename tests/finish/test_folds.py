@@ -7,7 +7,8 @@ import pytest
 from tests.cases import LOSSES_BY_NAME, problem
 
 from schuss.data.chunk import Chunk, SparseRows, take
-from schuss.finish.folds import FOLDS, cross_validate, deal, deal_by_content, of_rows
+from schuss.finish.dealing import FOLDS, deal, deal_by_content
+from schuss.finish.folds import cross_validate, of_rows
 
 
 def test_folds_have_equal_shares_of_every_class() -> None:
@@ -66,6 +67,14 @@ def test_by_content_sparse_rows_are_dealt_as_dense_ones() -> None:
     indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))])
     rows = SparseRows(indptr, np.nonzero(filled)[1].astype(np.int32), chunk.rows[filled], 4)
     np.testing.assert_array_equal(deal_by_content(chunk._replace(rows=rows)), deal_by_content(chunk))
+
+
+def test_by_content_constant_and_doubled_columns_have_no_part() -> None:
+    chunk = content(0)
+    rows = np.column_stack([chunk.rows[:, [0]], np.zeros(300, np.float32), chunk.rows, chunk.rows[:, [2, 3]]])
+    np.testing.assert_array_equal(deal_by_content(chunk._replace(rows=rows)), deal_by_content(chunk))
+    other = np.column_stack([chunk.rows, chunk.rows[::-1, 0]])
+    assert (deal_by_content(chunk._replace(rows=other)) != deal_by_content(chunk)).any()
 
 
 @pytest.mark.parametrize("name", ["log_loss", "softmax", "squared_error"])

@@ -24,8 +24,8 @@ from ..descent.losses import Loss, judge_of, values_and_gradients
 from ..population.population import Run, Tallies, WinnerState
 from ..race.record import Recorder
 from ..race.state import Champion
+from .dealing import deal
 from .finish import Finished, Validation
-from .folds import deal
 
 __all__ = ["FOLDS", "MEMBERS", "PENALTIES", "Members", "all_rows", "committee", "is_affordable", "learned_anew"]
 

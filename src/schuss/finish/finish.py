@@ -19,9 +19,10 @@ from ..objective import LinearObjective
 from ..race.race import standing
 from ..race.record import Recorder
 from ..race.state import Champion
-from .choose import choose, choose_by_folds
+from .choose import Choice, choose, choose_by_folds
 from .curvature import inverse_hessian
-from .folds import FOLDS, cross_validate, deal_by_content, of_rows
+from .dealing import FOLDS, deal_by_content
+from .folds import cross_validate, of_rows
 from .single import SingleObjective
 from .solve import DECREASE, FEWEST_CORRECTIONS, MEMORY, ROUGH, Solution, WithGradient, losses_of, minimise
 
@@ -251,24 +252,19 @@ def _joined(blocks: Callable[[], Iterable[Chunk]]) -> Chunk | None:
 
 
 class _Judged(NamedTuple):
-    """What folds found: for each penalty a solution and its mean loss, the place of the best, and how they judged."""
+    """What folds found: for each penalty a solution and its mean loss, what they chose, and how they judged."""
 
     penalties: list[float]
     solutions: list[Solution]
     means: NDArray[np.float64]
-    place: int
+    choice: Choice
     rows: int
     folds: int
 
     @property
-    def penalty(self) -> float:
-        """The best penalty."""
-        return self.penalties[self.place]
-
-    @property
     def start(self) -> NDArray[np.float64]:
         """Weights near to the solution of all rows."""
-        return self.solutions[self.place].weights
+        return self.solutions[self.choice.place].weights
 
     @property
     def passes(self) -> int:
@@ -291,8 +287,9 @@ def _judged(task: _Task, rows: Chunk, passes: int) -> _Judged | None:
     found = cross_validate(penalties, _constant(task, rows), dealt, rows.weights, solver, stop=task.stop)
     if found is None:
         return None
-    now = standing(found.losses, found.weights)
-    return _Judged(penalties, found.solutions, now.means, choose_by_folds(now), len(found.weights), folds)
+    means = standing(found.losses, found.weights).means
+    choice = choose_by_folds(penalties, found.losses, found.weights)
+    return _Judged(penalties, found.solutions, means, choice, len(found.weights), folds)
 
 
 def _by_folds(task: _Task, training: Chunk, select: Chunk | None, passes: int) -> _Chosen | None:
@@ -307,12 +304,12 @@ def _by_folds(task: _Task, training: Chunk, select: Chunk | None, passes: int) -
     found = _judged(task, rows, passes)
     if found is None:
         return None
-    done = task.solve(whole, found.penalty, found.start, last, exact=True)
+    penalty, _, loss = found.choice
+    done = task.solve(whole, penalty, found.start, last, exact=True)
     if not done.usable:
         return None
-    task.write_down("folds", found.penalties, found.solutions, found.means.tolist(), found.penalty)
-    loss = float(found.means[found.place])
-    scored = task.replaced(found.penalty, done.weights, loss, done.passes + found.passes)
+    task.write_down("folds", found.penalties, found.solutions, found.means.tolist(), penalty)
+    scored = task.replaced(penalty, done.weights, loss, done.passes + found.passes)
     return _Chosen(scored, whole, last, Validation(found.rows, found.folds, task.unit * loss))
 
 
@@ -383,7 +380,7 @@ def _with_all_rows(task: _Task, chosen: _Chosen, others: list[Chunk | None]) -> 
     if task.l2 is None and chosen.validation is not None and rows < FEW_ROWS:
         again = _judged(task, join([*everything.blocks()]), 4 * chosen.passes)
         if again is not None:
-            penalty, start, spent = again.penalty, again.start, spent + again.passes
+            penalty, start, spent = again.choice.penalty, again.start, spent + again.passes
     exact = chosen.validation is not None
     done = task.solve(everything, penalty, start, chosen.passes, exact=exact)
     if not done.usable:

@@ -13,16 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.chunk import Chunk, as_matrix, cut, take
+from ..data.chunk import Chunk, cut, take
 from ..descent.losses import Loss
 from ..race.race import standing
 from .curvature import MOST_WEIGHTS, inverse_with, loss_hessian, mean_hessian
 from .single import SingleObjective
 from .solve import ROUGH, Solution, losses_of, minimise
 
-__all__ = ["FOLDS", "Fold", "Validated", "cross_validate", "deal", "deal_by_content", "of_rows"]
-
-FOLDS = 5
+__all__ = ["Fold", "Validated", "cross_validate", "of_rows"]
 
 BEHIND = 2.0
 """Penalties are tried from the strongest on, until two in a row are surely behind the best, by so many standard errors.
@@ -52,84 +50,6 @@ class Fold(NamedTuple):
 
     solve: Callable[[float, NDArray[np.float64]], Solution]
     score: Callable[[NDArray[np.float64]], NDArray[np.floating]]
-
-
-def deal(targets: NDArray[np.int32 | np.float32], seed: int, folds: int = FOLDS) -> NDArray[np.int8]:
-    """Deal rows into folds of equal size, at random within each class; −1 for classes with fewer rows than folds.
-
-    These rows teach every fold's model and judge none: a class that a model has never seen has no finite loss.
-
-    >>> deal(np.array([0, 0, 1, 1, 2], np.int32), 0, folds=2).tolist()
-    [1, 0, 0, 1, -1]
-    """
-    shuffled = np.random.default_rng([seed, folds]).permutation(len(targets))
-    dealt = np.empty(len(targets), np.int8)
-    if targets.dtype.kind == "f":
-        dealt[shuffled] = np.arange(len(targets)) % folds
-        return dealt
-    classes = targets.astype(np.intp)
-    dealt[shuffled[np.argsort(classes[shuffled], kind="stable")]] = np.arange(len(targets)) % folds
-    dealt[np.bincount(classes)[classes] < folds] = -1
-    return dealt
-
-
-def deal_by_content(rows: Chunk, folds: int = FOLDS) -> NDArray[np.int8]:
-    """Deal rows into folds of nearly equal size by what they hold: neither their order nor a seed has a part in it.
-
-    Within each class rows are sorted by a hash, and cut into folds: where a few rows are others, few go elsewhere. Rows
-    of the same content differ by their number among these. −1 for classes with fewer rows than folds.
-
-    >>> rows = Chunk(np.arange(4, dtype=np.float32)[:, None], np.array([0, 0, 1, 1], np.int32), np.ones(4, np.float32))
-    >>> dealt, turned = (deal_by_content(take(rows, order), 2) for order in (np.arange(4), np.arange(4)[::-1]))
-    >>> bool((dealt == turned[::-1]).all())
-    True
-    """
-    keys = _mixed(_content_keys(rows))
-    order = np.argsort(keys, kind="stable")
-    keys[order] = _mixed(keys[order] + _numbers_among_equals(keys[order]))
-    targets = rows.targets
-    classes = np.zeros(len(targets), np.intp) if targets.dtype.kind == "f" else targets.astype(np.intp)
-    sizes = np.bincount(classes)
-    order = np.lexsort((keys, classes))
-    ranks = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    dealt = np.empty(len(order), np.int8)
-    dealt[order] = ranks * folds // sizes[classes[order]]
-    if targets.dtype.kind != "f":
-        dealt[sizes[classes] < folds] = -1
-    return dealt
-
-
-def _content_keys(rows: Chunk) -> NDArray[np.uint64]:
-    """Give for each row Σ bits · a number of the column, modulo 2⁶⁴, so that zeros count nothing, and of the target."""
-    matrix = as_matrix(rows.rows)
-    of_columns = np.random.default_rng(FOLDS).integers(1 << 63, size=matrix.shape[1] + 1, dtype=np.uint64) * 2 + 1
-    keys = _bits(rows.targets.astype(np.float32)) * of_columns[-1]
-    if isinstance(matrix, np.ndarray):
-        for values, number in zip(matrix.T, of_columns, strict=False):
-            keys += _bits(values) * number
-    else:
-        products = _bits(matrix.data) * of_columns[matrix.indices]
-        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(products)])
-        keys += np.diff(sums[matrix.indptr])
-    return keys
-
-
-def _bits(values: NDArray[np.floating]) -> NDArray[np.uint64]:
-    return (values.astype(np.float32) + np.float32(0)).view(np.uint32).astype(np.uint64)
-
-
-def _mixed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Spread what differs over all bits (the finalizer of SplitMix64)."""
-    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return keys ^ (keys >> np.uint64(31))
-
-
-def _numbers_among_equals(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Number equal keys, which lie beside each other, from zero on."""
-    places = np.arange(len(keys))
-    begins = np.where(np.concatenate([[True], keys[1:] != keys[:-1]]), places, 0)
-    return (places - np.maximum.accumulate(begins)).astype(np.uint64)
 
 
 def cross_validate(

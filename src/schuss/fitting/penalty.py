@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ..descent.losses import values_and_gradients
 from ..finish.choose import choose_by_folds
+from ..finish.dealing import deal
 from ..finish.finish import FOLD_PENALTIES
-from ..finish.folds import Fold, cross_validate, deal
+from ..finish.folds import Fold, cross_validate
 from ..finish.solve import Solution
-from ..race.race import standing
 from .optimum import optimum
 from .problem import Problem
 from .smoothed import rounded
@@ -29,7 +29,7 @@ TOL = 0.1
 
 
 def chosen_l2(problem: Problem, seed: int) -> float:
-    """Give the λ₂ with the lowest loss over five folds; the strongest where none surely gains over learning nothing.
+    """Give the λ₂ that five folds choose; the strongest where none surely gains over learning nothing.
 
     The folds are dealt by `seed` among rows: the choice, unlike the optimum for a stated penalty, is not the same when
     a row of weight 2 is written as two rows.
@@ -41,7 +41,7 @@ def chosen_l2(problem: Problem, seed: int) -> float:
     found = cross_validate(penalties, np.zeros(problem.shape), dealt, problem.weights, partial(_fold, problem, dealt))
     if found is None:
         return penalties[len(penalties) // 2]
-    return penalties[choose_by_folds(standing(found.losses, found.weights))]
+    return choose_by_folds(penalties, found.losses, found.weights).penalty
 
 
 def _fold(problem: Problem, dealt: NDArray[np.int8], number: int) -> Fold:
