@@ -80,7 +80,7 @@ def choose_by_folds(penalties: Sequence[float], losses: NDArray[np.float32], wei
     if now.behind[0] <= now.errors[0]:
         return Choice(penalties[0], 0, float(now.means[0]))
     tried = 1 + np.flatnonzero(np.isfinite(now.means[1:]))
-    logs = np.log([penalties[place] for place in tried])
+    logs = np.log(np.array(penalties)[tried])
     log = _lowest_of_draws(logs, losses[:, tried].astype(np.float64), weights.astype(np.float64))
     order = np.argsort(logs)
     loss = float(np.interp(log, logs[order], now.means[tried][order]))

@@ -93,7 +93,7 @@ def _numbers(columns: Iterable[bytes]) -> NDArray[np.uint64]:
     return numbers
 
 
-def _bits(values: NDArray[np.floating]) -> NDArray[np.uint64]:
+def _bits(values: NDArray[np.floating | np.int32]) -> NDArray[np.uint64]:
     return (values.astype(np.float32) + np.float32(0)).view(np.uint32).astype(np.uint64)
 
 
