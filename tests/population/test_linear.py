@@ -358,7 +358,7 @@ def test_the_intercept_is_free_of_the_penalty() -> None:
 
 def rates_of(ours: Linear, state: LinearState, rows: int) -> np.ndarray:
     """The learning rate of each line of the coming chunk's table for each lane."""
-    return ours._table(state, 0, rows).exact[:, ours.stepper.scalar_names.index("rate")]
+    return ours._tables(state, rows)[0].penalised[:, ours.stepper.scalar_names.index("rate")]
 
 
 def test_schedules_reach_their_end_with_the_planned_rows() -> None:
@@ -367,16 +367,16 @@ def test_schedules_reach_their_end_with_the_planned_rows() -> None:
     state = ours.begin_leg(ours.start(runs), 640)
     progress = np.arange(10) / 20
     expected = 0.5 * np.stack([np.ones(10), 1 - progress, 1 / (1 + 15 * progress)], axis=1)
-    np.testing.assert_allclose(rates_of(ours, state, 320)[:, :3], expected, rtol=1e-12)
+    np.testing.assert_allclose(rates_of(ours, state, 320)[:, :3], expected, rtol=1e-6)
     assert not rates_of(ours, state, 320)[:, 3].any()
     row_by_row = replace(ours, batch_size=1)  # a rate stays for 32 rows
-    np.testing.assert_allclose(rates_of(row_by_row, state, 320)[:, :3], expected, rtol=1e-12)
+    np.testing.assert_allclose(rates_of(row_by_row, state, 320)[:, :3], expected, rtol=1e-6)
     np.testing.assert_allclose(
-        rates_of(row_by_row, replace(state, rows=40), 60)[:, :3], expected[1:4], rtol=1e-12
+        rates_of(row_by_row, replace(state, rows=40), 60)[:, :3], expected[1:4], rtol=1e-6
     )  # rows 40 to 99, of which the first 24 go on with the rate of row 32
     rows = dense_rows(320, 3)
     state, _ = ours.advance(state, chunk_of(rows, np.zeros(320, np.int32)))
-    np.testing.assert_allclose(rates_of(ours, state, 5)[0, :3], [0.5, 0.25, 0.5 / 8.5], rtol=1e-12)
+    np.testing.assert_allclose(rates_of(ours, state, 5)[0, :3], [0.5, 0.25, 0.5 / 8.5], rtol=1e-6)
     assert rates_of(ours, ours.replan(state, 1280), 5)[0, 1] == pytest.approx(0.375)
     assert rates_of(ours, ours.replan(state, 160), 5)[0, 1] == 0
     assert rates_of(ours, ours.begin_leg(state, 1280), 5)[0, 1] == 0.5

@@ -58,6 +58,18 @@ def test_bits_do_not_depend_on_the_width_of_a_block(name: str, batch: int) -> No
         np.testing.assert_array_equal(weights_of(ours, state), whole[:count])
 
 
+@resting
+def test_sixteen_runs_are_shared_between_two_threads(name: str) -> None:
+    x, y = rare_rows(400, 20)
+    runs = runs_of(np.geomspace(0.3, 0.01, 16), l2=np.linspace(0.0, 0.1, 16))
+    ours, chunks = population(name, 20, 1), [chunk_of(to_sparse(x), y)] * 2
+    one, tallies = learn(ours, runs, chunks, planned=1000)
+    two, tallies_of_two = learn(replace(ours, threads=2), runs, chunks, planned=1000)
+    assert (one.lanes, two.lanes, len(two.blocks)) == (16, 8, 2)
+    np.testing.assert_array_equal(weights_of(ours, two), weights_of(ours, one))
+    np.testing.assert_array_equal(tallies_of_two[-1].loss, tallies[-1].loss)
+
+
 def test_rows_one_by_one_have_the_bits_of_mini_batches_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = rare_rows(400, 20)
     ours, runs = population("sgd", 20, 1), runs_of([0.3, 0.1, 0.03], l2=[0.0, 0.1, 0.01])
@@ -160,31 +172,31 @@ def test_a_rate_lasts_for_thirty_two_rows() -> None:
     for batch, steps in ((1, 32), (2, 16), (7, 4), (16, 2), (32, 1), (100, 1)):
         ours = population("sgd", 5, batch)
         state = ours.begin_leg(ours.start(runs_of([0.1])), 10_000)
-        phase, shift, progress = ours._spans(state, 0, 1000)
+        phase, shift, progress = ours._spans(state, 1000)
         assert (phase, 1 << shift) == (0, steps)
         assert steps * batch <= max(SAME_RATE_ROWS, batch)
         np.testing.assert_allclose(progress, np.arange(0, 1000, steps * batch) / 10_000)
     ours = population("sgd", 5, 1)
     state = replace(ours.begin_leg(ours.start(runs_of([0.1])), 10_000), rows=70)
-    phase, _, progress = ours._spans(state, 0, 60)
+    phase, _, progress = ours._spans(state, 60)
     assert phase == 6
     np.testing.assert_allclose(progress, [0.0064, 0.0096, 0.0128])
 
 
 def test_rules_whose_scalars_change_with_every_step_have_a_line_for_each() -> None:
     ours = population("adam", 5, 1)
-    assert ours._spans(ours.begin_leg(ours.start(runs_of([0.1])), 100), 0, 50)[1] == 0
+    assert ours._spans(ours.begin_leg(ours.start(runs_of([0.1])), 100), 50)[1] == 0
 
 
 def test_scalars_that_have_settled_share_lines_in_a_long_leg() -> None:
     ours = population("adam", 5, 32)
     state = ours.begin_leg(ours.start(runs_of([0.1])), RATES * 1024)
-    assert ours._spans(state, 0, 8192)[1] == 0
+    assert ours._spans(state, 8192)[1] == 0
     state.blocks[0].carry[:] = 0.9 * SETTLED
-    _, shift, progress = ours._spans(state, 0, 8192)
+    _, shift, progress = ours._spans(state, 8192)
     assert 1 << shift == 1024 // 32
     np.testing.assert_allclose(progress, np.arange(8) / RATES)
-    exact = ours._table(state, 0, 8192).exact[0, 3:, 0]
+    exact = ours._tables(state, 8192)[0].exact[0, 3:, 0]
     _, fresh = scalar_table(ours.stepper, np.zeros((2, 1)), np.ones((1, 1)), np.zeros(1), np.zeros(1))
     np.testing.assert_array_equal(exact.astype(np.float32), fresh[0, 3:, 0].astype(np.float32))
 
@@ -196,9 +208,9 @@ def test_lines_that_are_made_for_many_chunks_are_those_of_each() -> None:
     for rows in (0, 8192, 65_536, 65_536 + 40, leg - 5000):
         state = replace(ours.begin_leg(ours.start(runs), leg), rows=rows)
         state.blocks[0].carry[:] = 0.9 * SETTLED
-        phase, shift, progress = ours._spans(state, 0, 8192)
-        shared = ours._table(state, 0, 8192)
-        made = ours._made_table(state, 0, phase, shift, progress, state.blocks[0].carry)
+        phase, shift, progress = ours._spans(state, 8192)
+        shared = ours._tables(state, 8192)[0]
+        made = ours._made_tables(state, phase, shift, progress, [state.blocks[0].carry])[0]
         assert (shared.phase, shared.shift, len(shared.exact)) == (phase, shift, len(made.exact))
         np.testing.assert_allclose(shared.penalised, made.penalised, rtol=0, atol=1e-5)  # 40 rows of 8 million
         np.testing.assert_allclose(shared.free, made.free, rtol=0, atol=1e-5)
@@ -211,6 +223,7 @@ def test_weights_begin_at_a_line_of_the_cache() -> None:
         block = population("adagrad", 33, 1).start(runs_of([0.1] * runs)).blocks[0]
         assert block.weights.ctypes.data % 64 == 0
         assert block.slots.ctypes.data % 64 == 0
+        assert block.scale.ctypes.data % 64 == block.now.ctypes.data % 64 == 0
 
 
 @resting

@@ -20,6 +20,7 @@ from schuss.descent.losses import Loss, judge_of
 from schuss.descent.optimizers import bare, penalised, per_run, scalar_table, trait
 from schuss.descent.penalties import L2, ElasticNet, Shrink
 from schuss.population import dense, rates, sparse, whole
+from schuss.population.aligned import aligned
 from schuss.population.block import Block, LinearState, Table, catching_up, fresh_block, lanes_for, plain, single
 from schuss.population.population import Run, Tallies, WinnerState
 from schuss.population.saved import load_state, runs_of, save_state
@@ -103,7 +104,7 @@ class Linear:
 
     def start(self, runs: tuple[Run, ...]) -> LinearState:
         """Give the state of runs that have not learned anything yet."""
-        state = self._fresh(runs, lanes_for(len(runs), self.threads, self.outputs))
+        state = self._fresh(runs, self._lanes_for(len(runs)))
         for place, run in enumerate(runs):
             if run.init != "zero":
                 columns = self._columns_of(place % state.lanes, state.lanes)
@@ -113,6 +114,9 @@ class Linear:
                 if hasattr(stepper, "first_slots"):
                     block.slots[:, :, columns] = np.stack(stepper.first_slots(first))
         return state
+
+    def _lanes_for(self, runs: int) -> int:
+        return lanes_for(runs, self.threads, self.outputs, sparse=self.is_sparse)
 
     def _fresh(self, runs: tuple[Run, ...], lanes: int) -> LinearState:
         """Give the state of runs that start at zero in blocks of this width."""
@@ -139,13 +143,13 @@ class Linear:
         """Give the learning rate of each run of a block, in the line of its schedule `(schedules, lanes)`."""
         return rates.bases(state.runs, b, state.lanes, state.slowed)
 
-    def _spans(self, state: LinearState, b: int, rows: int) -> tuple[int, int, NDArray[np.float64]]:
-        """Give phase and shift of the coming chunk's table, and the progress at the start of each of its lines.
+    def _spans(self, state: LinearState, rows: int) -> tuple[int, int, NDArray[np.float64]]:
+        """Give phase and shift of the coming chunk's tables, and the progress at the start of each of their lines.
 
         A line serves a span of steps; while scalars change with every step there is one line a step.
         """
         same = max(SAME_RATE_ROWS, state.planned_rows // RATES)
-        settled = (state.blocks[b].carry < SETTLED).all()
+        settled = all((block.carry < SETTLED).all() for block in state.blocks)
         span_steps = max(1, same // self.batch_size) if settled else 1
         shift = span_steps.bit_length() - 1
         span = self.batch_size << shift
@@ -153,69 +157,86 @@ class Linear:
         begun = state.rows - (phase * self.batch_size if shift else 0)
         return phase, shift, np.minimum(np.arange(begun, state.rows + rows, span) / state.planned_rows, 1.0)
 
-    def _table(self, state: LinearState, b: int, rows: int) -> Table:
-        """Give what the steps of the coming chunk have in common."""
-        phase, shift, progress = self._spans(state, b, rows)
-        if shift == 0 or len(progress) > FEW_LINES or self.way == "whole":
-            return self._made_table(state, b, phase, shift, progress, state.blocks[b].carry)
-        first = state.rows // (self.batch_size << shift)
-        group = first - first % SHARED_LINES
-        shared = self._shared_table(state, b, shift, group)
-        here = slice(first - group, first - group + len(progress))
-        of_lines = (shared.exact[here], shared.penalised[here], shared.free[here])
-        return Table(
-            phase, shift, shared.factors[here], shared.bases, shared.penalty, state.blocks[b].carry, *of_lines,
-            shared.fullest,
-        )  # fmt: skip
+    def _tables(self, state: LinearState, rows: int) -> list[Table]:
+        """Give what the steps of the coming chunk have in common, for each block.
 
-    def _shared_table(self, state: LinearState, b: int, shift: int, group: int) -> Table:
-        """Give the lines of some chunks at once, from one of the leg on; made for the first of them, then kept."""
-        asked = (state.runs, b, state.lanes, state.slowed, state.planned_rows, shift, group)
-        if self._kept.get(b, (None,))[0] != asked:
-            lines = np.arange(group, group + SHARED_LINES + FEW_LINES, dtype=np.int64)
-            progress = np.minimum(lines * (self.batch_size << shift) / state.planned_rows, 1.0)
+        Made for all blocks at once, and before they learn in threads of their own: threads that each make theirs take
+        the interpreter's lock from one another at every operation of NumPy.
+        """
+        phase, shift, progress = self._spans(state, rows)
+        if shift == 0 or len(progress) > FEW_LINES or self.way == "whole":
+            return self._made_tables(state, phase, shift, progress, [block.carry for block in state.blocks])
+        return self._shared_tables(state, phase, shift, len(progress))
+
+    def _shared_tables(self, state: LinearState, phase: int, shift: int, lines: int) -> list[Table]:
+        """Give lines of tables that many chunks share; made for the first of them, then kept."""
+        span = self.batch_size << shift
+        first = state.rows // span
+        group = first - first % SHARED_LINES
+        asked = (state.runs, state.lanes, state.slowed, state.planned_rows, shift, group)
+        if self._kept.get("asked") != asked:
+            of_group = np.arange(group, group + SHARED_LINES + FEW_LINES, dtype=np.int64)
+            progress = np.minimum(of_group * span / state.planned_rows, 1.0)
             # That the carry has settled is why lines are shared: what is left of it is nothing.
-            settled = np.zeros_like(state.blocks[b].carry)
-            self._kept[b] = asked, self._made_table(state, b, 0, shift, progress, settled)
-        return self._kept[b][1]
+            settled = [np.zeros_like(block.carry) for block in state.blocks]
+            self._kept.update(asked=asked, tables=self._made_tables(state, 0, shift, progress, settled))
+        here = slice(first - group, first - group + lines)
+        pairs = zip(self._kept["tables"], state.blocks, strict=True)
+        return [table.part(here)._replace(phase=phase, carry=block.carry) for table, block in pairs]
 
     @cached_property
-    def _kept(self) -> dict[int, tuple[Any, Table]]:
+    def _kept(self) -> dict[str, Any]:
         return {}
 
-    def _made_table(
-        self, state: LinearState, b: int, phase: int, shift: int, progress: NDArray[np.float64],
-        start: NDArray[np.float64],
-    ) -> Table:  # fmt: skip
-        """Make a table with a line for each point of the leg; start : the carry before them."""
+    def _made_tables(
+        self, state: LinearState, phase: int, shift: int, progress: NDArray[np.float64],
+        starts: list[NDArray[np.float64]],
+    ) -> list[Table]:  # fmt: skip
+        """Make tables with a line for each point of the leg; starts : the carry of each block before them."""
+        count = len(starts)
         factors = rates.factors(state.runs, progress, state.planned_rows / self.batch_size)
-        bases, penalties = self._bases(state, b), _penalties(state.runs, b, state.lanes)
-        stepper = self._stepper_of(state.runs, b, state.lanes)
-        carry, exact = scalar_table(stepper, start, factors @ bases, *penalties)
-        penalised = single(exact)
-        free = penalised.copy()
-        free[:, self.stepper.free] = 0.0
+        all_lanes = count * state.lanes
+        bases, penalties = rates.bases(state.runs, 0, all_lanes, state.slowed), _penalties(state.runs, 0, all_lanes)
+        stepper, start = self._stepper_of(state.runs, 0, all_lanes), np.concatenate(starts, axis=1)
+        # Where scalars change with every row, a table in float64 took as long as the steps of 28 features.
+        dtype = np.float64 if self.way in ("scaled", "coasting") else np.float32
+        carry, exact = scalar_table(stepper, start, factors @ bases, *penalties, dtype)
+        free = exact
         if not self.intercept:  # at a rate of zero no rule moves a weight
-            free = single(scalar_table(stepper, start, 0.0 * (factors @ bases), *(0.0 * penalties))[1])
+            free = scalar_table(stepper, start, 0.0 * (factors @ bases), *(0.0 * penalties), dtype)[1]
         fullest = exact[:1]
         if self.way == "coasting":
             fullest = scalar_table(stepper, start, bases.sum(axis=0)[None], *penalties)[1]
-        penalty = bool(penalties.any())
-        return Table(phase, shift, factors, bases, penalty, carry, exact, penalised, free, fullest)
+
+        def of_block(b: int) -> Table:
+            own = slice(b * state.lanes, (b + 1) * state.lanes)
+            scalars, unpenalised = exact[:, :, own], single(free[:, :, own])
+            for place in self.stepper.free:  # a list of places at once takes longer than the rest of the table
+                unpenalised[:, place] = 0.0
+            table = Table(
+                phase, shift, factors, bases[:, own], bool(penalties[:, own].any()), carry[:, own].copy(), scalars,
+                single(scalars, copy=False), unpenalised, fullest[:, :, own], (),
+            )  # fmt: skip
+            return table._replace(linear=sparse.linear_steps(self.stepper, table)) if self.way == "scaled" else table
+
+        return [of_block(b) for b in range(count)]
 
     def advance(self, state: LinearState, chunk: Chunk) -> tuple[LinearState, Tallies]:
         """Learn from a chunk; the arrays of `state` are used up."""
-        tally = np.zeros((len(state.blocks), state.lanes))
-        jobs = [partial(self._advance_block, state, b, chunk, tally[b]) for b in range(len(state.blocks))]
+        tallies = [aligned((state.lanes,), np.float64) for _ in state.blocks]
+        tables = self._tables(state, len(chunk.targets))
+        jobs = [
+            partial(self._advance_block, block, table, chunk, tally)
+            for block, table, tally in zip(state.blocks, tables, tallies, strict=True)
+        ]
         blocks = tuple(side_by_side(jobs, self.threads))
         rows = len(chunk.targets)
         after = replace(state, blocks=blocks, rows=state.rows + rows)
-        return after, Tallies(tally.ravel()[: len(state.runs)], float(chunk.weights.sum(dtype=np.float64)), rows)
+        losses = np.concatenate(tallies)[: len(state.runs)]
+        return after, Tallies(losses, float(chunk.weights.sum(dtype=np.float64)), rows)
 
-    def _advance_block(self, state: LinearState, b: int, chunk: Chunk, tally: NDArray[np.float64]) -> Block:
+    def _advance_block(self, block: Block, table: Table, chunk: Chunk, tally: NDArray[np.float64]) -> Block:
         """Learn from a chunk with one block."""
-        table = self._table(state, b, len(chunk.targets))
-        block = state.blocks[b]
         if self.way == "whole":
             numbers = len(trait(self.rule, "number_names"))
             whole.advance(self.stepper, self._plain, numbers, self.loss, chunk, self.batch_size, table, block, tally)
@@ -273,7 +294,7 @@ class Linear:
         """Go on with these runs alone, closed up into as few blocks as they need; `state` must be up to date."""
         places = [i for i, run in enumerate(state.runs) if run.number in numbers]
         work = state.planned_rows * self.features * self.outputs
-        lanes = lanes_for(len(places), self.threads, self.outputs) if work >= NARROWING_PAYS else state.lanes
+        lanes = self._lanes_for(len(places)) if work >= NARROWING_PAYS else state.lanes
         fresh = self._fresh(tuple(state.runs[i] for i in places), lanes)
         for new, old in enumerate(places):
             source, target = state.blocks[old // state.lanes], fresh.blocks[new // fresh.lanes]

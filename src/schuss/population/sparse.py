@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from schuss.data.chunk import Chunk, SparseRows
 from schuss.descent.losses import Loss
 from schuss.kernels import store
+from schuss.population.aligned import aligned
 from schuss.population.block import Block, Table, single
 
-__all__ = ["advance", "bring_up_to_date", "learn_mixed", "losses"]
+__all__ = ["advance", "bring_up_to_date", "learn_mixed", "linear_steps", "losses"]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -58,7 +59,7 @@ def advance(
     """Learn from a chunk with one block; stepper : the rule with its penalty, plain : the same with plain numbers."""
     batch = min(batch, max(len(chunk.targets), 1))
     if way == "scaled":
-        _advance_scaled(stepper, loss, chunk, batch, table, block, tally)
+        _advance_scaled(loss, chunk, batch, table, block, tally)
     elif way == "coasting":
         _advance_coasting(stepper, loss, chunk, batch, table, block, tally)
     elif way == "resting":
@@ -69,23 +70,33 @@ def advance(
 
 def _workspace(block: Block, rows: int) -> Floats:
     """Give room for the scores of so many rows."""
-    return np.empty((rows, block.weights.shape[1]), np.float32)
+    return aligned((rows, block.weights.shape[1]))
 
 
-def _advance_scaled(
-    stepper: Any, loss: Loss, chunk: Chunk, batch: int, table: Table, block: Block, tally: Doubles
-) -> None:
-    """Learn with a rule whose two coefficients are its steps from 1 and along 1."""
+def linear_steps(stepper: Any, table: Table) -> tuple[NDArray[Any], ...]:
+    """Give shrink, move, free_move and together, see `kernels.sparse.advance_scaled`, of a "scaled" rule's table.
+
+    Its two coefficients are its steps from 1 and along 1.
+    """
     penalised, free = table.exact.transpose(1, 0, 2), table.free.transpose(1, 0, 2)
     with np.errstate(all="ignore"):
         shrink, move = (stepper.update(penalised, w, g, ())[0] for w, g in ((1.0, 0.0), (0.0, 1.0)))
         free_move = single(stepper.update(free, 0.0, 1.0, ())[0])
     shrink = np.maximum(shrink, SMALLEST_SHRINK)
-    steps = min(1 << table.shift, SCALED_STEPS)
     together = np.log(SMALLEST_SHRINK) / np.minimum(np.log(np.fmin.reduce(shrink, axis=1, initial=1.0)), -1e-9)
-    scales, moves = np.empty((2, steps, len(block.scale)), np.float32)
+    return shrink, move, free_move, np.clip(together, 1, _steps_at_once(table)).astype(np.int64)
+
+
+def _steps_at_once(table: Table) -> int:
+    """Give for how many steps scales are computed at a time."""
+    return min(1 << table.shift, SCALED_STEPS)
+
+
+def _advance_scaled(loss: Loss, chunk: Chunk, batch: int, table: Table, block: Block, tally: Doubles) -> None:
+    """Learn with a linear rule."""
+    scales, moves = aligned((2, _steps_at_once(table), len(block.scale)))
     of_rows = (*_rows(chunk)[:3], chunk.targets, chunk.weights)
-    of_steps = (table.phase, table.shift, shrink, move, free_move, np.clip(together, 1, steps).astype(np.int64))
+    of_steps = (table.phase, table.shift, *table.linear)
     static = (loss, _width(len(block.scale)))
     if batch == 1 and not loss.multiclass:
         store.run("sparse:advance_rows", static, *of_rows, *of_steps, block.scale, block.weights, scales, moves, tally)
@@ -129,8 +140,8 @@ def _advance_coasting(
     store.run(
         "coasting:advance", (loss, _width(lanes)), *_rows(chunk)[:3], chunk.targets, chunk.weights, batch, table.phase,
         table.shift, a, b, c, m, d, free, together, few, reach, block.scale, block.weights, block.slots[0],
-        block.moving[0], block.moving[1], _workspace(block, batch), np.empty((together + 1, lanes)), np.empty(lanes),
-        *np.empty((4, few, lanes), np.float32), np.empty((3, lanes), np.float32), tally,
+        block.moving[0], block.moving[1], _workspace(block, batch), aligned((together + 1, lanes), np.float64),
+        aligned((lanes,), np.float64), *aligned((4, few, lanes)), aligned((3, lanes)), tally,
     )  # fmt: skip
 
 
