@@ -210,7 +210,8 @@ def test_lines_that_are_made_for_many_chunks_are_those_of_each() -> None:
         state.blocks[0].carry[:] = 0.9 * SETTLED
         phase, shift, progress = ours._spans(state, 8192)
         shared = ours._tables(state, 8192)[0]
-        made = ours._made_tables(state, phase, shift, progress, [state.blocks[0].carry])[0]
+        rooms = ours._rooms(state, len(progress))
+        made = ours._made_tables(state, phase, shift, progress, [state.blocks[0].carry], rooms)[0]
         assert (shared.phase, shared.shift, len(shared.exact)) == (phase, shift, len(made.exact))
         np.testing.assert_allclose(shared.penalised, made.penalised, rtol=0, atol=1e-5)  # 40 rows of 8 million
         np.testing.assert_allclose(shared.free, made.free, rtol=0, atol=1e-5)

@@ -121,10 +121,10 @@ def plain(stepper: Any) -> Any:
     return type(stepper)(*[plain(field) if isinstance(field, tuple) else 0.0 for field in stepper])
 
 
-def single(scalars: NDArray[Any], *, copy: bool = True) -> NDArray[np.float32]:
-    """Round to contiguous float32; a rate too large for it becomes infinite, and its run diverges."""
+def single(scalars: NDArray[Any]) -> NDArray[np.float32]:
+    """Round to float32, where it is not that already; a rate too large becomes infinite, and its run diverges."""
     with np.errstate(over="ignore"):
-        return scalars.astype(np.float32, order="C", copy=copy)
+        return scalars.astype(np.float32, copy=False)
 
 
 def fresh_block(

@@ -17,7 +17,7 @@ from schuss.data.chunk import Chunk, SparseRows
 from schuss.data.saved import Saved
 from schuss.descent.initializers import initial_weights
 from schuss.descent.losses import Loss, judge_of
-from schuss.descent.optimizers import bare, penalised, per_run, scalar_table, trait
+from schuss.descent.optimizers import bare, fill, penalised, per_run, scalar_table, trait
 from schuss.descent.penalties import L2, ElasticNet, Shrink
 from schuss.population import dense, rates, sparse, whole
 from schuss.population.aligned import aligned
@@ -39,6 +39,8 @@ does for a chunk of 28 features (an epoch of 20 million rows of Parquet: −7 % 
 
 SETTLED = 1e-10
 """Running products below this change no scalar any more: 1 − 1e-10 is 1 in float32."""
+
+_Room = tuple[NDArray[Any], NDArray[np.float32]]
 
 NARROWING_PAYS = 2e9
 """Features of rows to come from which on fewer runs move to narrower blocks: about a second of learning.
@@ -165,7 +167,8 @@ class Linear:
         """
         phase, shift, progress = self._spans(state, rows)
         if shift == 0 or len(progress) > FEW_LINES or self.way == "whole":
-            return self._made_tables(state, phase, shift, progress, [block.carry for block in state.blocks])
+            rooms = self._rooms_again(state, len(progress))
+            return self._made_tables(state, phase, shift, progress, [block.carry for block in state.blocks], rooms)
         return self._shared_tables(state, phase, shift, len(progress))
 
     def _shared_tables(self, state: LinearState, phase: int, shift: int, lines: int) -> list[Table]:
@@ -179,10 +182,24 @@ class Linear:
             progress = np.minimum(of_group * span / state.planned_rows, 1.0)
             # That the carry has settled is why lines are shared: what is left of it is nothing.
             settled = [np.zeros_like(block.carry) for block in state.blocks]
-            self._kept.update(asked=asked, tables=self._made_tables(state, 0, shift, progress, settled))
+            rooms = self._rooms(state, len(progress))
+            self._kept.update(asked=asked, tables=self._made_tables(state, 0, shift, progress, settled, rooms))
         here = slice(first - group, first - group + lines)
         pairs = zip(self._kept["tables"], state.blocks, strict=True)
         return [table.part(here)._replace(phase=phase, carry=block.carry) for table, block in pairs]
+
+    def _rooms(self, state: LinearState, lines: int) -> list[_Room]:
+        """Give memory for the tables of each block, with and without the penalty."""
+        shape = lines, len(self.stepper.scalar_names), state.lanes
+        exact = np.float64 if self.way in ("scaled", "coasting") else np.float32
+        return [(np.empty(shape, exact), np.empty(shape, np.float32)) for _ in state.blocks]
+
+    def _rooms_again(self, state: LinearState, lines: int) -> list[_Room]:
+        """Give the memory of the chunk before, if it is as large: to get it anew took as long as to fill it."""
+        size = lines, state.lanes, len(state.blocks)
+        if self._kept.get("size") != size:
+            self._kept.update(size=size, rooms=self._rooms(state, lines))
+        return self._kept["rooms"]
 
     @cached_property
     def _kept(self) -> dict[str, Any]:
@@ -190,36 +207,33 @@ class Linear:
 
     def _made_tables(
         self, state: LinearState, phase: int, shift: int, progress: NDArray[np.float64],
-        starts: list[NDArray[np.float64]],
+        starts: list[NDArray[np.float64]], rooms: list[_Room],
     ) -> list[Table]:  # fmt: skip
         """Make tables with a line for each point of the leg; starts : the carry of each block before them."""
-        count = len(starts)
+        every = len(starts) * state.lanes
         factors = rates.factors(state.runs, progress, state.planned_rows / self.batch_size)
-        all_lanes = count * state.lanes
-        bases, penalties = rates.bases(state.runs, 0, all_lanes, state.slowed), _penalties(state.runs, 0, all_lanes)
-        stepper, start = self._stepper_of(state.runs, 0, all_lanes), np.concatenate(starts, axis=1)
-        # Where scalars change with every row, a table in float64 took as long as the steps of 28 features.
-        dtype = np.float64 if self.way in ("scaled", "coasting") else np.float32
-        carry, exact = scalar_table(stepper, start, factors @ bases, *penalties, dtype)
-        free = exact
+        bases, penalties = rates.bases(state.runs, 0, every, state.slowed), _penalties(state.runs, 0, every)
+        stepper, start, rate = self._stepper_of(state.runs, 0, every), np.concatenate(starts, axis=1), factors @ bases
+        carry, columns = stepper.scalars(start, rate, *penalties)
+        free = columns
         if not self.intercept:  # at a rate of zero no rule moves a weight
-            free = scalar_table(stepper, start, 0.0 * (factors @ bases), *(0.0 * penalties), dtype)[1]
-        fullest = exact[:1]
+            free = stepper.scalars(start, 0.0 * rate, *(0.0 * penalties))[1]
+        free = [0.0 if place in stepper.free else column for place, column in enumerate(free)]
+        fullest = np.zeros((1, len(columns), every))
         if self.way == "coasting":
             fullest = scalar_table(stepper, start, bases.sum(axis=0)[None], *penalties)[1]
 
         def of_block(b: int) -> Table:
-            own = slice(b * state.lanes, (b + 1) * state.lanes)
-            scalars, unpenalised = exact[:, :, own], single(free[:, :, own])
-            for place in self.stepper.free:  # a list of places at once takes longer than the rest of the table
-                unpenalised[:, place] = 0.0
+            own, (exact, unpenalised) = slice(b * state.lanes, (b + 1) * state.lanes), rooms[b]
+            fill(exact, columns, own)
+            fill(unpenalised, free, own)
             table = Table(
-                phase, shift, factors, bases[:, own], bool(penalties[:, own].any()), carry[:, own].copy(), scalars,
-                single(scalars, copy=False), unpenalised, fullest[:, :, own], (),
+                phase, shift, factors, bases[:, own], bool(penalties[:, own].any()), carry[:, own].copy(), exact,
+                single(exact), unpenalised, fullest[:, :, own], (),
             )  # fmt: skip
             return table._replace(linear=sparse.linear_steps(self.stepper, table)) if self.way == "scaled" else table
 
-        return [of_block(b) for b in range(count)]
+        return [of_block(b) for b in range(len(rooms))]
 
     def advance(self, state: LinearState, chunk: Chunk) -> tuple[LinearState, Tallies]:
         """Learn from a chunk; the arrays of `state` are used up."""
