@@ -17,11 +17,11 @@ from schuss.data.chunk import Chunk, SparseRows
 from schuss.data.saved import Saved
 from schuss.descent.initializers import initial_weights
 from schuss.descent.losses import Loss, judge_of
-from schuss.descent.optimizers import bare, fill, penalised, per_run, scalar_table, trait
+from schuss.descent.optimizers import bare, penalised, per_run, scalar_table, trait
 from schuss.descent.penalties import L2, ElasticNet, Shrink
 from schuss.population import dense, rates, sparse, whole
 from schuss.population.aligned import aligned
-from schuss.population.block import Block, LinearState, Table, catching_up, fresh_block, lanes_for, plain, single
+from schuss.population.block import Block, LinearState, Table, catching_up, fill, fresh_block, lanes_for, plain, single
 from schuss.population.population import Run, Tallies, WinnerState
 from schuss.population.saved import load_state, runs_of, save_state
 from schuss.population.workers import side_by_side

@@ -13,7 +13,7 @@ from schuss.descent.optimizers.hyperparameters import bare, hyperparameters, per
 from schuss.descent.optimizers.names import OPTIMIZERS, own_name, rule_named
 from schuss.descent.optimizers.plain import SGD, Momentum, Nesterov
 from schuss.descent.optimizers.prodigy import Prodigy
-from schuss.descent.optimizers.rule import Optimizer, Stepper, fill, penalised, scalar_table, trait
+from schuss.descent.optimizers.rule import Optimizer, Stepper, penalised, scalar_table, trait
 
 __all__ = [
     "FTRL",
@@ -35,7 +35,6 @@ __all__ = [
     "ScheduleFree",
     "Stepper",
     "bare",
-    "fill",
     "hyperparameters",
     "own_name",
     "penalised",

@@ -52,7 +52,6 @@ __all__ = [
     "Optimizer",
     "Penalised",
     "Stepper",
-    "fill",
     "measure",
     "move",
     "penalised",
@@ -246,30 +245,15 @@ def penalised(rule: Any, penalty: Any) -> Any:
 
 
 def scalar_table(stepper: Any, carry: Array, rate: Array, l2: Array, l1: Array) -> tuple[Array, Array]:
-    """Give the carry after T steps of K runs, and all their scalars `(T, scalars, K)`."""
+    """Give the carry after T steps of K runs, and all their scalars `(T, scalars, K)`.
+
+    Once a chunk: filling a table takes a third of the time of stacking what was broadcast.
+    """
     carry, columns = stepper.scalars(carry, rate, l2, l1)
     table = np.empty((len(rate), len(columns), rate.shape[1]))
-    fill(table, columns, slice(0, rate.shape[1]))
+    for place, column in enumerate(columns):
+        table[:, place] = column
     return carry, table
-
-
-def fill(table: NDArray[Any], columns: Columns, runs: slice) -> None:
-    """Write the scalars of some of the runs into a table `(T, scalars, runs)`; what is too large becomes infinite.
-
-    Once a chunk: columns that are the same for all steps are written together, as one line (10 scalars, 256 steps, 16
-    runs: 44 → 17 µs).
-    """
-    parts = [np.asarray(column) for column in columns]
-    parts = [part[..., runs] if part.ndim and part.shape[-1] > 1 else part for part in parts]
-    line = np.zeros(table.shape[1:], table.dtype)
-    with np.errstate(over="ignore"):
-        for place, part in enumerate(parts):
-            if part.ndim < 2:
-                line[place] = part
-        table[:] = line
-        for place, part in enumerate(parts):
-            if part.ndim == 2:
-                table[:, place] = part
 
 
 def powers(start: Array, factor: Any, steps: int) -> Array:
