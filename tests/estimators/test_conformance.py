@@ -24,7 +24,6 @@ CHECKS = [
 ]
 
 
-@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(("estimator", "check"), CHECKS)
 def test_check(estimator: Any, check: Any) -> None:
     check(estimator)

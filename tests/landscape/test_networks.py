@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,15 +14,6 @@ from torch import nn
 
 from schuss.landscape import basin_radii, bits_needed, eigenpairs, products_at, surface
 from schuss.torch.objective import ModuleObjective
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Layers this small gain nothing from a second thread, and wait for it on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def rows_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -155,6 +155,25 @@ def test_bits_do_not_depend_on_threads_or_neighbours(
     assert all(each == found[0] for each in found)
 
 
+def test_pytorch_stays_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums that are cut among threads would differ with their number."""
+    monkeypatch.setattr(network_module, "THREADS_PAY", 0)
+    seen: list[int] = []
+    scores = Layers.scores
+    monkeypatch.setattr(Layers, "scores", lambda *given: (seen.append(torch.get_num_threads()), scores(*given))[1])
+    network = Network(rule_named("adam"), loss_for("log_loss", 1), Architecture(FEATURES, 1, (5,), "relu", 0.3), 32, 2)
+    (chunk, *_), before = some_chunks(False), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        state, _ = learned(network, some_runs(9), [chunk])
+        network.losses(state, chunk)
+        network.scores(state, chunk)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
+
+
 @pytest.mark.parametrize("schedule", ["linear", "plateau"])
 @pytest.mark.parametrize("optimizer", ["adam", "averaged_momentum", "prodigy"])
 def test_going_on_from_what_was_saved_gives_the_same_bits(schedule: str, optimizer: str) -> None:
