@@ -26,7 +26,7 @@ demo: $(VENV)/.installed
 	@echo "The report: open $(CURDIR)/$(DEMO)/run/report.html in a browser."
 
 test: $(VENV)/.tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.tests
 	$(BIN)/ruff check .

@@ -46,7 +46,7 @@ def own(folder: Path, factor: str) -> Path:
 
 def command(folder: Path, *arguments: str, compiled: bool = True) -> dict[str, Any]:
     """Run the command line in a process of its own, in a folder; give what it prints."""
-    environment = {**os.environ, "NUMBA_DISABLE_JIT": "0" if compiled else "1", "SCHUSS_CACHE": str(folder / "kernels")}
+    environment = os.environ | ({} if compiled else {"NUMBA_DISABLE_JIT": "1"})
     done = subprocess.run(
         [sys.executable, "-m", "schuss", *arguments], cwd=folder, env=environment, capture_output=True, text=True,
         check=False,
