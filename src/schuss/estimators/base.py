@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, csr_matrix, issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import assert_all_finite, check_random_state, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
@@ -331,3 +332,11 @@ def number(
     bound = f"above {least:g}" if exclusive else f"of at least {least:g}"
     above = "" if most == math.inf else f" and {'below' if exclusive else 'at most'} {most:g}"
     raise ValueError(f"{name} must be {what} {bound}{above}, got {value!r}")
+
+
+def labels_of(y: Any) -> NDArray[Any]:
+    """Give labels as an array of one dimension; raises ValueError where they cannot be any."""
+    labels = column_or_1d(y, warn=True)
+    assert_all_finite(labels, input_name="y")  # the next line warns of infinity, in a cast, before it refuses it
+    check_classification_targets(labels)
+    return labels

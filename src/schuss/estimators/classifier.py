@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.model_selection import StratifiedShuffleSplit
-from sklearn.utils import assert_all_finite, check_consistent_length, compute_class_weight
+from sklearn.utils import check_consistent_length, compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 
 from ..descent.losses import Softmax, probabilities
 from ..fitting.problem import Problem
-from .base import Array, LinearSGD, one_of
+from .base import Array, LinearSGD, labels_of, one_of
 from .held import held_out
 from .losses import FOR_CLASSES, FOR_NUMBERS, loss_named
 
@@ -263,9 +261,7 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
             raise ValueError(
                 f"requires y to be passed, but the target y is None: This {type(self).__name__} estimator requires y"
             )
-        labels = column_or_1d(y, warn=True)
-        assert_all_finite(labels, input_name="y")  # the next line warns of infinity, in a cast, before it refuses it
-        check_classification_targets(labels)
+        labels = labels_of(y)
         check_consistent_length(X, labels)
         return labels
 

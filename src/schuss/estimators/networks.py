@@ -12,8 +12,7 @@ from scipy.sparse import csr_matrix, issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
-from sklearn.utils import assert_all_finite, check_array, check_consistent_length, check_random_state, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..descent.activations import ACTIVATIONS
@@ -22,7 +21,7 @@ from ..errors import InputError, TrainingError
 from ..metrics import predicted_classes
 from ..model import Model
 from ..training import train
-from .base import number, one_of
+from .base import labels_of, number, one_of
 from .epochs import EpochLearner, learn_until, learner_of
 from .held import held_out
 from .repeated import once_each, row_weights
@@ -358,9 +357,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
         X = self._rows(X, reset=reset)
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None")
-        labels = column_or_1d(y, warn=True)
-        assert_all_finite(labels, input_name="y")  # the next line warns of infinity, in a cast, before it refuses it
-        check_classification_targets(labels)
+        labels = labels_of(y)
         check_consistent_length(X, labels)
         return X, labels
 
