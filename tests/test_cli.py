@@ -13,7 +13,7 @@ from typing import Any
 import click
 import pytest
 
-from schuss import OptionError, TrainingError, __version__
+from schuss import OptionError, TrainingError, __version__, printout
 from schuss.cli import commands, main
 from schuss.data.feed import ORDERS
 from schuss.descent.initializers import INITIALIZERS
@@ -184,6 +184,21 @@ def test_summary_for_a_person(calls: list[dict[str, Any]], capsys: pytest.Captur
     ):
         assert part in out
     assert "schuss: classification of 'delayed' from flights" in err
+
+
+@pytest.mark.parametrize(
+    ("loss", "rate", "told"),
+    [
+        (0.5, 1e10, None),
+        (2e13, 1e10, "the learning rate 1e10 was asked for, --learning-rate auto races over many"),
+        (0.689, "auto", "nothing useful was learned from these columns"),
+    ],
+)
+def test_a_model_no_better_than_a_constant_is_told_of(loss: float, rate: object, told: str | None) -> None:
+    summary = SUMMARY | {"holdout": {"rows": 100, "loss": loss, "constant_loss": 0.689}}
+    text = printout.training(summary, [START | {"options": {"learning_rate": rate}}])
+    assert ("no better than a constant" in text) == (told is not None)
+    assert told is None or f"notice    the model is no better than a constant: {told}" in text
 
 
 def test_json_and_quiet(calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:

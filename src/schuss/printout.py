@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .report.comparison import ladder_table
-from .report.words import bytes_in_words, count, duration, plural
+from .report.words import bytes_in_words, count, duration, no_better, plural
 
 
 def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) -> str:
@@ -27,6 +27,7 @@ def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) ->
         *(("notice", notice) for notice in notices),
         ("skipped", _skipped(summary)),
         ("held out", _holdout(summary["holdout"])),
+        ("notice", _no_gain(summary["holdout"], start.get("options", {}).get("learning_rate"))),
         ("folds", _folds(summary.get("cross_validation"))),
         ("winner", _chosen(summary["chosen"])),
         ("race", _race(summary)),
@@ -185,6 +186,10 @@ def _holdout(holdout: Mapping[str, Any] | None) -> str:
         if name in holdout:
             text += f", {title} {number(holdout[name])}"
     return f"{text} ({number(holdout['rows'])} rows)"
+
+
+def _no_gain(holdout: Mapping[str, Any] | None, learning_rate: object) -> str | None:
+    return no_better(learning_rate) if holdout and not holdout["loss"] < holdout["constant_loss"] else None
 
 
 def _folds(validation: Mapping[str, Any] | None) -> str | None:

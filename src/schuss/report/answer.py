@@ -13,7 +13,7 @@ from schuss.intervals import wilson
 from .figures.results import confusion_counts
 from .history import History, interval, mapping, number, sequence
 from .runs import loss_name, loss_unit, settings_in_words
-from .words import count, duration, figure, percent, plural, setting, short_count, short_path
+from .words import count, duration, figure, no_better, percent, plural, setting, short_count, short_path
 
 __all__ = ["Stat", "heading", "how_it_ended", "lead", "source_in_words", "stats", "warnings"]
 
@@ -250,7 +250,7 @@ def warnings(history: History) -> list[str]:
         said.append(f"{plural(skipped, 'row')} {'was' if skipped == 1 else 'were'} skipped.")
     holdout = mapping(history.finish, "holdout")
     if number(holdout.get("loss")) >= number(holdout.get("constant_loss")):
-        said.append("The model is no better than a constant: nothing useful was learned from these columns.")
+        said.append(_sentence(no_better(mapping(history.start, "options").get("learning_rate"))))
     if history.damaged:
         said.append(f"{plural(history.damaged, 'line')} of the record could not be read and is left out here.")
     return said + [_sentence(notice) for notice in _strings(history.start.get("notices")) if notice]

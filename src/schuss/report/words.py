@@ -14,6 +14,7 @@ __all__ = [
     "count",
     "duration",
     "figure",
+    "no_better",
     "percent",
     "plural",
     "setting",
@@ -191,6 +192,15 @@ def bytes_in_words(size: float) -> str:
         if size >= 2**power:
             return f"{size / 2**power:.3g} {unit}"
     return f"{size:.0f} bytes"
+
+
+def no_better(learning_rate: object) -> str:
+    """Say that a model is no better than a constant, and what to do where the learning rate was stated."""
+    if isinstance(learning_rate, int | float):
+        why = f"the learning rate {setting(learning_rate)} was asked for, --learning-rate auto races over many"
+    else:
+        why = "nothing useful was learned from these columns"
+    return f"the model is no better than a constant: {why}"
 
 
 def short_path(place: object) -> str:
