@@ -3,7 +3,8 @@
 Rows of 75 nonzeros whose features follow Zipf's law (probability ~ 1/rank, the ranks scattered over the columns), log
 loss with L2. Each round times every contender once, one after the other, the second of two epochs, so that none pays
 for what the one before left in the caches; ratios are taken within a round. The limit is a kernel that only fetches
-the same lines of weights, the next row's lines sent for ahead, and adds them up.
+the same lines of weights, the next row's lines sent for ahead, and adds them up; for sixteen runs on two threads, a
+block of eight on each.
 
     pip install -e '.[benchmarks]'
     python benchmarks/sparse.py                    a table on standard output
@@ -36,6 +37,7 @@ from schuss.kernels.lines import spread
 from schuss.kernels.options import kernel
 from schuss.population.linear import Linear
 from schuss.population.population import Run
+from schuss.population.workers import side_by_side
 
 TITLE = "sparse.py: an epoch over sparse rows, one row at a time"
 ROWS, NONZEROS = 65_536, 75
@@ -44,7 +46,7 @@ BITS = {47_000: 16, 1_000_000: 20, 16_000_000: 24}
 
 PEER, SHUFFLED_PEER = "scikit-learn SGD, rows in order", "scikit-learn SGD, rows shuffled"
 
-Epoch = Callable[[], None]
+Epoch = Callable[[], object]
 
 
 class Contender(NamedTuple):
@@ -84,15 +86,18 @@ def gather(like, indices, values, weights, out):
     store(out, 0, 0, total)
 
 
-def limit(rows: Chunk, lanes: int) -> Contender:
-    """Give the limit for so many runs."""
-    sparse = rows.rows
-    weights, out = np.zeros((sparse.width, lanes), np.float32), np.zeros((1, lanes), np.float32)
-    weights[:] = 1.0  # pages of zeros would all be the same one
-    like = (np.float32(0),) * lanes
-    return Contender(
-        f"limit: fetching the lines of {lanes}", 1, lambda: gather(like, sparse.indices, sparse.values, weights, out)
-    )
+def limit(rows: Chunk, lanes: int, threads: int = 1) -> Contender:
+    """Give the limit for a block of so many runs on each thread."""
+    sparse, like = rows.rows, (np.float32(0),) * lanes
+
+    def fetching() -> Epoch:
+        weights, out = np.zeros((sparse.width, lanes), np.float32), np.zeros((1, lanes), np.float32)
+        weights[:] = 1.0  # pages of zeros would all be the same one
+        return lambda: gather(like, sparse.indices, sparse.values, weights, out)
+
+    jobs = [fetching() for _ in range(threads)]
+    blocks = lanes if threads == 1 else f"{threads} × {lanes}"
+    return Contender(f"limit: fetching the lines of {blocks}", threads, lambda: side_by_side(jobs, threads))
 
 
 def schuss(rows: Chunk, name: str, runs: int, threads: int) -> Contender:
@@ -170,7 +175,7 @@ def contenders(rows: Chunk) -> list[Contender]:
     return [
         scikit_learn(rows, False),
         scikit_learn(rows, True),
-        *[limit(rows, lanes) for lanes in (1, 16)],
+        *[limit(rows, *one) for one in ((1, 1), (16, 1), (8, 2))],
         *[schuss(rows, "sgd", *one) for one in several],
         *[schuss(rows, "adagrad", *one) for one in several],
     ]
