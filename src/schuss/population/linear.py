@@ -305,17 +305,27 @@ class Linear:
         return stepper.evaluated(block.carry, weights, slots).reshape(rows, columns).astype(np.float32)
 
     def keep(self, state: LinearState, numbers: list[int]) -> LinearState:
-        """Go on with these runs alone, closed up into as few blocks as they need; `state` must be up to date."""
+        """Go on with these runs alone, closed up into as few blocks as they need.
+
+        `state` must be up to date; its arrays are used up. Where the blocks stay as wide as they are, runs move within
+        their memory, to lower lanes only: new blocks beside the old ones would take as much once more.
+        """
         places = [i for i, run in enumerate(state.runs) if run.number in numbers]
         work = state.planned_rows * self.features * self.outputs
         lanes = self._lanes_for(len(places)) if work >= NARROWING_PAYS else state.lanes
         fresh = self._fresh(tuple(state.runs[i] for i in places), lanes)
+        if lanes == state.lanes:
+            pairs = zip(fresh.blocks, state.blocks, strict=False)
+            fresh = replace(fresh, blocks=tuple(b._replace(weights=o.weights, slots=o.slots) for b, o in pairs))
         for new, old in enumerate(places):
             source, target = state.blocks[old // state.lanes], fresh.blocks[new // fresh.lanes]
             a, z = self._columns_of(old % state.lanes, state.lanes), self._columns_of(new % fresh.lanes, fresh.lanes)
             target.weights[:, z] = source.weights[:, a]
             target.slots[:, :, z] = source.slots[:, :, a]
             target.carry[:, new % fresh.lanes] = source.carry[:, old % state.lanes]
+        for empty in range(len(places), len(fresh.blocks) * lanes):
+            block, z = fresh.blocks[-1], self._columns_of(empty % lanes, lanes)
+            block.weights[:, z], block.slots[:, :, z] = 0.0, 0.0
         self._find_moving(fresh)
         slowed = tuple(state.slowed[place] for place in places) if state.slowed else ()
         return replace(fresh, rows=state.rows, planned_rows=state.planned_rows, slowed=slowed)
