@@ -55,7 +55,7 @@ def moments_of(*parts: Rows, most: int | None = None) -> Moments:
 
 
 def _sums(rows: Rows, values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Sum what rows hold by feature; without SciPy, which a training of sparse rows imported for this alone."""
+    """Sum by feature what rows hold."""
     if isinstance(rows, SparseRows):
         return np.bincount(rows.indices, values, rows.width).astype(np.float64, copy=False)
     return values.sum(axis=0, dtype=np.float64)
