@@ -206,6 +206,17 @@ def test_keep_and_take_are_exact(rule_name: str, loss_name: str, sparse: bool) -
     np.testing.assert_array_equal(weights_of(ours, ours.up_to_date(on)), weights_of(ours, ours.up_to_date(all_on))[ten])
 
 
+def test_runs_that_are_left_stay_in_the_memory_of_their_blocks() -> None:
+    rule, loss = RULES_BY_NAME["adagrad"], LOSSES_BY_NAME["log_loss"]
+    ours = population(rule, loss, 6, 8, True)
+    state = ours.begin_leg(ours.start(runs_of(np.geomspace(0.001, 0.1, 16))), 10)
+    kept = ours.keep(state, [3, 8, 15])
+    assert kept.lanes == state.lanes
+    assert np.shares_memory(kept.blocks[0].weights, state.blocks[0].weights)
+    assert np.shares_memory(kept.blocks[0].slots, state.blocks[0].slots)
+    assert not kept.blocks[0].weights[:, 3:].any()
+
+
 def test_take_copies() -> None:
     rule, loss = RULES_BY_NAME["adam"], LOSSES_BY_NAME["log_loss"]
     rows = dense_rows(50, 3)
