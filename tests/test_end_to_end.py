@@ -131,7 +131,9 @@ def test_explain(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", str(place / "target"), "--top", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     names = [line.split()[0] for line in lines]
-    assert (names[0], set(names[1:3]), names[-1], len(names)) == ("feature", {"bmi", "s5"}, "(intercept)", 5)
+    assert (names[0], names[-1], len(names)) == ("feature", "(intercept)", 5)
+    assert "s5" in names[1:3]
+    assert set(names[1:3]) <= {"bmi", "s1", "s5"}  # s1 and s2 are nearly one column, and share a weight by the penalty
 
 
 def test_finished_run_is_not_written_over(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
