@@ -1,6 +1,7 @@
 """Whether a training with every setting at its default bears what tables in the wild are like.
 
     SCHUSS_DATA=FOLDER python benchmarks/regret_robustness.py
+    ... --sets small --sets middle --change "constant, twice"       one change on many sets, in one line
 
 What should change nothing: the move of the test loss, in percent of what the expert gains over the constant
 prediction (an expert of regret_experts.csv). What makes a table of its own: regret against L-BFGS in float64, its
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 import pandas as pd
 from regret_experts import LEVELS, Setting, learn, mean_losses
 from regret_rows import encode
-from regret_sets import Split, Table, load, split
+from regret_sets import Split, Table, load, names, split
 from regret_trials import expert_table, run_default
 from threadpoolctl import threadpool_limits
 
@@ -97,10 +98,11 @@ SAME: dict[str, tuple[Callable[[Split, np.random.Generator], Split] | None, dict
 """What should change nothing: how the split is changed, other options, and by what losses are to be divided."""
 
 
-def moves(parts: Split, gain: float) -> Iterator[tuple[str, float]]:
+def moves(parts: Split, gain: float, changes: Iterable[str] = tuple(SAME)) -> Iterator[tuple[str, float]]:
     """Give the move of the test loss by each change, in percent of the expert's gain."""
     losses = run_default(parts, {}).losses
-    for name, (change, options, unit) in SAME.items():
+    for name in changes:
+        change, options, unit = SAME[name]
         if name.startswith("target") and not parts.given.is_regression:
             yield name, np.nan
             continue
@@ -189,11 +191,35 @@ def hard(make: Callable[[np.random.Generator], Table]) -> tuple[float, float, fl
     return 100 * (loss - reference) / (constant - reference), constant, reference, loss
 
 
+def line_of(change: str, data: Path, groups: list[str]) -> str:
+    """Say how far a change moves the loss of one split of each set whose expert surely gains something."""
+    found: dict[str, float] = {}
+    for name in dict.fromkeys(name for group in groups for name in names(data, group)):
+        expert = expert_table("steady").get((name, 0))
+        gain = expert.means["constant"] - expert.means["steady"] if expert else 0.0
+        if expert and gain > 2 * expert.gain_error:
+            found[name] = dict(moves(split(load(data, name), name, 0), gain, [change]))[change]
+    sizes = np.abs([move for move in found.values() if not np.isnan(move)])
+    above = ", ".join(f"{name} {move:+.1f}" for name, move in found.items() if abs(move) > LIMIT) or "none"
+    spread = f"{np.median(sizes):.2f}|{np.quantile(sizes, 0.9):.2f}|{sizes.max():.2f}"
+    return f"|{change}|{len(sizes)}|{sizes.mean():.2f}|{spread}|{above}|"
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print both tables, or a line for each change."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=(*SETS, *OWN), help="only this set or table")
+    parser.add_argument(
+        "--sets", action="append", help="small, middle, large, pmlb, all or a name"
+    )
+    parser.add_argument("--change", action="append", choices=SAME, help="what changes on --sets; all by default")
     arguments = parser.parse_args()
+    if arguments.sets:
+        print("|change|sets|mean|median|90th|most|above 1 %|\n|-|-|-|-|-|-|-|")
+        with threadpool_limits(1):
+            for change in arguments.change or SAME:
+                print(line_of(change, Path(os.environ["SCHUSS_DATA"]), arguments.sets), flush=True)
+        return
     data, experts = Path(os.environ["SCHUSS_DATA"]), expert_table("steady")
     print(f"|set|{'|'.join(SAME)}|\n|-|{'-|' * len(SAME)}")
     with threadpool_limits(1):
