@@ -209,9 +209,7 @@ def main() -> None:
     """Print both tables, or a line for each change."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=(*SETS, *OWN), help="only this set or table")
-    parser.add_argument(
-        "--sets", action="append", help="small, middle, large, pmlb, all or a name"
-    )
+    parser.add_argument("--sets", action="append", help="small, middle, large, pmlb, all or a name")
     parser.add_argument("--change", action="append", choices=SAME, help="what changes on --sets; all by default")
     arguments = parser.parse_args()
     if arguments.sets:
