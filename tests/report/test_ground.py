@@ -144,6 +144,14 @@ def test_the_path_lies_on_the_surface():
     assert np.abs(walk[:, :2]).max() <= 1 + 1e-9
 
 
+def test_a_step_that_passes_a_tiny_grid_a_billion_times_over_has_few_points():
+    path = [[5e9, 5e9, 1.0, "far off"], [0.5, 0.0, 1.0, "near"], [0.0, 0.0, 0.1, "the model"]]
+    one = read_surfaces(as_history([{**ground.bowl(), "path": path}]))[0]
+    walk = surface.path_heights(one, relief(one.losses))
+    assert 2 <= len(walk) <= 400
+    np.testing.assert_allclose(walk[-1, :2], [0, 0], atol=1e-9)
+
+
 def test_what_the_script_turns_is_the_surface():
     one = read_surfaces(as_history([ground.bowl(spike=True)]))[0]
     data = json.loads(surface.surface_data(one))

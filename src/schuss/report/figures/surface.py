@@ -212,9 +212,10 @@ def path_heights(surface: Surface, heights: Relief) -> Array:
     steps = np.stack([_places_of(surface.path[:, 0], surface.a), _places_of(surface.path[:, 1], surface.b)], axis=1)
     pieces = [steps[:1]]
     for start, end in pairwise(steps):
-        many = max(1, math.ceil(float(np.abs(end - start).max()) * 25))
-        pieces.append(start + (end - start) * np.arange(1, many + 1)[:, None] / min(many, 200))
-    walk = np.concatenate([piece[:200] for piece in pieces])
+        # A model that is nearly zero has a tiny grid, which a step may pass a billion times over.
+        many = math.ceil(min(max(float(np.abs(end - start).max()) * 25, 1), 200))
+        pieces.append(start + (end - start) * np.arange(1, many + 1)[:, None] / many)
+    walk = np.concatenate(pieces)
     tall = _between(_places(surface.a), _places(surface.b), heights.height(surface.losses), walk)
     found = np.column_stack([walk, tall])
     inside = np.flatnonzero(np.isfinite(tall))
