@@ -34,7 +34,7 @@ import sets
 
 from schuss import train
 from schuss.data import cluster_feed
-from schuss.model import Model
+from schuss.model.model import Model
 
 TITLE = "cluster.py: workers whose models are averaged, beside one machine"
 NAMES = ("adult", "kddcup99", "nycflights13")

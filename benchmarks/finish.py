@@ -28,10 +28,10 @@ import pandas as pd
 import results
 from sets import SETS
 
-from schuss import ending, training
 from schuss.finish.finish import Finished
 from schuss.race.state import Champion
-from schuss.training import Result
+from schuss.training import ending, training
+from schuss.training.training import Result
 
 TITLE = "finish.py: with and without the finish by full passes"
 TITLE_L1 = "finish.py --l1: the same beside λ₁"

@@ -39,7 +39,7 @@ if ATHERIS:
 
     with atheris.instrument_imports(include=["schuss"]):
         import schuss
-        from schuss import sealed, settings
+        from schuss import sealed
         from schuss.data import csv_blocks, csv_skip, csv_types, jsonl, svmlight
         from schuss.data import encoder as encoder_room
         from schuss.data import schema as schema_room
@@ -52,9 +52,10 @@ if ATHERIS:
         from schuss.descent import initializers, losses, schedules, specs
         from schuss.descent.optimizers import Adam
         from schuss.descent.optimizers.hyperparameters import settings_of
+        from schuss.training import settings
 else:
     import schuss
-    from schuss import sealed, settings
+    from schuss import sealed
     from schuss.data import csv_blocks, csv_skip, csv_types, jsonl, svmlight
     from schuss.data import encoder as encoder_room
     from schuss.data import schema as schema_room
@@ -67,6 +68,7 @@ else:
     from schuss.descent import initializers, losses, schedules, specs
     from schuss.descent.optimizers import Adam
     from schuss.descent.optimizers.hyperparameters import settings_of
+    from schuss.training import settings
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz", dir="/dev/shm" if Path("/dev/shm").exists() else None))
 LONGEST_SECONDS = 10.0

@@ -33,9 +33,9 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import results
 
-from schuss import reading
-from schuss.cli import main as schuss
+from schuss.cli.main import main as schuss
 from schuss.data import shuffle
+from schuss.training import reading
 
 TITLE = "kills.py: killed at random moments, resumed, compared"
 ROWS = 6_000

@@ -26,12 +26,12 @@ from regret_sets import Split, load, names, split, splits_of
 from regret_trials import expert_table, run_default
 from threadpoolctl import threadpool_limits
 
-from schuss import ending
 from schuss.data.chunk import Chunk
 from schuss.finish import choose, curvature, dealing, folds
 from schuss.finish import finish as finish_room
 from schuss.race import legs, loop
 from schuss.race.race import standing
+from schuss.training import ending
 
 HALVES = (1e9, 1e4, *(10.0 ** (half / 2) for half in range(6, -5, -1)))
 FIVE = (1e2, 1e1, 1.0, 0.1, 0.01)

@@ -12,9 +12,9 @@ from schuss.data.chunk import Chunk, SparseRows, as_matrix, join
 from schuss.data.encoder import Encoder
 from schuss.data.open import open_source
 from schuss.descent.losses import Loss, constant_scores, loss_for, values_and_gradients
-from schuss.model import outputs_of
-from schuss.preparation import prepare
-from schuss.settings import Settings
+from schuss.model.model import outputs_of
+from schuss.training.preparation import prepare
+from schuss.training.settings import Settings
 
 DENSE_WIDTH = 300
 """Sparse tables up to this width are made dense: shorter to compute, and the same rows."""

@@ -57,7 +57,7 @@ def commands(folder: Path) -> list[Command]:
     write_table(table)
     peer.write_text(PEER, encoding="utf-8")
     # What the console script does, through which `schuss` is called.
-    schuss = ("-c", "import sys; from schuss.cli import main; sys.exit(main())")
+    schuss = ("-c", "import sys; from schuss.cli.main import main; sys.exit(main())")
     training = ("train", str(table), "--target", "y", "--out", str(run), "--force", "--quiet")
     return [
         Command(BASE, ("-c", "import numba, pyarrow")),

@@ -17,7 +17,7 @@ smartquotes_action = "qe"  # no dashes: they would turn --json into –json
 # Types of other projects; their documentation is not fetched, so that the site builds without a network.
 nitpick_ignore_regex = [("py:.*", r"(numpy|np|pyarrow|pa|collections|pathlib|NDArray|os)(\..*)?")]
 # What is named in signatures and is nobody's business: a record already read, what turns rows of a model into scores.
-nitpick_ignore = [("py:class", "schuss.report.history.History"), ("py:class", "schuss.scorers.Scorer")]
+nitpick_ignore = [("py:class", "schuss.report.history.History"), ("py:class", "schuss.model.scorers.Scorer")]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
-from schuss.cli import main
+from schuss.cli.main import main
 
 ROWS = 400
 HEADER = "size,colour,level"

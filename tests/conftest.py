@@ -17,7 +17,7 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")  # which PyTorch takes for its own
 LONG = (
     "tests/test_wheel.py", "tests/cluster/test_on_ray.py", "tests/estimators/test_scikit_learn_suite.py",
     "tests/report/test_browser.py", "tests/docs/test_lessons.py", "tests/test_optimizers_by_name.py",
-    "tests/test_resume.py", "tests/landscape/test_networks.py", "tests/test_warmup.py",
+    "tests/training/test_resume.py", "tests/landscape/test_networks.py", "tests/test_warmup.py",
     "tests/estimators/test_conformance.py",
 )  # fmt: skip
 """Files of long tests. `make test` gives whole files to its workers: what comes last leaves one of them idle."""

@@ -101,7 +101,7 @@ def test_exported_names() -> None:
     ["import schuss", "schuss --version", "schuss --help", "schuss train --help", "schuss predict --nonsense"],
 )
 def test_starts_without_heavy_imports(start: str) -> None:
-    code = start if start.startswith("import") else f"from schuss.cli import main; main({start.split()[1:]!r})"
+    code = start if start.startswith("import") else f"from schuss.cli.main import main; main({start.split()[1:]!r})"
     code += "; import sys; print(' '.join(sorted({name.partition('.')[0] for name in sys.modules})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert HEAVY.isdisjoint(done.stdout.splitlines()[-1].split())
@@ -112,7 +112,7 @@ def test_a_warm_training_imports_no_more_than_it_needs(tmp_path: Path) -> None:
     table.write_text("a,b,y\n" + "".join(f"{i % 7},{i % 5},{i % 3 % 2}\n" for i in range(300)), encoding="utf-8")
     code = """
 import sys
-from schuss.cli import main
+from schuss.cli.main import main
 sys.argv = ["schuss", *sys.argv[1:]]
 assert main() == 0
 names = {name.partition(".")[0] for name in sys.modules} | {"numpy.ma"} & sys.modules.keys()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schuss.cli import main
+from schuss.cli.main import main
 
 ROWS = 400
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import schuss
-from schuss.cli import main
+from schuss.cli.main import main
 from schuss.data import csv as csv_reader
 from schuss.data import csv_blocks
 from schuss.data.open import open_source
@@ -204,7 +204,7 @@ def test_the_way_of_reading_changes_nothing(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_stream_of_several_epochs_lists_each_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("schuss.reading.ROWS_MEMORY", 1000)
+    monkeypatch.setattr("schuss.training.reading.ROWS_MEMORY", 1000)
     path = write_csv(tmp_path / "t.csv", {row: line for row, (line, _, _) in CSV.items()})
     weights = []
     for cache in ("off", "auto"):

@@ -19,7 +19,7 @@ import pytest
 from sklearn.datasets import load_diabetes, load_iris
 
 import schuss
-from schuss.cli import main
+from schuss.cli.main import main
 
 SCHUSS = [sys.executable, "-m", "schuss"]
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and pipes of POSIX")

@@ -14,9 +14,9 @@ import torch
 from sklearn import metrics
 from tests.cases import LOSSES_BY_NAME, uncompiled
 
-from schuss.cli import main
+from schuss.cli.main import main
 from schuss.descent.losses import LOSSES, PROBABILISTIC, predicted_numbers
-from schuss.model import Model
+from schuss.model.model import Model
 from schuss.population import dense
 
 ROWS = 160

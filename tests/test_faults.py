@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from schuss import Model, train
-from schuss.checkpoints import Checkpoints
 from schuss.data.saved import Saved
 from schuss.errors import OutputError
-from schuss.folder import MODEL, RECORD, REPORT, RunFolder
+from schuss.runs.checkpoints import Checkpoints
+from schuss.runs.folder import MODEL, RECORD, REPORT, RunFolder
 
 OPERATIONS = ("open", "fsync", "chmod", "replace", "unlink", "mkdir", "close")
 

@@ -15,7 +15,7 @@ import pytest
 import schuss
 from schuss.descent.optimizers import OPTIMIZERS, Adam, Averaged, rule_named
 from schuss.errors import OptionError
-from schuss.settings import Settings
+from schuss.training.settings import Settings
 
 OWN = '''
 from typing import Any, NamedTuple

@@ -12,11 +12,11 @@ import torch
 from tests.interrupting import at_evaluation
 
 import schuss
-from schuss.cli import main
+from schuss.cli.main import main
 from schuss.descent.losses import loss_for
 from schuss.descent.optimizers import rule_named
 from schuss.errors import ModelFileError, OptionError, ResumeError
-from schuss.model import FILE_NAME
+from schuss.model.model import FILE_NAME
 from schuss.population.network import tables
 from schuss.population.network.copies import Copies
 

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse
 
 from schuss import Model, train
-from schuss.cli import main
+from schuss.cli.main import main
 from schuss.kernels import store
 
 ROWS = 400
@@ -74,7 +74,7 @@ def test_nothing_is_left_to_compile(
     monkeypatch.setattr(store, "_ready", {})
     monkeypatch.setattr("schuss.population.linear.NARROWING_PAYS", 0.0)  # as in a long training
     if form.startswith("stream"):
-        monkeypatch.setattr("schuss.reading.ROWS_MEMORY", 1)
+        monkeypatch.setattr("schuss.training.reading.ROWS_MEMORY", 1)
     data = place_of(form, tmp_path, goals(kind))
     options: dict[str, Any] = {} if isinstance(data, tuple) else {"target": "y"}
     if form.startswith("stream"):

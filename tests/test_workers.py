@@ -17,7 +17,7 @@ import pytest
 from tests.test_resume import interrupting
 
 from schuss import resume, train
-from schuss.cli import main
+from schuss.cli.main import main
 from schuss.cluster import on_ray
 from schuss.cluster.on_ray import _connect
 from schuss.data.share import read_span

@@ -23,14 +23,14 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .comparison import Comparison, compare
     from .estimators import NetworkClassifier, NetworkRegressor, SGDClassifier, SGDRegressor
+    from .ladder.comparison import Comparison, compare
     from .landscape.gradcheck import gradcheck
-    from .model import Model
-    from .resuming import resume
-    from .surveying import Survey, survey_run
-    from .training import Result, train
-    from .updating import Updated, update
+    from .model.model import Model
+    from .surveying.surveying import Survey, survey_run
+    from .training.resuming import resume
+    from .training.training import Result, train
+    from .updating.updating import Updated, update
 
 __version__ = "0.1.0"
 
@@ -65,21 +65,21 @@ __all__ = [
 # Loaded when first asked for, so that `import schuss` and `schuss --help` stay instant: numba and pyarrow alone take a
 # second to import.
 _LAZY = {
-    "Comparison": "comparison",
-    "Model": "model",
+    "Comparison": "ladder.comparison",
+    "Model": "model.model",
     "NetworkClassifier": "estimators",
     "NetworkRegressor": "estimators",
-    "Result": "training",
+    "Result": "training.training",
     "SGDClassifier": "estimators",
     "SGDRegressor": "estimators",
-    "Updated": "updating",
-    "compare": "comparison",
+    "Updated": "updating.updating",
+    "compare": "ladder.comparison",
     "gradcheck": "landscape.gradcheck",
-    "resume": "resuming",
-    "Survey": "surveying",
-    "survey_run": "surveying",
-    "train": "training",
-    "update": "updating",
+    "resume": "training.resuming",
+    "Survey": "surveying.surveying",
+    "survey_run": "surveying.surveying",
+    "train": "training.training",
+    "update": "updating.updating",
 }
 
 

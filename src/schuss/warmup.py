@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from .data.feed import open_feed
-from .preparation import prepare
-from .settings import Settings
-from .training import train
-from .updating import update
+from .training.preparation import prepare
+from .training.settings import Settings
+from .training.training import train
+from .updating.updating import update
 
 __all__ = ["warmup"]
 

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pytest
 
 import schuss
-from schuss.cli import main
+from schuss.cli.main import main
 from schuss.data.encoder import Encoder
 from schuss.data.schema import infer_schema
 from schuss.descent import losses
 from schuss.export.terms import LINKS
-from schuss.model import Model, outputs_of
+from schuss.model.model import Model, outputs_of
 from schuss.population.architecture import Architecture
 
 ROWS = 300

@@ -12,7 +12,6 @@ from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from tests.cases import LOSSES_BY_NAME, chunk_of, problem
 
-from schuss import reading
 from schuss.data.chunk import Chunk, join, take
 from schuss.data.feed import Feed, MemoryFeed
 from schuss.data.reader import Counts
@@ -25,7 +24,8 @@ from schuss.objective import LinearObjective
 from schuss.population.population import Run, WinnerState
 from schuss.race.record import Recorder
 from schuss.race.state import Champion
-from schuss.training import Result, train
+from schuss.training import reading
+from schuss.training.training import Result, train
 
 SMOOTH = ("log_loss", "softmax", "squared_error")
 OTHERS: dict[str, Any] = {"l2": None, "constant_loss": 0.7, "spent_rows": 10_000, "holdout": "last"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.report import ground, records
 
-from schuss.cli import main
+from schuss.cli.main import main
 from schuss.errors import DataError, OptionError
 from schuss.report import (
     curvature_spectrum,

@@ -16,13 +16,13 @@ from ..data.open import open_source
 from ..data.schema import infer_schema
 from ..descent.losses import Loss, loss_for
 from ..descent.optimizers import bare, rule_named
-from ..learner import weighted
-from ..model import Model, outputs_of
-from ..networks import architecture_of, batch_of, network_of
+from ..model.model import Model, outputs_of
+from ..model.scorers import slopes_of
 from ..process import limited_threads
 from ..race.grid import default_runs
-from ..scorers import slopes_of
-from ..settings import Settings
+from ..training.networks import architecture_of, batch_of, network_of
+from ..training.settings import Settings
+from ..updating.learner import weighted
 from ..versions import version_of
 
 __all__ = ["EpochLearner", "learn_until", "learner_of"]

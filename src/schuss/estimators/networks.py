@@ -18,9 +18,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..descent.activations import ACTIVATIONS
 from ..descent.losses import predicted_numbers, probabilities
 from ..errors import InputError, TrainingError
-from ..metrics import predicted_classes
-from ..model import Model
-from ..training import train
+from ..model.metrics import predicted_classes
+from ..model.model import Model
+from ..training.training import train
 from .base import labels_of, number, one_of
 from .epochs import EpochLearner, learn_until, learner_of
 from .held import held_out

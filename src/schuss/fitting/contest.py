@@ -11,10 +11,10 @@ from ..data.feed import MemoryFeed
 from ..data.reader import Counts
 from ..descent.losses import values_and_gradients
 from ..descent.optimizers import bare
-from ..lineup import DENSE_BATCH, available_threads
 from ..race.grid import default_runs
 from ..race.loop import Contender, Plan, run_race
 from ..race.record import Recorder
+from ..training.lineup import DENSE_BATCH, available_threads
 from .problem import Problem
 from .training import Training, in_training_units, population_of
 

@@ -16,14 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from schuss import __version__
-from schuss.basis import versions
-from schuss.checkpoints import Checkpointer
 from schuss.cluster import workers_of
 from schuss.cluster.workers import Workers
 from schuss.data.saved import Saved, understood
 from schuss.descent.optimizers import bare, hyperparameters, per_run, rule_named, trait
 from schuss.errors import OptionError, ResumeError, TrainingError
-from schuss.folder import MODEL, RECORD, REPORT, RunFolder
 from schuss.population.cluster import on_workers
 from schuss.population.network.copies import SCORED_ROWS, Batch, Copies, evaluation, is_out_of_memory
 from schuss.population.network.inputs import called, mapped
@@ -36,11 +33,14 @@ from schuss.race.checkpoint import load_race
 from schuss.race.loop import Contender, Finish, Plan, go_on, run_race
 from schuss.race.record import Event, Recorder
 from schuss.race.state import Champion, Saving
-from schuss.recording import recording, write_out
+from schuss.runs.checkpoints import Checkpointer
+from schuss.runs.folder import MODEL, RECORD, REPORT, RunFolder
+from schuss.runs.recording import recording, write_out
 from schuss.sealed import write_sealed
 from schuss.torch.feed import SharedFeed, TensorFeed, feed_of
 from schuss.torch.optim import RuleOptimizer, class_for
 from schuss.torch.options import PRECISIONS, RaceOptions
+from schuss.training.basis import versions
 
 __all__ = ["RaceResult", "race"]
 

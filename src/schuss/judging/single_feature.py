@@ -1,0 +1,101 @@
+"""What one feature alone would reach: a baseline between the constant prediction and the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.chunk import Chunk, SparseRows, as_matrix, row_count, take
+
+__all__ = ["single_feature"]
+
+Array = NDArray[np.float64]
+
+NUMBERS = 1 << 22
+FEWEST_ROWS = 200
+
+
+def single_feature(learned: Chunk, judged: Chunk, classes: int | None) -> tuple[int, float] | None:
+    """Choose the feature that tells most of the targets, and judge what follows from it alone: its place, its score.
+
+    It is the feature that explains the largest share of variance: of numbers ``r²``, and the score is R² of the line
+    through ``learned``; of classes ``η² = Σ n_c (m_c − m)² / Σ (x − m)²``, and the score is the accuracy of the linear
+    discriminant ``log(n_c / n) + x m_c / s² − m_c² / 2 s²`` with the pooled variance s². None where no feature varies.
+
+    learned : rows to choose and to fit by, of which some are enough; judged : rows that are scored; classes : how many
+    there are, None for numbers.
+
+    >>> rows = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 0.0], [3.0, 1.0]], np.float32)
+    >>> some = Chunk(rows, np.array([1.0, 3.0, 5.0, 7.0], np.float32), np.ones(4, np.float32))
+    >>> single_feature(some, some, None)
+    (0, 1.0)
+    """
+    learned = _some(learned)
+    found = _best(learned, classes)
+    if found is None:
+        return None
+    values = _column(learned, found), _column(judged, found)
+    score = _by_line if classes is None else _by_discriminant
+    return found, score(*values, learned.targets, judged.targets)
+
+
+def _best(chunk: Chunk, classes: int | None) -> int | None:
+    """Give the place of the feature that tells most, None where none varies."""
+    matrix: Any = as_matrix(chunk.rows)
+    count = len(chunk.targets)
+    mean = np.asarray(matrix.sum(axis=0, dtype=np.float64), np.float64).ravel() / count
+    squares = np.asarray((matrix * matrix).sum(axis=0, dtype=np.float64), np.float64).ravel()
+    spread = squares - count * mean**2
+    varies = spread > 1e-9 * np.maximum(squares, 1e-12)
+    if not varies.any():
+        return None
+    groups = _groups(chunk.targets, classes)
+    sums, sizes = np.asarray(groups @ matrix, np.float64), groups.sum(axis=1)[:, None]
+    if classes is None:
+        explained = (sums[0] - sizes[0] * mean) ** 2  # but for a factor that all features share
+    else:
+        explained = (sizes * (sums / np.maximum(sizes, 1.0) - mean) ** 2).sum(axis=0)
+    return int(np.argmax(np.where(varies, explained / np.where(varies, spread, 1.0), -1.0)))
+
+
+def _groups(targets: NDArray[Any], classes: int | None) -> Array:
+    """Give what sums over rows are weighted by `(groups, rows)`: the targets, or who is of which class."""
+    if classes is None:
+        return targets[None, :].astype(np.float64)
+    return (np.arange(classes)[:, None] == targets[None, :]).astype(np.float64)
+
+
+def _by_line(values: Array, judged: Array, targets: NDArray[Any], truth: NDArray[Any]) -> float:
+    """Give the R² of the line of least squares."""
+    middle, apart = targets.mean(dtype=np.float64), values - values.mean()
+    predicted = middle + (apart @ (targets - middle)) / (apart @ apart) * (judged - values.mean())
+    whole = float(((truth - truth.mean(dtype=np.float64)) ** 2).sum())
+    return 1.0 - float(((truth - predicted) ** 2).sum()) / max(whole, 1e-300)
+
+
+def _by_discriminant(values: Array, judged: Array, targets: NDArray[Any], truth: NDArray[Any]) -> float:
+    """Give the accuracy of the linear discriminant."""
+    known, place = np.unique(targets, return_inverse=True)
+    sizes = np.bincount(place)
+    means = np.bincount(place, values) / sizes
+    pooled = max(float(((values - means[place]) ** 2).mean()), 1e-12 * float(values.var()))
+    scores = np.log(sizes / len(values)) + np.outer(judged, means) / pooled - means**2 / (2 * pooled)
+    return float((known[scores.argmax(axis=1)] == truth).mean())
+
+
+def _some(chunk: Chunk) -> Chunk:
+    """Take as many rows, evenly, as hold a few million numbers."""
+    rows = chunk.rows
+    stored = len(rows.values) if isinstance(rows, SparseRows) else rows.size
+    count = row_count(rows)
+    most = min(max(NUMBERS * count // max(stored, 1), FEWEST_ROWS), count)
+    return take(chunk, np.linspace(0, count - 1, most).round().astype(np.int64))
+
+
+def _column(chunk: Chunk, at: int) -> Array:
+    """Give a feature of every row."""
+    matrix: Any = as_matrix(chunk.rows)
+    column = matrix[:, [at]]
+    return np.asarray(column.todense() if isinstance(chunk.rows, SparseRows) else column, np.float64).ravel()

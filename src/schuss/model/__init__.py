@@ -1,0 +1,1 @@
+"""A trained model: what predicts, what explains, and its file."""

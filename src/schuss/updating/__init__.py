@@ -1,0 +1,1 @@
+"""Going on learning from rows as they come."""
