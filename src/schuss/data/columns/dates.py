@@ -70,7 +70,7 @@ class DateColumn:
         """Lay the parts out."""
         return replace(self, parts=tuple(part.laid_out(sparse) for part in self.parts))
 
-    def prepare(self, values: pa.Array, place: Place) -> list[PreparedNumber | NDArray[np.intp]]:
+    def prepare(self, values: pa.Array, place: Place) -> list[PreparedNumber | NDArray[np.int32]]:
         """Take the parts of each time."""
         moments = as_moments(values, place)
         if pa.types.is_time(moments.type) != self.daily and moments.null_count < len(moments):
@@ -81,17 +81,17 @@ class DateColumn:
     def _kind(self, part: Part) -> str:
         return part.name[len(self.name) + 2 : -1]
 
-    def unseen(self, prepared: list[PreparedNumber | NDArray[np.intp]]) -> int:
+    def unseen(self, prepared: list[PreparedNumber | NDArray[np.int32]]) -> int:
         """Count nothing: time goes on."""
         return 0
 
-    def write(self, prepared: list[PreparedNumber | NDArray[np.intp]], rows: slice, out: NDArray[np.float32]) -> None:
+    def write(self, prepared: list[PreparedNumber | NDArray[np.int32]], rows: slice, out: NDArray[np.float32]) -> None:
         """Write the dense features of the parts."""
         edges = width_edges(self.parts)
         for part, values, start, stop in zip(self.parts, prepared, edges[:-1], edges[1:], strict=True):
             part.write(values, rows, out[:, start:stop])  # pyright: ignore[reportArgumentType] — each its own kind
 
-    def entries(self, prepared: list[PreparedNumber | NDArray[np.intp]]) -> Entries:
+    def entries(self, prepared: list[PreparedNumber | NDArray[np.int32]]) -> Entries:
         """Give the features of the parts that are not zero."""
         pieces = [part.entries(values) for part, values in zip(self.parts, prepared, strict=True)]  # pyright: ignore
         return merge(pieces, width_edges(self.parts))
