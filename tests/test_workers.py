@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from tests.test_resume import interrupting
+from tests.training.test_resume import interrupting
 
 from schuss import resume, train
 from schuss.cli.main import main

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from schuss.errors import OutputError, TrainingError
-from schuss.runs.folder import MODEL, RECORD, REPORT, RunFolder
 from schuss.race.record import read_record
+from schuss.runs.folder import MODEL, RECORD, REPORT, RunFolder
 from schuss.training.training import train
 
 KILLED = """

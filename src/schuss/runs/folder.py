@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from .checkpoints import Checkpoints
 from ..errors import OutputError
 from ..files import PART, remove_leftovers, sync_folder
+from .checkpoints import Checkpoints
 
 __all__ = ["BAD_ROWS", "LANDSCAPE", "MODEL", "RECORD", "REPORT", "RunFolder"]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import TrainingError, UnknownClassError
-from .folder import MODEL, RECORD, REPORT, RunFolder
 from ..race.record import Event, Recorder
+from .folder import MODEL, RECORD, REPORT, RunFolder
 
 __all__ = ["recording", "write_out"]
 

@@ -1,0 +1,1 @@
+"""What a run keeps in its folder: the record, checkpoints, and at last the finished files."""
