@@ -58,18 +58,6 @@ def test_bits_do_not_depend_on_the_width_of_a_block(name: str, batch: int) -> No
         np.testing.assert_array_equal(weights_of(ours, state), whole[:count])
 
 
-@resting
-def test_sixteen_runs_are_shared_between_two_threads(name: str) -> None:
-    x, y = rare_rows(400, 20)
-    runs = runs_of(np.geomspace(0.3, 0.01, 16), l2=np.linspace(0.0, 0.1, 16))
-    ours, chunks = population(name, 20, 1), [chunk_of(to_sparse(x), y)] * 2
-    one, tallies = learn(ours, runs, chunks, planned=1000)
-    two, tallies_of_two = learn(replace(ours, threads=2), runs, chunks, planned=1000)
-    assert (one.lanes, two.lanes, len(two.blocks)) == (16, 8, 2)
-    np.testing.assert_array_equal(weights_of(ours, two), weights_of(ours, one))
-    np.testing.assert_array_equal(tallies_of_two[-1].loss, tallies[-1].loss)
-
-
 def test_rows_one_by_one_have_the_bits_of_mini_batches_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = rare_rows(400, 20)
     ours, runs = population("sgd", 20, 1), runs_of([0.3, 0.1, 0.03], l2=[0.0, 0.1, 0.01])

@@ -102,18 +102,15 @@ def catching_up(rule: Any, *, sparse: bool, l1: bool) -> str:
     return way
 
 
-def lanes_for(runs: int, threads: int, outputs: int, *, sparse: bool) -> int:
+def lanes_for(runs: int, threads: int, outputs: int) -> int:
     """Give the width of the blocks: the narrowest that gives every thread at most one block, or else the full one.
 
-    On dense rows, runs are shared among threads only in whole vectors: blocks of eight take nearly as long as those of
-    sixteen (784 features: two threads 1.1 times as fast with one output, 1.9 times with ten). On sparse rows eight runs
-    take 0.74 (47,000 and 16 million features) to 0.88 (a million) of the time of sixteen.
+    Runs are shared among threads only in whole vectors: on dense rows blocks of eight take nearly as long as those of
+    sixteen (784 features: two threads 1.1 times as fast with one output, 1.9 times with ten). On sparse rows two
+    threads with eight runs each take 0.95, 1.11 and 1.00 of the time of one with sixteen (47,000 features, a million,
+    sixteen million), and nearly twice the processors', which the next rows need.
     """
-
-    def shared(lanes: int) -> bool:
-        return lanes * outputs >= LANES or (sparse and lanes == LANES // 2)
-
-    widths = (lanes for lanes in (1, 4, 8) if runs <= lanes * (threads if shared(lanes) else 1))
+    widths = (lanes for lanes in (1, 4, 8) if runs <= lanes * (threads if lanes * outputs >= LANES else 1))
     return next(widths, LANES)
 
 
@@ -179,7 +176,7 @@ def state_bytes(
     schedules: int = 1,
 ) -> int:  # fmt: skip
     """Give the bytes of all blocks of a population whose runs follow so many schedules."""
-    lanes = lanes_for(runs, threads, outputs, sparse=sparse)
+    lanes = lanes_for(runs, threads, outputs)
     way = catching_up(rule, sparse=sparse, l1=l1)
     together = sparse or way == "whole"
     tables = 1 + len(rule.slot_names) + (together and way in ("every", "whole"))

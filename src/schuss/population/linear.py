@@ -118,7 +118,7 @@ class Linear:
         return state
 
     def _lanes_for(self, runs: int) -> int:
-        return lanes_for(runs, self.threads, self.outputs, sparse=self.is_sparse)
+        return lanes_for(runs, self.threads, self.outputs)
 
     def _fresh(self, runs: tuple[Run, ...], lanes: int) -> LinearState:
         """Give the state of runs that start at zero in blocks of this width."""
