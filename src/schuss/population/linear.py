@@ -106,7 +106,7 @@ class Linear:
 
     def start(self, runs: tuple[Run, ...]) -> LinearState:
         """Give the state of runs that have not learned anything yet."""
-        state = self._fresh(runs, self._lanes_for(len(runs)))
+        state = self._fresh(runs, lanes_for(len(runs), self.threads, self.outputs))
         for place, run in enumerate(runs):
             if run.init != "zero":
                 columns = self._columns_of(place % state.lanes, state.lanes)
@@ -116,9 +116,6 @@ class Linear:
                 if hasattr(stepper, "first_slots"):
                     block.slots[:, :, columns] = np.stack(stepper.first_slots(first))
         return state
-
-    def _lanes_for(self, runs: int) -> int:
-        return lanes_for(runs, self.threads, self.outputs)
 
     def _fresh(self, runs: tuple[Run, ...], lanes: int) -> LinearState:
         """Give the state of runs that start at zero in blocks of this width."""
@@ -312,7 +309,7 @@ class Linear:
         """
         places = [i for i, run in enumerate(state.runs) if run.number in numbers]
         work = state.planned_rows * self.features * self.outputs
-        lanes = self._lanes_for(len(places)) if work >= NARROWING_PAYS else state.lanes
+        lanes = lanes_for(len(places), self.threads, self.outputs) if work >= NARROWING_PAYS else state.lanes
         fresh = self._fresh(tuple(state.runs[i] for i in places), lanes)
         if lanes == state.lanes:
             pairs = zip(fresh.blocks, state.blocks, strict=False)
