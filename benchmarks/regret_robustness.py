@@ -194,8 +194,9 @@ def hard(make: Callable[[np.random.Generator], Table]) -> tuple[float, float, fl
 def line_of(change: str, data: Path, groups: list[str]) -> str:
     """Say how far a change moves the loss of one split of each set whose expert surely gains something."""
     found: dict[str, float] = {}
+    experts = expert_table("steady")
     for name in dict.fromkeys(name for group in groups for name in names(data, group)):
-        expert = expert_table("steady").get((name, 0))
+        expert = experts.get((name, 0))
         gain = expert.means["constant"] - expert.means["steady"] if expert else 0.0
         if expert and gain > 2 * expert.gain_error:
             found[name] = dict(moves(split(load(data, name), name, 0), gain, [change]))[change]
