@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from schuss.data.columns.place import Place
-from schuss.data.columns.text import TextColumn
+from schuss.data.columns.text import SORTING_ROOM, TextColumn
 from schuss.data.columns.tokens import pair_hashes, tokenize
 from schuss.errors import DataError
+from schuss.kernels.terms import FEW
 
 PLACE = Place("t", 0, "text")
 RNG = np.random.default_rng(0)
@@ -139,3 +140,7 @@ def test_text_that_is_not_utf8() -> None:
     column = TextColumn.fit(pa.array(TEXTS), PLACE, 10, None)
     with pytest.raises(DataError, match=r"^t, column 'text': its values are not valid UTF-8 text"):
         column.prepare(bad, PLACE)
+
+
+def test_a_kernel_has_the_room_that_it_sorts_in() -> None:
+    assert SORTING_ROOM == 2 * FEW

@@ -25,6 +25,8 @@ ROOM = 8
 LEAST_BITS = 10
 # Terms whose words are kept, the most frequent ones, so that weights can be explained.
 NAMED_AT_MOST = 20_000
+# Room in which the terms of a row are sorted: 2 · `kernels.terms.FEW`, which cannot be imported without numba.
+SORTING_ROOM = 128
 
 
 class Prepared(NamedTuple):
@@ -148,7 +150,7 @@ def _count_terms(strings: pa.Array, bits: int) -> tuple[NDArray[np.int64], NDArr
     codes, bounds = characters(lowered(strings))
     counts = np.empty(len(strings), np.int64)
     buckets, times = np.empty((2, 2 * len(codes) + len(strings)), np.int32)
-    room = np.empty(128, np.int64)
+    room = np.empty(SORTING_ROOM, np.int64)
     store.run("terms:terms", (), codes, bounds, kinds_of_characters(), 64 - bits, room, buckets, times, counts)
     total = counts.sum()
     return counts, buckets[:total].copy(), times[:total].copy()
