@@ -90,7 +90,9 @@ def read_once(place: str, rows: int) -> float:
     """Make or scan all rows, and nothing else; give the seconds."""
     begun = time.perf_counter()
     count = 0
-    for batch in pq.ParquetFile(place).iter_batches(BATCH) if place else stream(rows):
+    # Arrow would keep what it has read ahead until the end: 24 GB of a file of 29.
+    file = pq.ParquetFile(place, pre_buffer=False) if place else None
+    for batch in file.iter_batches(BATCH) if file else stream(rows):
         count += batch.num_rows
     assert count == rows
     return time.perf_counter() - begun
