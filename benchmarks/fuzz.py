@@ -270,9 +270,10 @@ def svmlight_lines(data: bytes) -> None:
     """Parse lines: as many rows as lines that hold anything, with their pairs in order."""
     parsed = svmlight._parse(data, "t", 0, 1)
     lines = [line for line in svmlight._plain(data).split(b"\n") if line.translate(None, svmlight._BLANKS)]
-    assert len(parsed.labels) == len(parsed.lengths) == len(lines)
-    assert parsed.lengths.sum() == len(parsed.indices) == len(parsed.values)
-    assert not len(parsed.indices) or 1 <= parsed.indices.min() <= parsed.indices.max() < 2**31 - 1
+    assert len(parsed.labels) == len(parsed.ends) - 1 == len(lines)
+    assert parsed.ends[-1] == len(parsed.indices) == len(parsed.values)
+    assert not len(parsed.indices) or 0 <= parsed.indices.min() <= parsed.indices.max() < 2**31 - 2
+    assert (np.diff(parsed.indices)[np.diff(np.repeat(np.arange(len(lines)), np.diff(parsed.ends))) == 0] > 0).all()
 
 
 JSON_SCHEMA = pa.schema([("a", pa.float64()), ("b", pa.string()), ("c", pa.list_(pa.float64()))])

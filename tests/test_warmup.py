@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from sklearn.datasets import dump_svmlight_file
 
 from schuss import Model, train
 from schuss.cli.main import main
@@ -59,6 +60,11 @@ def place_of(form: str, folder: Path, y: np.ndarray) -> Any:
         return table
     if form == "csr":
         return scipy.sparse.random(ROWS, 500, 0.02, format="csr", random_state=0), y
+    if form == "svmlight":
+        matrix = scipy.sparse.random(ROWS, 20, 0.5, format="csr", random_state=0)
+        labels = np.unique(y, return_inverse=True)[1] if y.dtype.kind == "U" else y
+        dump_svmlight_file(matrix, labels, str(folder / "table"))
+        return folder / "table"
     if form == "arrays":
         return np.asfortranarray(np.random.default_rng(3).normal(size=(ROWS, 5))), y
     write = {"csv": table.to_csv, "parquet": table.to_parquet, "stream of a file": table.to_csv}[form]
@@ -67,7 +73,7 @@ def place_of(form: str, folder: Path, y: np.ndarray) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["2", "3", "12", "numbers"])
-@pytest.mark.parametrize("form", ["csv", "parquet", "stream of a file", "text", "csr", "arrays"])
+@pytest.mark.parametrize("form", ["csv", "parquet", "stream of a file", "text", "svmlight", "csr", "arrays"])
 def test_nothing_is_left_to_compile(
     warm: set[Any], form: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,10 +82,10 @@ def test_nothing_is_left_to_compile(
     if form.startswith("stream"):
         monkeypatch.setattr("schuss.training.reading.ROWS_MEMORY", 1)
     data = place_of(form, tmp_path, goals(kind))
-    options: dict[str, Any] = {} if isinstance(data, tuple) else {"target": "y"}
+    options: dict[str, Any] = {} if isinstance(data, tuple) or form == "svmlight" else {"target": "y"}
     if form.startswith("stream"):
         options["epochs"] = 2  # the second one comes from the cache
-    formats = {"csv": "csv", "stream of a file": "csv", "parquet": "parquet"}
+    formats = {"csv": "csv", "stream of a file": "csv", "parquet": "parquet", "svmlight": "svmlight"}
     if form in formats:
         options["format"] = formats[form]
     train(data, out=tmp_path / "run", **options)

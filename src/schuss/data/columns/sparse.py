@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ...kernels import store
 from .convert import SparseLists, as_sparse_lists
 from .kind import LEAST_DEVIATION, Entries, Scale
 from .place import Place
@@ -111,13 +112,12 @@ class SparseColumn:
 
     def write(self, prepared: Prepared, rows: slice, out: NDArray[np.float32]) -> None:
         """Write dense standardised rows."""
-        lists = prepared.lists
-        out[:] = -self.scale.centre * self.scale.factor
-        begin, end = lists.indptr[rows.start], lists.indptr[rows.stop]
-        at = lists.indices[begin:end]
-        inside = np.repeat(np.arange(rows.stop - rows.start), prepared.counts[rows])
-        values = np.clip(lists.values[begin:end] / self.unit[at], -self.reach, self.reach) * self.unit[at]
-        out[inside, at] = (values - self.scale.centre[at]) * self.scale.factor[at]
+        lists, (centre, factor) = prepared.lists, self.scale
+        starts = lists.indptr[rows.start : rows.stop + 1]
+        part = slice(starts[0], starts[-1])
+        pairs = lists.indices[part].astype(np.int32, copy=False), lists.values[part].astype(np.float64)
+        empty, bounds = (-centre * factor).astype(np.float32), self.reach * self.unit
+        store.run("entries:spread", (), starts - starts[0], *pairs, bounds, centre, factor, empty, out)
 
     def entries(self, prepared: Prepared) -> Entries:
         """Give the scaled pairs."""
