@@ -21,7 +21,7 @@ from tests.data.test_cache import fill_up
 
 from schuss.data import shuffle
 from schuss.data.cache import RowCache
-from schuss.data.chunk import CHUNK_ROWS, Chunk, SparseRows, row_count
+from schuss.data.chunk import CHUNK_ROWS, Chunk, SparseRows, join, row_count
 from schuss.data.encoder import Encoder
 from schuss.data.feed import Feed, MemoryFeed, StreamFeed, open_feed
 from schuss.data.holdout import parse_holdout
@@ -172,6 +172,21 @@ def test_orders(places: dict[str, Any], order: str, memory: int) -> None:
         drawn = Counter(epochs[0].tolist())
         assert len(drawn) / feed.training_rows == pytest.approx(1 - np.exp(-1), abs=0.02)
         assert len(epochs[0]) == feed.training_rows
+
+
+@pytest.mark.parametrize("order", ["shuffle", "once", "keep", "replace"])
+def test_long_chunks_give_the_same_rows_in_the_same_order(
+    places: dict[str, Any], order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schuss.data.chunk.CHUNK_ROWS", 128)
+    short = feed_of(places["memory"], order=order)
+    long = open_feed(reader_of(places["memory"]), order=order, memory=1 << 30, light=True)
+    for epoch in range(2):
+        chunks = list(long.chunks(epoch))
+        assert {len(chunk.targets) for chunk in chunks[:-1]} == {512}
+        expected = join(list(short.chunks(epoch)))
+        for one, other in zip(join(chunks), expected, strict=True):
+            np.testing.assert_array_equal(one, other)  # pyright: ignore[reportArgumentType] — dense rows
 
 
 @pytest.mark.parametrize("memory", [1 << 30, 1], ids=["memory", "stream"])

@@ -95,10 +95,10 @@ def written_down(saved: Saved) -> Saved:
     return Saved(json.loads(json.dumps(saved.values)), {name: array.copy() for name, array in saved.arrays.items()})
 
 
-def check(place: Any, holdout: str, order: str, memory: int, every: int) -> int:
+def check(place: Any, holdout: str, order: str, memory: int, every: int, *, light: bool = False) -> int:
     """Pause after every so many chunks, go on in a new feed, and compare; give how often."""
-    whole = trace(open_feed(read(place, holdout), order=order, memory=memory), 0)
-    feed = open_feed(read(place, holdout), order=order, memory=memory)
+    whole = trace(open_feed(read(place, holdout), order=order, memory=memory, light=light), 0)
+    feed = open_feed(read(place, holdout), order=order, memory=memory, light=light)
     pauses: list[tuple[int, int, Saved]] = []
     given = 0
     for epoch in range(3):
@@ -111,7 +111,7 @@ def check(place: Any, holdout: str, order: str, memory: int, every: int) -> int:
         if epoch < 2:
             pauses.append((given, epoch + 1, written_down(pause)))
     for given, epoch, pause in pauses:
-        again = resume_feed(read(place, holdout), pause, order=order, memory=memory)
+        again = resume_feed(read(place, holdout), pause, order=order, memory=memory, light=light)
         assert trace(again, epoch) == whole[given:]
         if epoch == 0:
             assert again.counts.__dict__.keys() == feed.counts.__dict__.keys()
@@ -165,3 +165,14 @@ def test_rows_in_memory_go_on_too(places: dict[str, Any], order: str, monkeypatc
     monkeypatch.setattr("schuss.data.feed.CHUNK_ROWS", 400)
     monkeypatch.setattr("schuss.data.chunk.CHUNK_ROWS", 400)
     assert check(places["groups.parquet"], "0.1", order, MEMORY, every=5) >= 3
+
+
+@pytest.mark.parametrize("order", ["shuffle", "keep"])
+@pytest.mark.parametrize("place", ["groups.parquet", "t.svm"])
+def test_long_chunks_in_memory_go_on_too(
+    places: dict[str, Any], place: str, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schuss.data.chunk.CHUNK_ROWS", 200)
+    feed = open_feed(read(places[place], "0.1"), order=order, memory=MEMORY, light=True)
+    assert len(next(feed.chunks(0)).targets) == 600
+    assert check(places[place], "0.1", order, MEMORY, every=5, light=True) >= 3

@@ -299,6 +299,13 @@ def test_another_version_is_refused(interrupted: Path, monkeypatch: pytest.Monke
         resume(interrupted)
 
 
+def test_long_chunks_of_blocks_on_two_threads_go_on_too(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schuss.data.chunk.CHUNK_ROWS", 128)
+    check(data["arrays"], tmp_path, (4, 6, 8, 10), runs=20, threads=2, epochs=3)
+
+
 def test_the_threads_are_those_of_the_beginning(interrupted: Path) -> None:
     expected = undisturbed(str(interrupted.parent / "own.csv"), interrupted.parent / "whole")
     before = pa.cpu_count()

@@ -150,6 +150,21 @@ def test_same_seed_same_bits() -> None:
     assert digest(quick(seed=5)) == digest(quick(seed=5)) != digest(quick(seed=6))
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+def test_the_bits_do_not_depend_on_threads(sparse: bool, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("schuss.data.chunk.CHUNK_ROWS", 128)  # so that there are long chunks
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(9_000, 5)).astype(np.float32)
+    y = (X.sum(axis=1) + rng.normal(size=9_000) > 0).astype(int)
+    data = (scipy.sparse.csr_array(X) if sparse else X, y)
+    found = [quick(data, runs=40, optimizer=optimizer, epochs=2, threads=threads) for threads in (1, 2, 3)]
+    assert len({digest(result) for result in found}) == 1
+    losses = [[event["holdout_loss"] for event in events(result, "evaluation")] for result in found]
+    assert losses[0] == losses[1] == losses[2]
+    assert len(losses[0][0]) > 32, "three blocks"
+
+
 def test_same_bits_in_another_process() -> None:
     script = (
         "import hashlib, schuss; from sklearn.datasets import load_breast_cancer as load\n"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError, OptionError
 from . import shuffle
 from .cache import RowCache
-from .chunk import CHUNK_ROWS, Chunk, SparseRows, concatenate_rows, cut, size_of
+from .chunk import CHUNK_ROWS, Chunk, SparseRows, concatenate_rows, cut, long_chunk, size_of
 from .draft import Draft, training_rows
 from .held import Held
 from .index import Index
@@ -87,7 +87,8 @@ class Feed(Protocol):
 class MemoryFeed:
     """All encoded rows in memory: each epoch is a full permutation.
 
-    given : how many chunks of the epoch have been given.
+    given : how many rows of the epoch have been given; light : whether rows are quickly learned from, so that narrow
+    ones come in long chunks.
     """
 
     training: Chunk
@@ -98,7 +99,7 @@ class MemoryFeed:
     seed: int
     epochs_at_most: int | None = None
     given: int = 0
-    _taker: Chunks = field(default_factory=Chunks)
+    light: bool = False
 
     @property
     def training_rows(self) -> int:
@@ -115,29 +116,40 @@ class MemoryFeed:
         """The moments of some of the training rows."""
         return moments_of(self.training.rows, most=ENOUGH_ROWS)
 
+    @cached_property
+    def chunk_rows(self) -> int:
+        """Rows of a chunk."""
+        return long_chunk(self.training_rows, size_of(self.training)) if self.light else CHUNK_ROWS
+
+    @cached_property
+    def _taker(self) -> Chunks:
+        return Chunks(self.chunk_rows)
+
     def chunks(self, epoch: int) -> Iterator[Chunk]:
         """Yield the training rows of an epoch in its order, from the first chunk on that has not been given."""
-        for chunk in self._chunks(epoch, self.given * CHUNK_ROWS):
-            self.given += 1
+        for chunk in self._chunks(epoch, self.given):
+            self.given += len(chunk.targets)
             yield chunk
         self.given = 0
 
     def _chunks(self, epoch: int, first: int) -> Iterator[Chunk]:
         """Yield the training rows of an epoch from row `first` of its order on."""
         if self.order == "keep":
-            yield from cut(self.training, first)
+            yield from cut(self.training, first, self.chunk_rows)
             return
         rng = np.random.default_rng([self.seed, 0 if self.order == "once" else epoch])
         count = self.training_rows
         places = rng.integers(0, count, count, np.int32) if self.order == "replace" else permutation(count, rng)
-        starts = range(first, count, CHUNK_ROWS)
-        taken = (self._taker.take(self.training, places[start : start + CHUNK_ROWS]) for start in starts)
-        # A thread costs more than it gains where there is one chunk.
-        yield from taken if len(starts) < 2 else ahead(taken, depth_of(size_of(self.training) / count))
+        starts = range(first, count, self.chunk_rows)
+        taken = (self._taker.take(self.training, places[start : start + self.chunk_rows]) for start in starts)
+        if len(starts) < 2:  # a thread costs more than it gains
+            yield from taken
+        else:
+            yield from ahead(taken, depth_of(size_of(self.training) / count, self.chunk_rows))
 
     def pause(self, *, over: bool = False) -> Saved:
         """Say how to go on: the rows are read anew."""
-        return Saved({"kind": "memory", "given": self.given}, {})
+        return Saved({"kind": "memory", "rows": self.given}, {})
 
     def whole(self) -> Whole:
         """Give all training rows for full passes."""
@@ -157,13 +169,15 @@ def open_feed(
     order: str,
     memory: int,
     cache: RowCache | None = None,
+    light: bool = False,
     tell: Callable[[str], None] = lambda sentence: None,
     on_rows: Callable[[int], None] | None = None,
 ) -> Feed:
     """Read the source into memory if its encoded rows fit into `memory` bytes, else give a feed that reads it again.
 
-    cache : where rows that do not fit are written for later epochs, if its disk has room for them; tell : called
-    with what a person should know; on_rows : called with the number of rows read so far.
+    cache : where rows that do not fit are written for later epochs, if its disk has room for them; light : whether rows
+    are quickly learned from, see `MemoryFeed`; tell : called with what a person should know; on_rows : called with the
+    number of rows read so far.
     """
     counts = Counts()
     held = Held(), Held()
@@ -197,20 +211,22 @@ def open_feed(
     if pool is None:
         raise DataError(f"{reader.source.parts[0]} has no rows")
     _sum_up(counts, pool.rows, [], reader, to_the_end=True)
-    return MemoryFeed(pool.rows, held[0].rows, held[1].rows, counts, order, reader.seed)
+    return MemoryFeed(pool.rows, held[0].rows, held[1].rows, counts, order, reader.seed, light=light)
 
 
-def resume_feed(reader: Reader, saved: Saved, *, order: str, memory: int, cache: RowCache | None = None) -> Feed:
+def resume_feed(
+    reader: Reader, saved: Saved, *, order: str, memory: int, cache: RowCache | None = None, light: bool = False
+) -> Feed:
     """Give the feed that was paused; raises KeyError or ValueError where `saved` is not a pause of one.
 
     cache : is filled in the next whole epoch, if that reads the source in its own order.
     """
     if saved.values["kind"] == "stream":
         return StreamFeed.resumed(saved, reader, order=order, spans=_spans(reader, order), cache=cache)
-    feed = open_feed(reader, order=order, memory=memory)
+    feed = open_feed(reader, order=order, memory=memory, light=light)
     if not isinstance(feed, MemoryFeed):
         raise ValueError("the rows fitted into memory, and do so no longer")
-    feed.given = saved.values["given"]
+    feed.given = saved.values["rows"]
     return feed
 
 

@@ -409,9 +409,9 @@ class _Maker:
         return self._pool.rows
 
 
-def depth_of(row: float) -> int:
-    """Give the chunks to make ready ahead, of rows with so many bytes."""
-    return max(min(int(AHEAD_BYTES / (row * CHUNK_ROWS)), AHEAD), 1)
+def depth_of(row: float, length: int = CHUNK_ROWS) -> int:
+    """Give the chunks to make ready ahead, of so many rows with so many bytes each."""
+    return max(min(int(AHEAD_BYTES / (row * length)), AHEAD), 1)
 
 
 def hold(held: tuple[Held, Held], piece: Pieces) -> None:

@@ -14,7 +14,7 @@ from ..descent.optimizers import bare
 from ..race.grid import default_runs
 from ..race.loop import Contender, Plan, run_race
 from ..race.record import Recorder
-from ..training.lineup import DENSE_BATCH, available_threads
+from ..training.lineup import DENSE_BATCH, FEW_OUTPUTS, available_threads
 from .problem import Problem
 from .training import Training, in_training_units, population_of
 
@@ -62,7 +62,8 @@ def contest(problem: Problem, entry: Entry) -> Contest:
     counts = Counts(read=problem.rows, training=problem.rows)
     classes = max(problem.outputs, 2) if problem.targets.dtype.kind in "iu" else None
     counts.add_up(training.rows, classes)
-    feed = MemoryFeed(training.rows, None, None, counts, entry.order, entry.seed, epochs_at_most=entry.most_epochs)
+    light = problem.outputs <= FEW_OUTPUTS
+    feed = MemoryFeed(training.rows, None, None, counts, entry.order, entry.seed, entry.most_epochs, light=light)
     ended = run_race(
         feed,
         _contenders(problem, training, counts, entry),

@@ -29,6 +29,9 @@ __all__ = ["Constant", "available_threads", "constant_prediction", "line_up", "p
 
 DENSE_BATCH = 32
 
+FEW_OUTPUTS = 16
+"""With more, or with networks, a long chunk of rows could take a second, and no training ends within a chunk."""
+
 
 class Constant(NamedTuple):
     """The best prediction that ignores the features: its scores `(outputs,)`, its loss on the rows that choose."""

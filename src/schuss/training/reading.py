@@ -18,8 +18,10 @@ from ..data.feed import Feed, bad_rows_before, open_feed, resume_feed
 from ..data.saved import Saved, understood
 from ..data.spans import Span
 from ..errors import OutputError
+from ..model.model import outputs_of
 from ..race.record import Recorder
 from ..runs.folder import BAD_ROWS, RunFolder
+from .lineup import FEW_OUTPUTS
 from .preparation import Prepared
 
 __all__ = ["rows_again", "rows_of"]
@@ -47,6 +49,7 @@ def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
             order=settings.order,
             memory=_memory(prepared),
             cache=cache,
+            light=_is_light(prepared),
             tell=record.say,
         )
 
@@ -67,7 +70,8 @@ def rows_again(prepared: Prepared, saved: Saved) -> Iterator[Feed]:
             yield feed
             return
         with understood():
-            feed = resume_feed(reader, saved, order=settings.order, memory=_memory(prepared), cache=cache)
+            memory, light = _memory(prepared), _is_light(prepared)
+            feed = resume_feed(reader, saved, order=settings.order, memory=memory, cache=cache, light=light)
         yield feed
 
 
@@ -103,6 +107,11 @@ def _is_in_memory(prepared: Prepared) -> bool:
 def _memory(prepared: Prepared) -> int:
     """Say how many bytes of encoded rows are kept in memory."""
     return ARRAYS_MEMORY if _is_in_memory(prepared) or prepared.settings.order == "replace" else ROWS_MEMORY
+
+
+def _is_light(prepared: Prepared) -> bool:
+    """Whether all runs together learn from a narrow row in some microseconds at most."""
+    return prepared.settings.network is None and outputs_of(prepared.encoder.classes) <= FEW_OUTPUTS
 
 
 @contextmanager
