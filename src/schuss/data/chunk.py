@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 CHUNK_ROWS = 8192
 
-LONG_CHUNK_BYTES = 1 << 22
+LONG_CHUNK_BYTES = 10 << 20
 LONGEST_CHUNK = 4
 LONG_CHUNKS = 16
 """Chunks of narrow rows are longer: of so many bytes, four times 8,192 rows and a sixteenth of an epoch at most.

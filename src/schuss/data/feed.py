@@ -101,6 +101,9 @@ class MemoryFeed:
     given: int = 0
     light: bool = False
 
+    def __post_init__(self) -> None:
+        self._taker = Chunks(self.chunk_rows)
+
     @property
     def training_rows(self) -> int:
         """Rows of one epoch."""
@@ -120,10 +123,6 @@ class MemoryFeed:
     def chunk_rows(self) -> int:
         """Rows of a chunk."""
         return long_chunk(self.training_rows, size_of(self.training)) if self.light else CHUNK_ROWS
-
-    @cached_property
-    def _taker(self) -> Chunks:
-        return Chunks(self.chunk_rows)
 
     def chunks(self, epoch: int) -> Iterator[Chunk]:
         """Yield the training rows of an epoch in its order, from the first chunk on that has not been given."""
@@ -152,7 +151,8 @@ class MemoryFeed:
         return Saved({"kind": "memory", "rows": self.given}, {})
 
     def whole(self) -> Whole:
-        """Give all training rows for full passes."""
+        """Give all training rows for full passes; the memory of chunks, of which none are held then, is given back."""
+        self._taker = Chunks(self.chunk_rows)
         return Whole(partial(cut, self.training), self.training_rows, _extent(self.training)[1])
 
     def twins(self) -> float | None:
