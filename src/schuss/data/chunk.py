@@ -13,10 +13,10 @@ CHUNK_ROWS = 8192
 LONG_CHUNK_BYTES = 10 << 20
 LONGEST_CHUNK = 4
 LONG_CHUNKS = 16
-"""Chunks of narrow rows are longer: of so many bytes, four times 8,192 rows and a sixteenth of an epoch at most.
+"""Long chunks of narrow rows have so many bytes, four times 8,192 rows and a sixteenth of an epoch at most.
 
-Python takes some 45 µs a chunk and block of sixteen runs, and a second thread begins a twelfth of a millisecond after
-the first: of 8,192 rows of 28 columns, whose kernel takes a third of one, that left two threads next to no gain. An
+Of 8,192 rows of 28 columns the kernel of sixteen runs takes 0.3 ms, Python 0.045 ms, and a second thread begins 0.08 ms
+after the first: four times as many rows take 18 % less of the processors (75 nonzeros: twice as many, 10 % less). An
 epoch of sixteen chunks still gives a race all the looks at its runs that it asks for in a leg.
 """
 
