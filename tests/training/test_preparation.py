@@ -13,8 +13,9 @@ from sklearn.datasets import dump_svmlight_file
 
 from schuss.data.open import open_source
 from schuss.errors import DataError, OptionError
-from schuss.race.record import read_record
+from schuss.race.record import Recorder, read_record
 from schuss.training import preparation, reading
+from schuss.training.settings import Settings
 from schuss.training.training import train
 
 
@@ -229,3 +230,16 @@ def test_stream_that_begins_with_one_class(begin: str, monkeypatch: pytest.Monke
     what = "the same target, 'no'" if begin else "no target"
     with pytest.raises(DataError, match=rf"the first 500 rows have {what}: write the rows to a file, so that later"):
         train(reader, "label")
+
+
+@pytest.mark.parametrize(
+    ("classes", "options", "length"), [(2, {}, 256), (16, {}, 256), (17, {}, 8192), (2, {"network": (4,)}, 8192)]
+)
+def test_long_chunks_are_of_rows_that_are_quickly_learned_from(
+    classes: int, options: dict[str, Any], length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schuss.data.chunk.CHUNK_ROWS", 64)
+    X = np.random.default_rng(0).normal(size=(10_000, 3))
+    prepared = preparation.prepare((X, np.arange(10_000) % classes), Settings(task="classification", **options))
+    with reading.rows_of(prepared, Recorder()) as feed:
+        assert len(next(feed.chunks(0)).targets) == length
