@@ -26,8 +26,8 @@ from regret_sets import Split, load, names, split, splits_of
 from regret_trials import expert_table, run_default
 from threadpoolctl import threadpool_limits
 
-from schuss.data.chunk import Chunk
-from schuss.finish import choose, curvature, dealing, folds
+from schuss.data.chunk import Chunk, as_matrix
+from schuss.finish import choose, curvature, dealing, folds, penalty, task
 from schuss.finish import finish as finish_room
 from schuss.race import legs, loop
 from schuss.race.race import standing
@@ -59,6 +59,11 @@ def the_best(penalties: Sequence[float], losses: np.ndarray, weights: np.ndarray
     return choose.Choice(penalties[place], place, float(now.means[place]))
 
 
+def ones(rows: Chunk) -> np.ndarray:
+    """Give every feature the same scale."""
+    return np.ones(as_matrix(rows.rows).shape[1])
+
+
 class Seeded(NamedTuple):
     """A function in whose place stands one that takes the seed of the training before its own parameters."""
 
@@ -71,14 +76,14 @@ Change = tuple[Any, str, Any]
 
 def so_many_folds(number: int) -> list[Change]:
     """Deal the rows into so many folds."""
-    return [(finish_room, "FOLDS", number), (dealing.deal_by_content, "__defaults__", (number,))]
+    return [(penalty, "FOLDS", number), (dealing.deal_by_content, "__defaults__", (number,))]
 
 
 LONG_RACE: Change = (ending, "has_passes", lambda *given: False)
 NO_FOLDS: Change = (finish_room, "_by_folds", lambda *given: None)
 NO_LAST_SOLVE: Change = (finish_room, "_with_all_rows", chosen_alone)
 NO_HESSIAN: list[Change] = [(curvature, "MOST_WEIGHTS", 0), (folds, "MOST_WEIGHTS", 0)]
-BY_SEED: Change = (finish_room, "deal_by_content", Seeded(dealt_by_seed))
+BY_SEED: Change = (penalty, "deal_by_content", Seeded(dealt_by_seed))
 NO_SECOND_FOLDS: Change = (finish_room, "FEW_ROWS", 0)
 
 VARIANTS: dict[str, tuple[dict[str, Any], list[Change]]] = {
@@ -91,13 +96,15 @@ VARIANTS: dict[str, tuple[dict[str, Any], list[Change]]] = {
     "folds dealt by the seed": ({}, [BY_SEED]),
     "folds dealt by the seed, and no second ones": ({}, [BY_SEED, NO_SECOND_FOLDS]),
     "solves begin without the Hessian": ({}, NO_HESSIAN),
-    "the best penalty of those tried, none between": ({}, [(finish_room, "choose_by_folds", the_best)]),
-    "10,000 judges": ({}, [(finish_room, "ENOUGH_JUDGES", 10_000)]),
-    "all rows judge": ({}, [(finish_room, "ENOUGH_JUDGES", 10**9)]),
+    "the best penalty of those tried, none between": ({}, [(penalty, "choose_by_folds", the_best)]),
+    "one penalty for all weights": ({}, [(penalty, "SCALED_ROWS", 0)]),
+    "equal columns bear a penalty each": ({}, [(task, "of_equal_columns", ones)]),
+    "10,000 judges": ({}, [(penalty, "ENOUGH_JUDGES", 10_000)]),
+    "all rows judge": ({}, [(penalty, "ENOUGH_JUDGES", 10**9)]),
     "three folds": ({}, so_many_folds(3)),
     "ten folds": ({}, so_many_folds(10)),
-    "penalties in half decades": ({}, [(finish_room, "FOLD_PENALTIES", HALVES)]),
-    "five penalties, 100 to 0.01": ({}, [(finish_room, "FOLD_PENALTIES", FIVE)]),
+    "penalties in half decades": ({}, [(penalty, "FOLD_PENALTIES", HALVES)]),
+    "five penalties, 100 to 0.01": ({}, [(penalty, "FOLD_PENALTIES", FIVE)]),
     "one run instead of sixteen": ({"runs": 1}, []),
     "four runs": ({"runs": 4}, []),
     "constant rate instead of linear decay": ({"schedule": "constant"}, []),

@@ -98,12 +98,19 @@ SAME: dict[str, tuple[Callable[[Split, np.random.Generator], Split] | None, dict
 """What should change nothing: how the split is changed, other options, and by what losses are to be divided."""
 
 
+def suits(change: str, table: Table) -> bool:
+    """Whether a table has what changes: numbers to predict, or columns of a frame."""
+    if change.startswith("target"):
+        return table.is_regression
+    return isinstance(table.features, pd.DataFrame) or SAME[change][0] not in (rescaled, repeated)
+
+
 def moves(parts: Split, gain: float, changes: Iterable[str] = tuple(SAME)) -> Iterator[tuple[str, float]]:
     """Give the move of the test loss by each change, in percent of the expert's gain."""
     losses = run_default(parts, {}).losses
     for name in changes:
         change, options, unit = SAME[name]
-        if name.startswith("target") and not parts.given.is_regression:
+        if not suits(name, parts.given):
             yield name, np.nan
             continue
         other = parts if change is None else change(parts, np.random.default_rng(0))

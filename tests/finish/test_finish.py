@@ -16,10 +16,12 @@ from schuss.data.chunk import Chunk, join, take
 from schuss.data.feed import Feed, MemoryFeed
 from schuss.data.reader import Counts
 from schuss.descent.losses import Hinge, values_and_gradients
-from schuss.finish import dealing
+from schuss.finish import dealing, penalty
 from schuss.finish import finish as module
-from schuss.finish.finish import FOLD_PENALTIES, PENALTIES, Finished, finish, has_passes, run_rows
+from schuss.finish.finish import PENALTIES, Finished, finish, has_passes, run_rows
+from schuss.finish.penalty import FOLD_PENALTIES
 from schuss.finish.solve import minimise
+from schuss.finish.task import Recipe, Task
 from schuss.objective import LinearObjective
 from schuss.population.population import Run, WinnerState
 from schuss.race.record import Recorder
@@ -216,7 +218,10 @@ def gradient(name: str, chunks: list[Chunk], champion: Champion) -> float:
 
 
 @pytest.mark.parametrize("name", SMOOTH)
-def test_folds_choose_where_rows_are_few_and_all_rows_are_learned_from(name: str) -> None:
+def test_folds_choose_where_rows_are_few_and_all_rows_are_learned_from(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(penalty, "SCALED_ROWS", 0)
     finished, events, parts = learned_from(name, "share")
     assert events[0]["judge"] == "folds"
     assert finished.validation is not None
@@ -232,7 +237,7 @@ def test_folds_choose_where_rows_are_few_and_all_rows_are_learned_from(name: str
 
 
 def test_where_rows_are_many_the_rows_of_a_few_folds_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ENOUGH_JUDGES", 101)
+    monkeypatch.setattr(penalty, "ENOUGH_JUDGES", 101)
     finished, events, _ = learned_from("log_loss", "share")
     assert finished.validation is not None
     assert finished.validation.folds == 2
@@ -258,16 +263,126 @@ def test_which_of_few_rows_score_has_no_part_in_the_last_model(name: str) -> Non
 
 
 def test_folds_choose_as_cross_validated_ridge_regression() -> None:
-    _, events, parts = learned_from("squared_error", "none")
+    _, (plain, scaled), parts = learned_from("squared_error", "none")
     rows, targets, _ = (np.concatenate(arrays).astype(np.float64) for arrays in zip(*parts[:2], strict=True))
     dealt = dealing.deal_by_content(join(parts[:2]))
-    for entry in events[0]["penalties"]:
+
+    def fitted(fold: int, l2: float, scales: Any) -> Ridge:
+        taught = dealt != fold
+        return Ridge(alpha=l2 * taught.sum()).fit(scales * rows[taught], targets[taught])
+
+    def loss(l2: float, scales: Any) -> float:
         errors = []
         for fold in range(dealing.FOLDS):
-            taught, judged = dealt != fold, dealt == fold
-            ridge = Ridge(alpha=entry["l2"] * taught.sum()).fit(rows[taught], targets[taught])
-            errors.append(0.5 * (ridge.predict(rows[judged]) - targets[judged]) ** 2)
-        assert entry["holdout_loss"] == pytest.approx(np.concatenate(errors).mean(), rel=2e-3)
+            there = dealt == fold
+            predicted = fitted(fold, l2, scales[fold]).predict(scales[fold] * rows[there])
+            errors.append(0.5 * (predicted - targets[there]) ** 2)
+        return float(np.concatenate(errors).mean())
+
+    for entry in plain["penalties"]:
+        assert entry["holdout_loss"] == pytest.approx(loss(entry["l2"], np.ones(5)), rel=2e-3)
+    nearest = min((entry["l2"] for entry in plain["penalties"]), key=lambda l2: abs(np.log(l2 / plain["chosen"])))
+    sizes = np.abs([fitted(fold, nearest, 1.0).coef_ for fold in range(dealing.FOLDS)])
+    scales = np.sqrt(5) * sizes / np.linalg.norm(sizes, axis=1, keepdims=True)
+    for entry in scaled["penalties"]:
+        assert entry["holdout_loss"] == pytest.approx(loss(entry["l2"], scales), rel=2e-3)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_columns_that_are_there_again_and_constant_ones_change_nothing(name: str) -> None:
+    """Whatever else the finish looks at: the folds, the scales by weights, the last solve."""
+    case, both = LOSSES_BY_NAME[name], problem(name, 600)
+    both.targets[:300] = np.random.default_rng(0).permutation(both.targets[:300])
+    finals = []
+    for places in ([0, 1, 2, 3, 4], [0, 1, 2, 2, 3, 4, 4, 4]):
+        rows = both.rows[:, places]
+        rows = np.column_stack([rows, np.zeros(600, np.float32)]) if len(places) > 5 else rows
+        parts = [take(both._replace(rows=rows), np.arange(*ends)) for ends in ((0, 400), (400, 500), (500, 600))]
+        before = champion_of(np.zeros((rows.shape[1] + 1, case.outputs)), l2=0.01)
+        final = finish(before, feed_of(*parts), case.loss, record=Recorder(), **(OTHERS | {"holdout": "share"})).final
+        scores = rows @ final.state.weights[:-1] + final.state.weights[-1]
+        finals.append(scores - scores.mean(axis=1, keepdims=True) if case.outputs > 1 else scores)
+    np.testing.assert_allclose(*finals, atol=1e-3)
+
+
+def test_of_a_stated_penalty_each_equal_column_bears_its_own() -> None:
+    both = problem("log_loss", 600)
+    parts = [
+        take(both._replace(rows=both.rows[:, [0, 1, 2, 2, 2]]), np.arange(*ends)) for ends in ((0, 400), (400, 600))
+    ]
+    record = Recorder()
+    options = OTHERS | {"holdout": "share", "l2": 0.1}
+    final = finish(
+        champion_of(np.zeros((6, 1))), feed_of(*parts), LOSSES_BY_NAME["log_loss"].loss, record=record, **options
+    ).final
+    assert gradient("log_loss", parts, final) < 1e-4
+    assert len(record.events) == 1, "and no scales are tried"
+
+
+def sparse_signal(rows: int, features: int = 40) -> Chunk:
+    """Three features of many matter."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(rows, features)).astype(np.float32)
+    noisy = values[:, :3].sum(axis=1) + 2 * rng.normal(size=rows)
+    return chunk_of(values, noisy.astype(np.float32), np.ones(rows, np.float32))
+
+
+def test_where_few_features_matter_the_others_are_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    both, loss = sparse_signal(1_400), LOSSES_BY_NAME["squared_error"].loss
+    parts, unseen = (
+        [take(both, np.arange(*ends)) for ends in ((0, 200), (200, 300), (300, 400))],
+        take(both, np.arange(400, 1_400)),
+    )
+    finals = []
+    for most in (5_000, 0):
+        monkeypatch.setattr(penalty, "SCALED_ROWS", most)
+        options = OTHERS | {"holdout": "share"}
+        finals.append(finish(champion_of(np.zeros((41, 1))), feed_of(*parts), loss, record=Recorder(), **options).final)
+    scaled, plain = (one.state.weights.astype(np.float64) for one in finals)
+    best = mean_loss(loss, unseen, np.array([1.0] * 3 + [0.0] * 38)[:, None])
+    assert mean_loss(loss, unseen, scaled) - best < 0.6 * (mean_loss(loss, unseen, plain) - best)
+    assert np.abs(scaled[3:-1]).sum() < 0.5 * np.abs(plain[3:-1]).sum()
+
+
+def test_no_row_is_judged_by_scales_that_it_had_a_part_in() -> None:
+    """Another target of a row changes the losses of its own fold at no other place, with scales by weights too."""
+    both, loss = sparse_signal(300), LOSSES_BY_NAME["squared_error"].loss
+    dealt = dealing.deal_by_content(both)
+    other = both._replace(targets=both.targets.copy())
+    other.targets[7] += 0.5
+    found, places = [], set()
+    for rows in (both, other):
+        task = Task(champion_of(np.zeros((41, 1))), loss, None, 1.0, Recorder(), 1.0, lambda: False)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(penalty, "deal_by_content", lambda rows: dealt.copy())
+            patched.setattr(penalty, "_constant", lambda task, rows: np.zeros((41, 1)))
+            judged = penalty.judged(task, rows, 100_000)
+        assert judged is not None
+        places.add(judged.tried[0].choice.place)
+        found.append(judged.tried[1].found.losses[:, 3])
+    assert len(places) == 1, "scales are those of the same penalty"
+    changed, own = found[0] != found[1], dealt == dealt[7]
+    assert changed[own].sum() == 1
+    assert changed[~own].all()
+
+
+def test_a_stop_before_the_solve_with_scales_keeps_the_one_before() -> None:
+    both, loss = sparse_signal(300), LOSSES_BY_NAME["squared_error"].loss
+    whole = feed_of(both, None).whole()
+    recipe, start = Recipe((0.1, 0.01), np.ones(40)), np.zeros((41, 1))
+    asked = [0]
+
+    def stop() -> bool:
+        asked[0] += 1
+        return asked[0] > first.passes
+
+    def task(stop: Any) -> Task:
+        return Task(champion_of(start), loss, None, 1.0, Recorder(), 1.0, stop)
+
+    first = task(lambda: False).solve(whole, 0.1, recipe.scales, start, 100, exact=False)
+    stopped, l2 = task(stop).solve_all(whole, recipe, start, 100, exact=False)
+    np.testing.assert_array_equal(stopped.weights, first.weights)
+    assert l2 == 0.1
 
 
 def test_a_users_penalty_stays_the_same_with_all_rows() -> None:

@@ -87,7 +87,7 @@ def test_no_row_is_judged_by_a_model_that_has_seen_it(name: str) -> None:
     losses = []
     for rows in (chunk, other):
         start = np.zeros((6, case.outputs))
-        solver = of_rows(rows, case.loss, dealt, passes=100, scale=1.0)
+        solver = of_rows(rows, case.loss, dealt, scales=np.ones((5, 5)), passes=100, scale=1.0)
         found = cross_validate([0.1], start, dealt, rows.weights, solver)
         assert found is not None
         losses.append(found.losses[:, 0])
@@ -102,7 +102,7 @@ def test_a_stop_before_the_first_penalty_is_done_gives_nothing() -> None:
     case, chunk = LOSSES_BY_NAME["log_loss"], problem("log_loss", 100)
     asked = iter([False] * 12 + [True] * 1000)
     dealt, stop = deal(chunk.targets, 0), lambda: next(asked)
-    solver = of_rows(chunk, case.loss, dealt, passes=100, scale=1.0, stop=stop)
+    solver = of_rows(chunk, case.loss, dealt, scales=np.ones((5, 5)), passes=100, scale=1.0, stop=stop)
     assert cross_validate([1.0, 0.1], np.zeros((6, 1)), dealt, chunk.weights, solver, stop=stop) is None
 
 
@@ -111,7 +111,7 @@ def test_weaker_penalties_are_not_tried_when_surely_past_the_best() -> None:
     noise = chunk._replace(targets=np.random.default_rng(0).normal(size=60).astype(np.float32))
     penalties = [10.0 ** -(half / 2) for half in range(-4, 20)]
     dealt = deal(noise.targets, 0)
-    solver = of_rows(noise, case.loss, dealt, passes=200, scale=0.5)
+    solver = of_rows(noise, case.loss, dealt, scales=np.ones((5, 40)), passes=200, scale=0.5)
     found = cross_validate(penalties, np.zeros((41, 1)), dealt, noise.weights, solver)
     assert found is not None
     assert 3 <= len(found.solutions) < 20

@@ -13,7 +13,7 @@ from ..data.whole import Whole
 from ..descent.losses import Loss
 from ..objective import LinearObjective
 
-__all__ = ["MOST_WEIGHTS", "inverse_hessian", "inverse_with", "loss_hessian", "mean_hessian"]
+__all__ = ["MOST_WEIGHTS", "inverse_with", "loss_hessian", "mean_hessian", "whole_hessian"]
 
 Array = NDArray[np.float64]
 
@@ -65,21 +65,21 @@ def inverse_with(hessian: Array | None, l2: float, outputs: int) -> Callable[[Ar
     return None
 
 
-def inverse_hessian(whole: Whole, loss: Loss, l2: float, weights: Array) -> Callable[[Array], Array] | None:
-    """Give the inverse of the Hessian of an objective at `weights`, as a product; None where there is none.
+def whole_hessian(whole: Whole, loss: Loss, weights: Array) -> NDArray[np.float64] | None:
+    """Give the Hessian of the mean loss of all rows at `weights`; None where there is none.
 
     Rows that workers hold have their part in it: without it, four workers were left 6 % behind one machine on kddcup99.
     """
     if weights.size > MOST_WEIGHTS:
         return None
     if whole.far is None:
-        return inverse_with(loss_hessian(whole.blocks, whole.rows, loss, weights), l2, weights.shape[1])
+        return loss_hessian(whole.blocks, whole.rows, loss, weights)
     far = whole.far(_weighed_hessian, whole.rows, loss, weights)
     parts = [part for part in (_weighed_hessian(whole.blocks, whole.rows, loss, weights), *far) if part[1]]
     hessians = [hessian for hessian, _ in parts if hessian is not None]
     if not parts or len(hessians) < len(parts):
         return None
-    return inverse_with(mean_hessian(hessians, [weight for _, weight in parts]), l2, weights.shape[1])
+    return mean_hessian(hessians, [weight for _, weight in parts])
 
 
 def mean_hessian(hessians: Sequence[Array], weights: Sequence[float]) -> Array:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, as_matrix
 
-__all__ = ["FOLDS", "deal", "deal_by_content"]
+__all__ = ["FOLDS", "deal", "deal_by_content", "first_equals"]
 
 FOLDS = 5
 
@@ -83,14 +84,22 @@ def _numbers(columns: Iterable[bytes]) -> NDArray[np.uint64]:
 
     So a constant column, or one that is there twice, deals no other folds.
     """
-    counts, seen = [True], {blake2b(b"").digest()}
-    for content in columns:
-        digest = blake2b(content).digest()
-        counts.append(digest not in seen)
-        seen.add(digest)
+    firsts = first_equals(chain([b""], columns))
+    counts = firsts == np.arange(len(firsts))
     numbers = np.zeros(len(counts), np.uint64)
-    numbers[counts] = np.random.default_rng(FOLDS).integers(1 << 63, size=len(seen), dtype=np.uint64) * 2 + 1
+    numbers[counts] = np.random.default_rng(FOLDS).integers(1 << 63, size=counts.sum(), dtype=np.uint64) * 2 + 1
     return numbers
+
+
+def first_equals(columns: Iterable[bytes]) -> NDArray[np.intp]:
+    """Give for each column the place of the first one that holds the same.
+
+    >>> first_equals([b"a", b"b", b"a"]).tolist()
+    [0, 1, 0]
+    """
+    firsts: dict[bytes, int] = {}
+    places = [firsts.setdefault(blake2b(content).digest(), place) for place, content in enumerate(columns)]
+    return np.array(places, np.intp)
 
 
 def _bits(values: NDArray[np.floating | np.int32]) -> NDArray[np.uint64]:

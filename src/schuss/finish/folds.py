@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from ..data.chunk import Chunk, cut, take
 from ..descent.losses import Loss
 from ..race.race import standing
-from .curvature import MOST_WEIGHTS, inverse_with, loss_hessian, mean_hessian
+from .curvature import MOST_WEIGHTS, loss_hessian, mean_hessian
+from .scales import solve_scaled
 from .single import SingleObjective
-from .solve import ROUGH, Solution, losses_of, minimise
+from .solve import ROUGH, Solution, losses_of
 
-__all__ = ["Fold", "Validated", "cross_validate", "of_rows"]
+__all__ = ["Fold", "Solved", "Validated", "cross_validate", "of_rows"]
 
 BEHIND = 2.0
 """Penalties are tried from the strongest on, until two in a row are surely behind the best, by so many standard errors.
@@ -29,14 +30,31 @@ Weaker ones are the dearest to solve for, and the loss over the penalties has on
 """
 
 
+class Solved(NamedTuple):
+    """The folds' solutions for one penalty: their weights, mean value and passes together.
+
+    weights : `(folds, features + 1, outputs)`, in float32 because they are kept for every penalty.
+    """
+
+    weights: NDArray[np.float32]
+    value: float
+    passes: int
+    converged: bool
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """The mean of the weights, a good start for the solution of all rows."""
+        return self.weights.mean(axis=0, dtype=np.float64)
+
+
 class Validated(NamedTuple):
     """What cross-validation found.
 
-    solutions : for each penalty the means of the folds' solutions, and the sum of their passes; losses :
-    `(rows, penalties)` of the rows that judged, each by the model without its fold; weights : `(rows,)` of these.
+    solutions : of the folds, for each penalty; losses : `(rows, penalties)` of the rows that judged, each by the model
+    without its fold; weights : `(rows,)` of these.
     """
 
-    solutions: list[Solution]
+    solutions: list[Solved]
     losses: NDArray[np.float32]
     weights: NDArray[np.float32]
 
@@ -82,7 +100,7 @@ def cross_validate(
             solved.append(done)
         begun = [done.weights for done in solved]
         together = np.column_stack([found.losses, losses[judges]])
-        found = found._replace(solutions=[*found.solutions, _mean(solved)], losses=together)
+        found = found._replace(solutions=[*found.solutions, _together(solved)], losses=together)
         if _surely_past_the_best(found):
             break
     return found
@@ -129,6 +147,7 @@ def of_rows(
     loss: Loss,
     dealt: NDArray[np.int8],
     *,
+    scales: NDArray[np.float64],
     l1: float = 0.0,
     passes: int,
     scale: float,
@@ -136,7 +155,8 @@ def of_rows(
 ) -> Callable[[int], Fold]:
     """Give the folds of encoded rows, solved for in single precision as far as it matters.
 
-    l1 : λ₁, the same for every penalty; passes : of one solve, at most; scale : see `minimise`.
+    scales : of the features `(folds, features)`, see `solve_scaled`; l1 : λ₁, the same for every penalty; passes : of
+    one solve, at most; scale : see `minimise`.
     """
     hessians = _Hessians([take(rows, dealt == number) for number in range(-1, int(dealt.max()) + 1)], loss)
 
@@ -145,22 +165,21 @@ def of_rows(
         judging = take(rows, dealt == number)
 
         def solve(penalty: float, start: NDArray[np.float64]) -> Solution:
-            objective = SingleObjective(taught, loss, penalty)
-            inverse = None if l1 else inverse_with(hessians.without(number, penalty, start), penalty, start.shape[1])
-            return minimise(
-                objective, start, passes=passes, l1=l1, scale=scale, decrease=ROUGH, inverse=inverse, stop=stop
-            )
+            return solve_scaled(
+                SingleObjective(taught, loss, 0.0), penalty, scales[number], start,
+                hessian=partial(hessians.without, number, penalty, start),
+                l1=l1, passes=passes, scale=scale, decrease=ROUGH, stop=stop,
+            )  # fmt: skip
 
         return Fold(solve, lambda weights: losses_of(loss, judging, weights))
 
     return fold
 
 
-def _mean(solved: list[Solution]) -> Solution:
-    """Give the mean of the folds' solutions, a good start for the solution of all rows."""
-    weights = np.mean([done.weights for done in solved], axis=0)
+def _together(solved: list[Solution]) -> Solved:
+    weights = np.stack([done.weights.astype(np.float32) for done in solved])
     value = float(np.mean([done.value for done in solved]))
-    return Solution(weights, value, sum(done.passes for done in solved), all(done.converged for done in solved))
+    return Solved(weights, value, sum(done.passes for done in solved), all(done.converged for done in solved))
 
 
 def _surely_past_the_best(found: Validated) -> bool:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ..descent.losses import values_and_gradients
 from ..finish.choose import choose_by_folds
 from ..finish.dealing import deal
-from ..finish.finish import FOLD_PENALTIES
 from ..finish.folds import Fold, cross_validate
+from ..finish.penalty import FOLD_PENALTIES
 from ..finish.solve import Solution
 from .optimum import optimum
 from .problem import Problem
