@@ -206,8 +206,7 @@ def _by_held_out_rows(task: Task, feed: Feed, whole: Whole, passes: int) -> _Cho
     if select is None or passes < FEWEST_HELD_OUT_PASSES * len(penalties):
         penalties = [champion.run.l2]
     task.record.tell("finishing", penalties=len(penalties), passes=passes)
-    near = isinstance(feed, MemoryFeed) and whole.rows < FOLD_ROWS
-    scales = task.scales(feed.training if near else None)
+    scales = task.scales(feed.training if isinstance(feed, MemoryFeed) and whole.rows < FOLD_ROWS else None)
     solutions = _solve(task, whole, penalties, scales, passes)
     if not solutions:
         return _Chosen(champion)
