@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("28 dense features, 2 classes, batch 32", "adam", 524_288, 28, 2, 32),
+    Case("28 dense features, 2 classes, batch 32", "adam", 1_048_576, 28, 2, 32),
     Case("784 dense features, 2 classes, batch 32", "adam", 16_384, 784, 2, 32),
     Case("784 dense features, 10 classes, batch 32", "adam", 8_192, 784, 10, 32),
     Case("47,000 sparse features, 75 nonzeros, batch 1", "sgd", 262_144, 47_000, 2, 1, 75),

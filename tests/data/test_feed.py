@@ -183,7 +183,7 @@ def test_long_chunks_give_the_same_rows_in_the_same_order(
     long = open_feed(reader_of(places["memory"]), order=order, memory=1 << 30, light=True)
     for epoch in range(2):
         chunks = list(long.chunks(epoch))
-        assert {len(chunk.targets) for chunk in chunks[:-1]} == {512}
+        assert {len(chunk.targets) for chunk in chunks[:-1]} == {1024}
         expected = join(list(short.chunks(epoch)))
         for one, other in zip(join(chunks), expected, strict=True):
             np.testing.assert_array_equal(one, other)  # pyright: ignore[reportArgumentType] — dense rows

@@ -233,7 +233,7 @@ def test_stream_that_begins_with_one_class(begin: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("classes", "options", "length"), [(2, {}, 256), (16, {}, 256), (17, {}, 8192), (2, {"network": (4,)}, 8192)]
+    ("classes", "options", "length"), [(2, {}, 512), (16, {}, 512), (17, {}, 8192), (2, {"network": (4,)}, 8192)]
 )
 def test_long_chunks_are_of_rows_that_are_quickly_learned_from(
     classes: int, options: dict[str, Any], length: int, monkeypatch: pytest.MonkeyPatch
