@@ -31,7 +31,7 @@ __all__ = ["PROBE_BYTES", "StreamFeed", "depth_of", "hold", "training_only"]
 
 AHEAD = 4
 AHEAD_BYTES = 1 << 24
-"""Chunks that are made ready ahead of training, and what they may take (one chunk in any case)."""
+"""Chunks of 8,192 rows that are made ready ahead of training, and what they may take (one chunk in any case)."""
 
 PROBE_BYTES = 1 << 26
 """Rows read before training begins where it is clear that not all will fit into memory: they tell class shares."""
@@ -410,8 +410,12 @@ class _Maker:
 
 
 def depth_of(row: float, length: int = CHUNK_ROWS) -> int:
-    """Give the chunks to make ready ahead, of so many rows with so many bytes each."""
-    return max(min(int(AHEAD_BYTES / (row * length)), AHEAD), 1)
+    """Give the chunks to make ready ahead, of so many rows with so many bytes each: no more rows where they are long.
+
+    >>> depth_of(120), depth_of(120, 65_536), depth_of(3144)
+    (4, 1, 1)
+    """
+    return max(min(int(AHEAD_BYTES / (row * length)), AHEAD * CHUNK_ROWS // length), 1)
 
 
 def hold(held: tuple[Held, Held], piece: Pieces) -> None:
