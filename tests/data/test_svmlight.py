@@ -174,6 +174,15 @@ def test_a_byte_order_mark(tmp_path: Path) -> None:
     assert tables_of(source)[0].column("y").to_pylist() == [1, None]
 
 
+@pytest.mark.parametrize("label", ["inf", "-inf", "1e300", "9223372036854775808"])
+def test_labels_beyond_int64_stay_what_they_are(tmp_path: Path, label: str) -> None:
+    """Found by fuzzing: infinity was read as -2^63."""
+    assert tables_of(source_of(tmp_path, f"1 1:1\n{label} 1:2\n".encode()))[0].column("y").to_pylist() == [
+        1,
+        float(label),
+    ]
+
+
 def test_values_beyond_float32_become_infinite(tmp_path: Path) -> None:
     (table,) = tables_of(source_of(tmp_path, b"1 1:1e300 2:nan\n"))
     first, second = table.column("x")[0].as_py()

@@ -61,6 +61,7 @@ def check(block: bytes, base: int) -> bool:
             svmlight._parse(block, "t", 0, base)
         return False
     parsed = svmlight._parse(block, "t", 0, base)
+    assert svmlight._count(block) == len(labels)
     assert bits(parsed.labels, "u8") == bits(labels, "u8")
     assert np.diff(parsed.ends).tolist() == [len(row) for row in rows]
     assert parsed.indices.tolist() == [index for row in rows for index in row]

@@ -167,7 +167,7 @@ class PartedSource:
     def count_rows(self) -> int:
         """Count the rows of texts, which then have an anchor at each block; give how many, 0 where that cannot be told.
 
-        A text is read through for it, which takes a tenth of the time of parsing it.
+        A text is read through for it, which takes a tenth of the time of parsing it, of svmlight a seventh.
         """
         if self.counted is None or self.marks is None:
             return 0

@@ -26,6 +26,7 @@ _LARGEST_INDEX = 2**31 - 2
 _BLANKS = bytes(range(33))
 _AS_BLANKS = bytes.maketrans(_BLANKS, b" " * 33)
 _NUMBER = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_EMPTY = re.compile(rb"[\x00-\x09\x0b-\x20]*(\n|\Z)")
 _TENS = np.array([float(10**power) for power in range(281)])
 _MARK = b"\xef\xbb\xbf"
 _PAIR = pa.struct([pa.field("index", pa.int32(), nullable=False), pa.field("value", pa.float32(), nullable=False)])
@@ -76,7 +77,7 @@ def svmlight_source(
     indices = [one.indices for one in parsed if len(one.indices)]
     if base is None:
         base = int(all(one.min() > 0 for one in indices))
-    whole_labels = complete and all(np.array_equal(one.labels, np.floor(one.labels)) for one in parsed)
+    whole_labels = complete and all(_are_whole(one.labels) for one in parsed)
     metadata = {"schuss.svmlight_base": str(base)}
     if complete:
         metadata["schuss.width"] = str(max((int(one.max()) + 1 - base for one in indices), default=0))
@@ -117,7 +118,7 @@ def _counted(content: Content) -> Iterator[Mark]:
     """Yield where the blocks of a file begin, and where it ends."""
     if content.quick:
         with translated(content.name), content.open() as stream:
-            yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: len(_lines(block.removeprefix(_MARK))))
+            yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: _count(block.removeprefix(_MARK)))
 
 
 def _read(
@@ -147,6 +148,11 @@ def _pairs(parsed: _Parsed) -> pa.Array:
     """Put the pairs into an Arrow list a row."""
     entries = pa.StructArray.from_arrays([pa.array(parsed.indices), pa.array(parsed.values)], fields=list(_PAIR))
     return pa.ListArray.from_arrays(pa.array(parsed.ends), entries, type=pa.list_(_PAIR))
+
+
+def _are_whole(labels: NDArray[np.float64]) -> bool:
+    """Tell whether all labels are whole numbers of 64 bits; infinity is its own floor."""
+    return np.array_equal(labels, np.floor(labels)) and bool((np.abs(labels) < 2.0**63).all())
 
 
 def _labels(parsed: _Parsed, kind: pa.DataType) -> pa.Array:
@@ -229,6 +235,16 @@ def _sort(parsed: _Parsed) -> bool:
 def _lines(block: bytes) -> list[bytes]:
     """Give the lines that hold a row."""
     return [line for line in _plain(block).split(b"\n") if line.lstrip(_BLANKS)]
+
+
+def _count(block: bytes) -> int:
+    """Count the lines that hold a row; only those that begin with a blank are looked at more closely."""
+    block = _plain(block)
+    text = np.frombuffer(block, np.uint8)
+    starts = np.append(0, np.flatnonzero(text == ord("\n")) + 1)
+    starts = starts[starts < len(text)]
+    doubtful = starts[text[starts] <= ord(" ")].tolist()
+    return len(starts) - sum(_EMPTY.match(block, start) is not None for start in doubtful)
 
 
 def _plain(block: bytes) -> bytes:

@@ -66,9 +66,9 @@ def _number(text, at, tens):
 
 
 @inlined
-def _end(text, begin, at, read, place, left, left_at, found):
+def _end(text, begin, at, sure, place, left, left_at, found):
     """Give where a number ends; one that has not been read, or not to there, is left with its place."""
-    if read and (text[at] <= _BLANK or text[at] == _COLON):
+    if sure and (text[at] <= _BLANK or text[at] == _COLON):
         return at
     filled, at = found[2], begin
     left[filled] = _LINE_END
@@ -124,8 +124,8 @@ def read(text, base, most, tens, labels, ends, indices, values, left, left_at, f
                 least = index + 1
                 value, slack, end = _number(text, begin, tens)
                 values[pair] = np.float32(value)
-                read = np.float32(value - slack * value) == np.float32(value + slack * value)
-                at = _end(text, begin, end, read, _3 * pair + _2, left, left_at, found)
+                sure = np.float32(value - slack * value) == np.float32(value + slack * value)
+                at = _end(text, begin, end, sure, _3 * pair + _2, left, left_at, found)
                 fine = text[at] != _COLON
                 at = _next(text, at)
                 pair += _1
