@@ -12,7 +12,7 @@ from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from tests.cases import LOSSES_BY_NAME, chunk_of, problem
 
-from schuss.data.chunk import Chunk, join, take
+from schuss.data.chunk import Chunk, SparseRows, join, take
 from schuss.data.feed import Feed, MemoryFeed
 from schuss.data.reader import Counts
 from schuss.descent.losses import Hinge, values_and_gradients
@@ -342,6 +342,21 @@ def test_where_few_features_matter_the_others_are_held_back(monkeypatch: pytest.
     best = mean_loss(loss, unseen, np.array([1.0] * 3 + [0.0] * 38)[:, None])
     assert mean_loss(loss, unseen, scaled) - best < 0.6 * (mean_loss(loss, unseen, plain) - best)
     assert np.abs(scaled[3:-1]).sum() < 0.5 * np.abs(plain[3:-1]).sum()
+
+
+def test_sparse_rows_have_scales_by_weights_too() -> None:
+    both, loss = sparse_signal(400), LOSSES_BY_NAME["squared_error"].loss
+    filled = np.abs(both.rows) > 0.5
+    indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))])
+    few = SparseRows(indptr, np.nonzero(filled)[1].astype(np.int32), both.rows[filled], 40)
+    finals = []
+    for rows in (few, np.where(filled, both.rows, np.float32(0))):
+        parts = [take(both._replace(rows=rows), np.arange(*ends)) for ends in ((0, 300), (300, 400))]
+        record, options = Recorder(), OTHERS | {"holdout": "share"}
+        finals.append(finish(champion_of(np.zeros((41, 1))), feed_of(*parts), loss, record=record, **options).final)
+        assert [event["judge"] for event in record.events] == ["folds", "folds, scaled"]
+        assert record.events[1]["chosen"] is not None
+    np.testing.assert_allclose(finals[0].state.weights, finals[1].state.weights, atol=1e-3)
 
 
 def test_no_row_is_judged_by_scales_that_it_had_a_part_in() -> None:
