@@ -16,7 +16,7 @@ LONG_CHUNKS = 16
 """Long chunks of narrow rows have so many bytes, eight times 8,192 rows and a sixteenth of an epoch at most.
 
 Of 8,192 rows of 28 columns the kernel of sixteen runs takes 0.3 ms, Python 0.045 ms, and a second thread begins 0.08 ms
-after the first: eight times as many rows take 22 % less of the processors (75 nonzeros: twice as many, 10 % less). An
+after the first: eight times as many rows take 11 to 22 % less of the processors (75 nonzeros: twice as many, 10 %). An
 epoch of sixteen chunks still gives a race all the looks at its runs that it asks for in a leg.
 """
 
