@@ -24,10 +24,10 @@ from regret_experts import PICKS
 from regret_peers import PEERS
 from regret_sets import load, names, split
 from regret_stats import Regret, Trial, in_other_half, regret_of, summary
-from regret_trials import ALONE, case_of, expert_table, trials_of
+from regret_trials import ALONE, ALONE_LONG, case_of, expert_table, trials_of
 from threadpoolctl import threadpool_limits
 
-GROUPS = {"peers": list(PEERS), "yardsticks": list(PICKS), "single": [ALONE]}
+GROUPS = {"peers": list(PEERS), "yardsticks": list(PICKS), "single": [ALONE], "long": [ALONE_LONG]}
 """What stands for several methods, or is shorter to write."""
 
 
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=1, help="at most so many splits of a set")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of the default on each split")
     parser.add_argument(
-        "--what", action="append", help="default (default), default:OPTIONS, single, peers, a peer, yardsticks"
+        "--what", action="append", help="default (default), default:OPTIONS, single, long, peers, a peer, yardsticks"
     )
     parser.add_argument("--against", default="expert", choices=PICKS, help="whom regret is counted against")
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "schuss-regret" / "trials.csv")

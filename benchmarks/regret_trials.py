@@ -21,6 +21,11 @@ from schuss.descent.losses import loss_for, values_and_gradients
 ALONE = "single rate"
 """The run that the default before it has chosen, trained alone for as many rows as the race took: what a race costs."""
 
+ALONE_LONG = "single rate, 30 epochs"
+"""The same for as many epochs as an expert gives each of his 385 settings at least."""
+
+EXPERT_EPOCHS = 30
+
 SHORTEST = 0.05
 """Seconds that a peer has at least."""
 
@@ -98,8 +103,9 @@ def trials_of(case: Case, what: list[str], seeds: int) -> list[Trial]:
                 found.append(made)
                 if outcome is not None and seed == 0:
                     seconds, alone = outcome.seconds, outcome.alone
-        elif method == ALONE:
-            options = (alone or {}) | {"seed": 1000 * case.number}
+        elif method in (ALONE, ALONE_LONG):
+            length = {"epochs": EXPERT_EPOCHS} if method == ALONE_LONG else {}
+            options = (alone or {}) | {"seed": 1000 * case.number} | length
             found.append(trial(case, method, lambda options=options: run_default(case.parts, options))[0])
         else:
             task, peer = Task(case.encoded, case.number, max(seconds, SHORTEST)), PEERS[method]

@@ -18,6 +18,7 @@ from schuss.descent.losses import (
     constant_classes,
     constant_scores,
     curvature_products,
+    curvatures,
     family_of,
     judge_of,
     loss_for,
@@ -59,6 +60,24 @@ def test_curvature_is_the_derivative_of_the_gradient(case: LossCase) -> None:
     np.testing.assert_allclose(products, (above - below) / (2 * step), rtol=1e-6, atol=1e-8)
     if case.loss.convex:
         assert ((products * directions).sum(axis=1) >= -1e-12).all()
+
+
+@pytest.mark.parametrize("case", [case for case in LOSS_CASES if case.loss.smooth], ids=lambda case: case.name)
+def test_curvatures_of_pairs_are_those_along_each_output(case: LossCase) -> None:
+    scores, targets = problem(case)
+    pairs = curvatures(case.loss, np.ascontiguousarray(scores.T), targets)
+    for pair, j, k in zip(pairs, *np.tril_indices(case.outputs), strict=True):
+        unit = np.tile(np.eye(case.outputs)[k], (len(scores), 1))
+        np.testing.assert_allclose(pair, curvature_products(case.loss, scores, targets, unit)[:, j], atol=1e-15)
+
+
+def test_curvatures_next_to_zero_keep_their_digits_in_single_precision() -> None:
+    scores = np.array([[20.0, 0.0, 1.0], [-15.0, 12.0, 3.0]]).T
+    exact = curvatures(losses.Softmax(), scores, np.zeros(2))
+    found = curvatures(losses.Softmax(), scores.astype(np.float32), np.zeros(2))
+    assert found.dtype == np.float32
+    assert 0 < np.abs(exact).min() < 1e-11
+    np.testing.assert_allclose(found, exact, rtol=1e-5)
 
 
 @every_loss

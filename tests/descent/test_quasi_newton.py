@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize, rosen, rosen_der
 
-from schuss.descent.quasi_newton import CURVATURE, SUFFICIENT, Outcome, minimise_smooth
+from schuss.descent.quasi_newton import CURVATURE, SUFFICIENT, Outcome, _Pairs, minimise_smooth
 
 
 def quadratic(condition: float, size: int = 40):
@@ -170,3 +170,36 @@ def test_with_the_inverse_hessian_it_ends_where_next_to_nothing_is_to_be_gained(
     value = function(start)[0]
     found = minimise_smooth(function, start, inverse=lambda along: along / 100, decrease=value, slope=0.0)
     assert (found.outcome, found.iterations) == (Outcome.SLOPE, 0)
+
+
+def two_loops(gradient: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]], first: np.ndarray | None) -> np.ndarray:
+    """Algorithm 7.4 of Nocedal and Wright, as it is written there."""
+    result, shares = gradient.copy(), []
+    for step, change in reversed(pairs):
+        shares.append(step @ result / (step @ change))
+        result -= shares[-1] * change
+    step, change = pairs[-1]
+    result = step @ change / (change @ change) * result if first is None else first @ result
+    for (step, change), share in zip(pairs, reversed(shares), strict=True):
+        result += step * (share - change @ result / (step @ change))
+    return result
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_products_with_the_inverse_hessian_are_those_of_the_recursion(given: bool) -> None:
+    rng = np.random.default_rng(5)
+    root = rng.normal(size=(12, 12))
+    hessian, first = root @ root.T + np.eye(12), np.diag(rng.uniform(0.1, 1.0, 12)) if given else None
+    pairs, kept = _Pairs(4, 12, curved=given), []
+    for number in range(11):
+        if number == 7:
+            pairs.clear()
+            kept = []
+        step = rng.normal(size=12)
+        change = hessian @ step
+        pairs.remember(step, change, change if first is None else first @ change)
+        pairs.remember(step, -change, -change)  # curvature below zero: not kept
+        kept = [*kept, (step, change)][-4:]
+        gradient = rng.normal(size=12)
+        found = pairs.times(gradient, gradient if first is None else first @ gradient)
+        np.testing.assert_allclose(found, two_loops(gradient, kept, first), rtol=1e-8, atol=1e-10)

@@ -13,7 +13,7 @@ from tests.cases import LOSSES_BY_NAME, problem
 from schuss.data.chunk import Chunk, cut, take
 from schuss.data.whole import Whole
 from schuss.finish import curvature
-from schuss.finish.curvature import inverse_with, loss_hessian, whole_hessian
+from schuss.finish.curvature import _inverse_of_triangle, inverse_with, loss_hessian, whole_hessian
 from schuss.finish.dealing import deal
 from schuss.finish.folds import cross_validate, of_rows
 from schuss.finish.single import SingleObjective
@@ -82,6 +82,12 @@ def test_the_rows_of_a_fold_have_no_part_in_how_it_is_solved_without_them() -> N
     solvers = [of_rows(rows, case.loss, dealt, **options) for rows in (chunk, other)]
     np.testing.assert_array_equal(*(solver(0).solve(1e-4, start).weights for solver in solvers))
     assert cross_validate([1e-4], start, dealt, chunk.weights, solvers[0])
+
+
+@pytest.mark.parametrize("size", [1, 32, 33, 100])
+def test_triangles_are_inverted_half_by_half(size: int) -> None:
+    lower = np.tril(np.random.default_rng(0).normal(size=(size, size))) + 5 * np.eye(size)
+    np.testing.assert_allclose(_inverse_of_triangle(lower) @ lower, np.eye(size), atol=1e-12)
 
 
 def test_it_saves_passes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.cases import LOSSES_BY_NAME, problem
+from tests.cases import LOSSES_BY_NAME, problem, to_sparse
 
 from schuss.data.chunk import Chunk, SparseRows, take
 from schuss.finish.dealing import FOLDS, deal, deal_by_content
@@ -96,6 +96,25 @@ def test_no_row_is_judged_by_a_model_that_has_seen_it(name: str) -> None:
     assert changed[7]
     assert changed[own].sum() == 1
     assert changed[~own].all()
+
+
+@pytest.mark.parametrize("name", ["log_loss", "softmax", "squared_error"])
+def test_turned_rows_give_what_sparse_ones_do(name: str) -> None:
+    """Sparse rows are gone through in another way, and with a Hessian of other digits."""
+    case, chunk = LOSSES_BY_NAME[name], problem(name, 300)
+    chunk = chunk._replace(weights=np.random.default_rng(1).uniform(0.5, 2.0, 300).astype(np.float32))
+    dealt = deal(chunk.targets, 0)
+    dealt[:20] = -1
+    found = []
+    for rows in (chunk, chunk._replace(rows=to_sparse(chunk.rows))):  # pyright: ignore
+        solver = of_rows(rows, case.loss, dealt, scales=np.ones((5, 5)), passes=100, scale=1.0)
+        found.append(cross_validate([1.0, 0.1, 0.01], np.zeros((6, case.outputs)), dealt, rows.weights, solver))
+    dense, sparse = found
+    assert dense is not None
+    assert sparse is not None
+    np.testing.assert_allclose(dense.losses, sparse.losses, atol=2e-3)
+    for one, other in zip(dense.solutions, sparse.solutions, strict=True):
+        assert one.value == pytest.approx(other.value, rel=1e-6)
 
 
 def test_a_stop_before_the_first_penalty_is_done_gives_nothing() -> None:

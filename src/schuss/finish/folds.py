@@ -6,20 +6,21 @@ thousand can: each penalty is solved for five times, each time without one fold,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.chunk import Chunk, cut, take
+from ..data.chunk import Chunk, SparseRows, cut, take
 from ..descent.losses import Loss
 from ..race.race import standing
-from .curvature import MOST_WEIGHTS, loss_hessian, mean_hessian
+from .curvature import MOST_WEIGHTS, loss_hessian
 from .scales import solve_scaled
 from .single import SingleObjective
 from .solve import ROUGH, Solution, losses_of
+from .turned import Turned, turn
 
 __all__ = ["Fold", "Solved", "Validated", "cross_validate", "of_rows"]
 
@@ -115,31 +116,35 @@ class _Hessians:
     parts : the rows of no fold, and those of each.
     """
 
-    def __init__(self, parts: list[Chunk], loss: Loss) -> None:
+    def __init__(self, parts: Sequence[Chunk | Turned], loss: Loss) -> None:
         self.parts, self.loss = parts, loss
-        self.shares = [float(part.weights.sum(dtype=np.float64)) for part in parts]
+        self.shares = np.array([part.weights.sum(dtype=np.float64) for part in parts])
         self.penalty = -1.0
-        self.hessians: list[NDArray[np.float64]] = []
+        self.hessians: NDArray[np.float64] | None = None
 
     def without(self, fold: int, penalty: float, start: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Give the Hessian without a fold; None where it is too large, or not finite."""
         if penalty != self.penalty:
             self.penalty, self.hessians = penalty, self._formed(start)
-        others = [place for place in range(len(self.hessians)) if place != fold + 1]
-        shares = [self.shares[place] for place in others]
-        return mean_hessian([self.hessians[place] for place in others], shares) if sum(shares) else None
+        return None if self.hessians is None else self.hessians[fold]
 
-    def _formed(self, start: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Give the Hessian of each part, none if one is lacking."""
-        if start.size > MOST_WEIGHTS:
-            return []
-        rows, empty = sum(len(part.targets) for part in self.parts), np.zeros((start.size, start.size))
-        found = [
-            loss_hessian(partial(cut, part), rows, self.loss, start) if share else empty
-            for part, share in zip(self.parts, self.shares, strict=True)
-        ]
-        there = [one for one in found if one is not None]
-        return there if len(there) == len(found) else []
+    def _formed(self, start: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Give the Hessians without each fold; None if that of a part is lacking, or no row weighs anything."""
+        others = self.shares * (np.arange(len(self.parts)) != np.arange(1, len(self.parts))[:, None])
+        if start.size > MOST_WEIGHTS or not others.any(axis=1).all():
+            return None
+        whole = np.zeros((len(self.parts), start.size**2))
+        for part, share, own in zip(self.parts, self.shares, whole, strict=True):
+            found = self._of(part, start) if share else own
+            if found is None:
+                return None
+            own[:] = found.ravel()
+        return (others / others.sum(axis=1, keepdims=True) @ whole).reshape(-1, start.size, start.size)
+
+    def _of(self, part: Chunk | Turned, start: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Give the Hessian of a part, of some of its rows where all parts have too many."""
+        rows = sum(part.targets.size for part in self.parts)
+        return loss_hessian(part if isinstance(part, Turned) else partial(cut, part), rows, self.loss, start)
 
 
 def of_rows(
@@ -158,11 +163,19 @@ def of_rows(
     scales : of the features `(folds, features)`, see `solve_scaled`; l1 : λ₁, the same for every penalty; passes : of
     one solve, at most; scale : see `minimise`.
     """
-    hessians = _Hessians([take(rows, dealt == number) for number in range(-1, int(dealt.max()) + 1)], loss)
+    parts = [take(rows, dealt == number) for number in range(-1, int(dealt.max()) + 1)]
+    sparse = isinstance(rows.rows, SparseRows)
+    turned, spans = (None, []) if sparse else turn(parts)
+    hessians = _Hessians(parts if turned is None else [turned.between(*span) for span in spans], loss)
+
+    def without(number: int) -> Chunk | Turned:
+        """Give the rows of all folds but one."""
+        if turned is not None:
+            return turned.without(*spans[number + 1])
+        return rows._replace(weights=np.where(dealt == number, np.float32(0.0), rows.weights))
 
     def fold(number: int) -> Fold:
-        taught = rows._replace(weights=np.where(dealt == number, np.float32(0.0), rows.weights))
-        judging = take(rows, dealt == number)
+        taught, judging = without(number), parts[number + 1]
 
         def solve(penalty: float, start: NDArray[np.float64]) -> Solution:
             return solve_scaled(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..data.chunk import Chunk, SparseRows
 from ..descent.penalties import penalty_value
 from .curvature import inverse_with
-from .dealing import first_equals
+from .dealing import column_keys, first_equals
 from .solve import Solution, WithGradient, minimise
 
 __all__ = ["by_weights", "mean_penalty", "of_equal_columns", "solve_scaled"]
@@ -41,7 +41,7 @@ def of_equal_columns(rows: Chunk) -> Array:
     """
     if isinstance(rows.rows, SparseRows):
         return np.ones(rows.rows.width)
-    places = first_equals(column.tobytes() for column in rows.rows.T)
+    places = first_equals(key.tobytes() for key in column_keys(rows.rows))
     return 1 / np.sqrt(np.bincount(places)[places])
 
 

@@ -13,6 +13,7 @@ from ..data.chunk import Chunk, Rows, SparseRows, as_matrix, cut, row_count, tra
 from ..descent.losses import Loss
 from ..descent.penalties import penalty_value
 from ..kernels import store
+from .turned import Turned, sums_of_turned
 
 __all__ = ["SingleObjective", "Sums", "sums_of"]
 
@@ -47,7 +48,7 @@ class SingleObjective:
     far : has `sums_of` worked out of rows that are elsewhere, see `Whole`.
     """
 
-    rows: Chunk | Callable[[], Iterable[Chunk]]
+    rows: Chunk | Turned | Callable[[], Iterable[Chunk]]
     loss: Loss
     l2: float
     far: Callable[..., Iterable[Sums]] | None = None
@@ -62,8 +63,11 @@ class SingleObjective:
         return loss / total + float(penalty_value(weights[:-1], self.l2)), gradient
 
 
-def sums_of(rows: Chunk | Callable[[], Iterable[Chunk]], loss: Loss, weights: Array) -> Sums:
+def sums_of(rows: Chunk | Turned | Callable[[], Iterable[Chunk]], loss: Loss, weights: Array) -> Sums:
     """Add up the losses of rows and their gradients at `weights` `(features + 1, outputs)`."""
+    if isinstance(rows, Turned):
+        value, gradient = sums_of_turned(rows, loss, weights)
+        return Sums(value, rows.weight, gradient)
     slopes, intercepts = weights[:-1].astype(np.float32), weights[-1].astype(np.float32)
     tally, total = np.zeros(LANES), 0.0
     gradient = np.zeros(weights.shape)

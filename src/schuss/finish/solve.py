@@ -94,7 +94,7 @@ def minimise(
         value, gradient = objective.value_and_gradient(weights)
         if not np.isfinite(value) or not np.isfinite(gradient).all():
             raise _Enough
-        whole = value + l1 * float(np.abs(weights[:-1]).sum())
+        whole = value + (l1 * float(np.abs(weights[:-1]).sum()) if l1 else 0.0)
         if whole < best.value:
             best = best._replace(weights=weights.copy(), value=whole)
         return value / scale, gradient.ravel() / scale

@@ -53,6 +53,7 @@ from schuss.descent.losses.regression import (
 from schuss.descent.losses.rows import (
     PROBABILISTIC,
     curvature_products,
+    curvatures,
     has_probabilities,
     predicted_numbers,
     probabilities,
@@ -91,6 +92,7 @@ __all__ = [
     "constant_number",
     "constant_scores",
     "curvature_products",
+    "curvatures",
     "family_of",
     "has_probabilities",
     "is_loss",

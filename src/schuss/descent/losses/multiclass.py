@@ -65,6 +65,18 @@ class Softmax(NamedTuple):
         p = self.inverse_link(s)
         h[:] = p * (u - (p * u).sum(0))
 
+    def curvatures_into(self, s: Any, h: Any) -> None:
+        """Write pⱼ Σ_{i≠j} pᵢ and −pⱼ pₖ for each pair j ≥ k into `h`; 1 − pⱼ has no digits left where it is small."""
+        p = self.inverse_link(s)
+        others = np.zeros_like(p)
+        others[1:] += np.cumsum(p[:-1], axis=0)
+        others[:-1] += np.cumsum(p[:0:-1], axis=0)[::-1]
+        place = 0
+        for j in range(len(p)):
+            np.multiply(p[:j], -p[j], out=h[place : place + j])
+            np.multiply(p[j], others[j], out=h[place + j])
+            place += j + 1
+
     def inverse_link(self, s: Any) -> Any:
         """Give the probabilities of the classes `(outputs, n)`."""
         powers = np.exp(s - s.max(axis=0))

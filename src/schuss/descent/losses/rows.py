@@ -12,6 +12,7 @@ from schuss.descent.losses.registry import LOSSES, Loss
 __all__ = [
     "PROBABILISTIC",
     "curvature_products",
+    "curvatures",
     "has_probabilities",
     "predicted_numbers",
     "probabilities",
@@ -55,6 +56,31 @@ def curvature_products(
     along, products = np.ascontiguousarray(directions.T), np.empty(directions.shape[::-1])
     loss.curvature_into(np.ascontiguousarray(scores.T), targets, along, products)
     return products.T
+
+
+def curvatures(loss: Loss, scores: NDArray[Any], targets: NDArray[Any]) -> NDArray[Any]:
+    """Give ∂²ℓ/∂sⱼ∂sₖ of each row for scores `(outputs, n)`: a line for each pair j ≥ k, `np.tril_indices(outputs)`.
+
+    In the precision of the scores; curvatures next to zero keep their digits.
+
+    >>> from schuss.descent.losses import Softmax
+    >>> curvatures(Softmax(), np.zeros((2, 1)), np.array([0])).ravel()
+    array([ 0.25, -0.25,  0.25])
+    """
+    if not loss.multiclass:
+        return np.broadcast_to(loss.curvature(scores[0], targets), scores.shape)
+    found = np.empty((len(scores) * (len(scores) + 1) // 2, *scores.shape[1:]), scores.dtype)
+    if hasattr(loss, "curvatures_into"):
+        loss.curvatures_into(scores, found)
+        return found
+    product = np.empty_like(scores)
+    for k in range(len(scores)):
+        unit = np.zeros_like(scores)
+        unit[k] = 1.0
+        loss.curvature_into(scores, targets, unit, product)
+        for j in range(k, len(scores)):
+            found[j * (j + 1) // 2 + k] = product[j]
+    return found
 
 
 def has_probabilities(loss: Loss | type[Any]) -> bool:
