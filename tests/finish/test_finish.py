@@ -344,6 +344,12 @@ def test_where_few_features_matter_the_others_are_held_back(monkeypatch: pytest.
     assert np.abs(scaled[3:-1]).sum() < 0.5 * np.abs(plain[3:-1]).sum()
 
 
+def test_scales_are_not_tried_of_very_many_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(penalty, "SCALED_WEIGHTS", 5)
+    _, events, _ = learned_from("squared_error", "share")
+    assert [event["judge"] for event in events] == ["folds"]
+
+
 def test_sparse_rows_have_scales_by_weights_too() -> None:
     both, loss = sparse_signal(400), LOSSES_BY_NAME["squared_error"].loss
     filled = np.abs(both.rows) > 0.5
