@@ -236,7 +236,7 @@ def columns(data: bytes) -> None:
         out = np.empty((len(rest), len(fitted.scale.centre)), np.float32)
         fitted.write(prepared, slice(0, len(rest)), out)
         assert np.isfinite(out).all()
-        entries = fitted.entries(prepared)
+        entries = fitted.entries(prepared, slice(0, len(rest)))
         assert np.isfinite(entries.values).all()
         assert entries.counts.sum() == len(entries.indices) == len(entries.values)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import click
+import pyarrow as pa
 import pytest
 
 from schuss import OptionError, TrainingError, __version__
@@ -279,3 +282,14 @@ def test_gradcheck(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypat
         error = capsys.readouterr().err
         assert sentence in error
         assert error.count("\n") == 1
+
+
+@pytest.mark.skipif("jemalloc" not in pa.supported_memory_backends(), reason="Arrow was built without it")
+@pytest.mark.parametrize(("asked", "given"), [(None, "jemalloc"), ("system", "system")])
+def test_training_in_a_process_of_its_own_has_a_memory_pool_that_gives_back(asked: str | None, given: str) -> None:
+    script = "import sys; from schuss.cli.main import main; sys.argv = ['schuss', 'train', 'none.csv']; main()"
+    script += "; import pyarrow as pa; print(pa.default_memory_pool().backend_name)"
+    surroundings = {name: value for name, value in os.environ.items() if name != "ARROW_DEFAULT_MEMORY_POOL"}
+    surroundings |= {} if asked is None else {"ARROW_DEFAULT_MEMORY_POOL": asked}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=surroundings, check=True)
+    assert done.stdout.strip() == given

@@ -353,6 +353,10 @@ def test_any_schema(kinds: list[str], seed: int, rows: int, sparse: bool | None)
     cut = int(rng.integers(1, rows))
     parts = [as_dense(encode(encoder, table.slice(*piece)).rows) for piece in ((0, cut), (cut, rows))]
     np.testing.assert_array_equal(np.vstack(parts), whole)
+    if encoder.sparse:
+        prepared = encoder.prepare(batch(table), where="t.csv", first_row=0)
+        parts = [as_dense(encoder.sparse_rows(prepared, rows)) for rows in (slice(0, cut), slice(cut, rows))]
+        np.testing.assert_array_equal(np.vstack(parts), whole)
     other = fit(table, sparse=not encoder.sparse, roles=overrides, hash_bits=10)
     weights = rng.normal(size=(encoder.width + 1, 1))
     raw = [as_raw(e, as_dense(encode(e, table).rows)) for e in (encoder, other)]

@@ -21,12 +21,12 @@ from tests.data.test_cache import fill_up
 
 from schuss.data import shuffle
 from schuss.data.cache import RowCache
-from schuss.data.chunk import CHUNK_ROWS, Chunk, SparseRows, join, row_count
+from schuss.data.chunk import CHUNK_ROWS, Chunk, SparseRows, join, row_count, size_of
 from schuss.data.encoder import Encoder
 from schuss.data.feed import Feed, MemoryFeed, StreamFeed, open_feed
 from schuss.data.holdout import parse_holdout
 from schuss.data.open import open_source
-from schuss.data.reader import Reader
+from schuss.data.reader import Counts, Reader
 from schuss.data.schema import Role, infer_schema
 from schuss.data.shuffle import ahead
 from schuss.data.spans import spans_of
@@ -247,6 +247,20 @@ def test_sparse_rows_stream(tmp_path: Path) -> None:
             sums.append(np.sort(dense.astype(np.float64) @ np.arange(500)))
     for other in sums[1:]:
         np.testing.assert_array_equal(other, sums[0])
+
+
+@pytest.mark.parametrize(("row", "pieces"), [(1, 1), (40, 8)])
+def test_sparse_rows_come_in_pieces_that_are_bounded(monkeypatch: pytest.MonkeyPatch, row: int, pieces: int) -> None:
+    """Rows of many entries come a few at a time, and are the same ones."""
+    monkeypatch.setattr("schuss.data.reader._PIECE_BYTES", 1 << 17)
+    matrix = scipy.sparse.random_array((3000, 5000), density=row / 5000, rng=np.random.default_rng(0), format="csr")
+    reader = reader_of((matrix, np.arange(3000) % 2), "none", target="y")
+    found = [piece.training for piece in reader.pieces(Counts())]
+    assert len(found) == pieces
+    assert max(size_of(chunk) for chunk in found) < 1.2 * (1 << 17)
+    np.testing.assert_array_equal(np.concatenate([chunk.targets for chunk in found]), np.arange(3000) % 2)
+    indices = np.concatenate([chunk.rows.indices for chunk in found])
+    np.testing.assert_array_equal(indices, matrix.sorted_indices().indices)
 
 
 def batches(rows: int = ROWS, broken: int | None = None) -> Iterator[pa.RecordBatch]:

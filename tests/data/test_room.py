@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tests.cases import chunk_of, dense_rows, to_sparse
 
 from schuss.data.buckets import IN_FLIGHT, buckets_for
 from schuss.data.chunk import CHUNK_ROWS, Chunk, as_matrix, size_of, take
-from schuss.data.room import Chunks, Pool, permutation
+from schuss.data.room import Chunks, Pool, permutation, promised
 from schuss.errors import DataError
 
 VALUES = dense_rows(1000, 9, density=0.3)
@@ -140,3 +143,15 @@ def test_permutations_are_even() -> None:
     assert np.abs(pairs - 200).max() < 65
     large = permutation(CHUNK_ROWS * 20, rng)
     assert abs(np.corrcoef(large, np.arange(len(large)))[0, 1]) < 0.01
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell")
+def test_of_an_array_that_is_promised_only_what_is_written_to_takes_memory() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    array = promised(1 << 26, np.float32)
+    before = resident()
+    array[:: 1 << 19] = 1.0  # a number every 2 MiB
+    assert resident() - before < 1 << 25
+    assert array.sum() == 1 << 7

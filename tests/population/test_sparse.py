@@ -25,6 +25,7 @@ from schuss.data.chunk import Chunk
 from schuss.descent.optimizers import scalar_table
 from schuss.kernels import store
 from schuss.kernels.sparse import SMALLEST_SCALE
+from schuss.population import sparse
 from schuss.population.linear import RATES, SAME_RATE_ROWS, SETTLED, Linear
 from schuss.population.population import Run
 
@@ -222,3 +223,12 @@ def test_rows_without_nonzeros_move_the_intercept_alone(name: str) -> None:
     weights = weights_of(ours, learn(ours, runs_of([0.1], l2=0.1), [chunk])[0])[0, :, 0]
     assert not weights[:5].any()
     assert weights[5] > 0
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_scores_are_the_product_with_the_rows(outputs: int) -> None:
+    x = dense_rows(200, 30, density=0.2)
+    weights = np.random.default_rng(0).normal(size=(31, outputs)).astype(np.float32)
+    x[[0, 199]] = 0.0
+    expected = x.astype(np.float64) @ weights[:-1].astype(np.float64) + weights[-1]
+    np.testing.assert_allclose(sparse.scores(to_sparse(x), weights), expected, rtol=1e-12, atol=1e-12)

@@ -31,7 +31,7 @@ from .command import (
     notice,
     place,
 )
-from .starting import quick_start
+from .starting import give_memory_back, quick_start
 from .update import update
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def train(data: tuple[str, ...], quiet: bool, as_json: bool, **settings: Any) ->
         from ..training.training import train
         from . import progress
 
+    give_memory_back()
     with progress.display(quiet=quiet) as show:
         result = train(place(data), progress=show, **settings)
     return _trained(result, as_json)
@@ -145,6 +146,7 @@ def resume(run: str, network: str | None, optimizer: str, quiet: bool, as_json: 
         from ..training.resuming import is_finished, resume
         from . import progress
 
+    give_memory_back()
     if is_finished(run):
         click.echo(f"'{run}' holds a finished run: nothing is left to do")
         return DONE

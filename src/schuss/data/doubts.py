@@ -18,7 +18,8 @@ __all__ = ["decimal_commas", "large_numbers", "look_alikes", "partitions", "spel
 # A file may end with one of these without a line break, and its last value is whole.
 _ENDS = b'\n\r"}]'
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-_LOOKED_AT = 1000
+# Words that are looked at, and the first rows that they come from: to list those of a whole sample took 0.2 s.
+_LOOKED_AT, _AMONG = 1000, 16_384
 _EXACT = 2**53
 
 
@@ -77,7 +78,7 @@ def decimal_commas(sample: pa.Table) -> list[str]:
     said = []
     for name in sample.column_names:
         if is_stringy(sample.schema.field(name).type):
-            strings = as_strings(in_one_piece(sample.column(name)))
+            strings = as_strings(in_one_piece(sample.column(name).slice(0, _AMONG)))
             words = [word for word in strings.dictionary.slice(0, _LOOKED_AT).to_pylist() if word]
             if len(words) > 1 and all(_DECIMAL_COMMA.fullmatch(word.strip()) for word in words):
                 said.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .chunk import Rows, take_rows
+from .chunk import Rows, SparseRows, take_rows
 from .columns.categories import CategoryColumn
 from .columns.convert import in_one_piece
 from .columns.dates import DateColumn
@@ -128,7 +129,16 @@ class Encoder:
     @cached_property
     def width(self) -> int:
         """Number of features, without the intercept."""
-        return width_edges(self.features)[-1]
+        return self._edges[-1]
+
+    @cached_property
+    def density(self) -> float:
+        """How many features of a row are not zero before they are centred, on average."""
+        return sum(column.density for column in self.features)
+
+    @cached_property
+    def _edges(self) -> list[int]:
+        return width_edges(self.features)
 
     @cached_property
     def _plan(self) -> DensePlan:
@@ -178,9 +188,8 @@ class Encoder:
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight in the data's units is per."""
-        edges = width_edges(self.features)
-        at = int(np.searchsorted(edges, index, side="right")) - 1
-        return self.features[at].feature(index - edges[at])
+        at = bisect_right(self._edges, index) - 1
+        return self.features[at].feature(index - self._edges[at])
 
     def encode(
         self, table: pa.RecordBatch, *, where: str, first_row: int, target: bool = True, weighted: bool = True
@@ -226,13 +235,18 @@ class Encoder:
         located = np.empty((0, 0), np.int64) if self.sparse else locate_numbers(self._plan, self.features, columns)
         return Prepared(len(table), targets, weights, missing, unseen, columns, located)
 
-    def rows(self, prepared: Prepared, order: NDArray[np.integer] | None = None) -> Rows:
-        """Give the rows of prepared values; `order`, of sparse ones, says which row each of the result is."""
+    def rows(self, prepared: Prepared) -> Rows:
+        """Give the rows of prepared values."""
+        every = slice(0, prepared.length)
         if self.sparse:
-            return sparse_rows(self.features, prepared.columns, order)
+            return self.sparse_rows(prepared, every)
         out = np.empty((prepared.length, self.width), np.float32)
-        self.write_rows(prepared, slice(0, prepared.length), np.arange(prepared.length), out)
+        self.write_rows(prepared, every, np.arange(prepared.length), out)
         return out
+
+    def sparse_rows(self, prepared: Prepared, rows: slice, order: NDArray[np.integer] | None = None) -> SparseRows:
+        """Give some of the sparse rows; `order` says which of them each of the result is, if not the same."""
+        return sparse_rows(self.features, self._edges, prepared.columns, rows, order)
 
     def write_rows(
         self,

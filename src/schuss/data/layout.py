@@ -83,14 +83,22 @@ def write_dense(
 
 
 def sparse_rows(
-    columns: Sequence[Any], prepared: Sequence[Any], order: NDArray[np.integer] | None = None
+    columns: Sequence[Any],
+    edges: Sequence[int],
+    prepared: Sequence[Any],
+    rows: slice,
+    order: NDArray[np.integer] | None = None,
 ) -> SparseRows:
-    """Interleave all columns' entries row by row; `order` says which row each of the result is, if not the same."""
-    edges, pieces, starts = width_edges(columns), list[Entries](), list[int]()
+    """Interleave the entries of all columns in `rows`, row by row.
+
+    edges : where the features of each column begin, and the last ones end; order : which row of them each of the result
+    is, if not the same.
+    """
+    pieces, starts = list[Entries](), list[int]()
     for numbers, group in groupby(range(len(columns)), key=lambda at: isinstance(columns[at], NumberColumn)):
         for places in [[*group]] if numbers else [[at] for at in group]:
             own, values = [columns[at] for at in places], [prepared[at] for at in places]
-            pieces.append(number_entries(own, values) if numbers else own[0].entries(values[0]))
+            pieces.append(number_entries(own, values, rows) if numbers else own[0].entries(values[0], rows))
             starts.append(edges[places[0]])
     counts, indices, values = merge(pieces, starts, order)
     indptr = np.zeros(len(counts) + 1, np.int64)

@@ -43,15 +43,21 @@ def moments_of(*parts: Rows, most: int | None = None) -> Moments:
     >>> moments_of(np.array([[0.0], [0.0], [3.0]], np.float32))
     Moments(rows=3, mean=array([1.]), variance=array([2.]), third=array([2.]))
     """
-    count, sums = 0, None
+    count, sums = 0, np.zeros((3, _width(parts[0])))
     for block in _blocks(parts, most):
         values = block.values.astype(np.float64) if isinstance(block, SparseRows) else block
-        powers = values, values * values, values * values * values
-        found = np.stack([_sums(block, power) for power in powers])
-        count, sums = count + row_count(block), found if sums is None else sums + found
-    assert sums is not None
-    mean, second, third = sums / count
+        power = values
+        for line in sums:
+            line += _sums(block, power)
+            power = power * values
+        count += row_count(block)
+    sums /= count
+    mean, second, third = sums
     return Moments(count, mean, np.maximum(second - mean**2, 0.0), third - 3 * mean * second + 2 * mean**3)
+
+
+def _width(rows: Rows) -> int:
+    return rows.width if isinstance(rows, SparseRows) else rows.shape[1]
 
 
 def _sums(rows: Rows, values: NDArray[np.floating]) -> NDArray[np.float64]:

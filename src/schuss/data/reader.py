@@ -27,11 +27,13 @@ from .unusable import Check, checks_of_encoder, usable_rows
 
 __all__ = ["Counts", "Pieces", "Reader", "Slice"]
 
-# Dense rows come in pieces of so many bytes: what is held out of a piece takes no more.
+# Rows come in pieces of so many bytes: what is held out of a dense piece takes no more.
 _PIECE_BYTES, _LEAST_ROWS = 1 << 23, 256
 _LEFT_OUT = 3
 # Of wide rows so many bytes are converted at once, counted as float64.
 _CONVERTED_BYTES = 1 << 27
+# The same of sparse rows, counted as they will be: words and texts take no more before.
+_SPARSE_CONVERTED_BYTES = 1 << 24
 # Squares that are added up in float32, before the sums are in float64.
 _SUMMED = 65_536
 
@@ -198,7 +200,10 @@ class Reader:
 
     def _slices(self, batches: Iterator[Batch], begin: Cursor) -> Iterator[Batch]:
         """Yield batches slice by slice, without those before `begin`."""
-        step = BATCH_ROWS if self.encoder.sparse else max(_CONVERTED_BYTES // (8 * self.encoder.width), _LEAST_ROWS)
+        if self.encoder.sparse:
+            step = self._sparse_rows(_SPARSE_CONVERTED_BYTES)
+        else:
+            step = max(_CONVERTED_BYTES // (8 * self.encoder.width), _LEAST_ROWS)
         for table, part, row in batches:
             for start in range(0, len(table), step):
                 if (part, row + start) >= begin:
@@ -260,21 +265,33 @@ class Reader:
         if prepared.missing is not None:
             uses = np.where(prepared.missing, _LEFT_OUT, uses)
         uses = uses.astype(np.uint8, copy=False)
-        for piece in [self._sparse_pieces(prepared, uses)] if self.encoder.sparse else room.pieces(prepared, uses):
+        for piece in self._sparse_pieces(prepared, uses) if self.encoder.sparse else room.pieces(prepared, uses):
             counts.training += training_rows(piece.training)
             counts.values += stored_values(piece.training)
             counts.select += len(piece.select.targets)
             counts.score += len(piece.score.targets)
             yield piece
 
-    def _sparse_pieces(self, prepared: Prepared, uses: NDArray[np.uint8]) -> Pieces:
+    def _sparse_pieces(self, prepared: Prepared, uses: NDArray[np.uint8]) -> Iterator[Pieces]:
+        """Make sparse rows piece by piece."""
+        step = self._sparse_rows(_PIECE_BYTES)
+        for start in range(0, prepared.length, step):
+            rows = slice(start, min(start + step, prepared.length))
+            yield self._sparse_piece(prepared, rows, uses[rows])
+
+    def _sparse_piece(self, prepared: Prepared, rows: slice, uses: NDArray[np.uint8]) -> Pieces:
         """Make sparse rows in the order of their uses: those to learn from come first, and are never copied again."""
         ends = np.cumsum(np.bincount(uses, minlength=3))
         order = None if ends[TRAIN] == len(uses) else np.argsort(uses, kind="stable")
         every = slice(None) if order is None else order
-        whole = Chunk(self.encoder.rows(prepared, order), prepared.targets[every], prepared.weights[every])
+        targets, weights = prepared.targets[rows][every], prepared.weights[rows][every]
+        whole = Chunk(self.encoder.sparse_rows(prepared, rows, order), targets, weights)
         select, score = (take(whole, np.arange(ends[use - 1], ends[use])) for use in (SELECT, SCORE))
         return Pieces(between(whole, 0, ends[TRAIN]), select, score)
+
+    def _sparse_rows(self, size: int) -> int:
+        """Give how many sparse rows take so many bytes: each entry has an index and a value."""
+        return int(min(max(size / (8 * max(self.encoder.density, 1.0)), _LEAST_ROWS), BATCH_ROWS))
 
 
 def _count(prepared: Prepared, counts: Counts) -> None:

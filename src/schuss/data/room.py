@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from ..kernels import store
 from .chunk import CHUNK_ROWS, Chunk, SparseRows
 from .draft import Draft, like
 
-__all__ = ["Chunks", "Pool", "is_held", "permutation"]
+__all__ = ["Chunks", "Pool", "is_held", "permutation", "promised"]
 
 
 class Pool:
@@ -141,6 +143,24 @@ class Chunks:
             made += (np.empty(room, np.int32), np.zeros(self._most + 1, np.int64))
         self._buffers.append(made)
         return made
+
+
+def promised(count: int, kind: type[np.generic]) -> NDArray[Any]:
+    """Give an array of zeros of which only what is written to takes memory, in pages of 4 KiB.
+
+    For arrays from 4 MiB on NumPy asks the system for pages of 2 MiB, which are there as a whole as soon as one byte
+    is: sixteen buckets of sparse rows, filled to two fifths, took 60 MiB in place of 25.
+    """
+    if not hasattr(mmap, "MADV_NOHUGEPAGE"):
+        return np.zeros(count, kind)
+    size = max(count * np.dtype(kind).itemsize, 1)
+    try:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"{size:,} bytes cannot be had") from error
+    with suppress(OSError):  # the system knows no large pages
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, kind, count)
 
 
 def is_held(arrays: tuple[NDArray[Any], ...]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import DataError
 from ..kernels import store
 from .chunk import Chunk, SparseRows
-from .room import Chunks, permutation
+from .room import Chunks, permutation, promised
 from .saved import Saved, load_into, together
 from .turns import Turns
 
@@ -32,7 +32,7 @@ class SparseBuckets:
         many, stride = max(min(most, limit // (row * size)), 2), size + 1
         entries = many * max((limit // many - row * size) // 8, 1)
         ends = np.repeat(np.arange(many) * (entries // many), stride)
-        self._rows = SparseRows(ends, np.empty(entries, np.int32), np.empty(entries, np.float32), rows.width)
+        self._rows = SparseRows(ends, promised(entries, np.int32), promised(entries, np.float32), rows.width)
         self._targets = np.empty(many * stride, like.targets.dtype)
         self._weights = np.empty(many * stride, like.weights.dtype)
         self._turns = Turns(many, size, rng)

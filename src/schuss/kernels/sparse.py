@@ -363,3 +363,16 @@ def losses_sparse(loss, like, indptr, indices, values, targets, weights, scores,
         stop = min(start + most, rows)
         score_rows(like, indptr, indices, values, start, stop, ones, 0, weights, scores)
         losses_of_scores(loss, like, weights.shape[1] // len(like), scores, targets[start:stop], out[start:stop])
+
+
+@kernel()
+def scores(indptr, indices, values, weights, out):
+    """Write the scores of rows `(rows, outputs)`, float64, for weights `(features + 1, outputs)`, intercepts last."""
+    last = np.uint64(len(weights) - 1)
+    for i in range(np.uint64(len(out))):
+        begin, end = np.uint64(indptr[i]), np.uint64(indptr[i + np.uint64(1)])
+        for j in range(np.uint64(weights.shape[1])):
+            total = np.float64(weights[last, j])
+            for n in range(begin, end):
+                total += np.float64(values[n]) * np.float64(weights[np.uint64(indices[n]), j])
+            out[i, j] = total

@@ -386,7 +386,7 @@ class Model:
     @property
     def _entries(self) -> float:
         """Numbers of a sparse row, about."""
-        return 2 * sum(column.density for column in self.encoder.features) + 1
+        return 2 * self.encoder.density + 1
 
     @staticmethod
     def _step(numbers: float) -> int:

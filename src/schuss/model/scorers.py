@@ -14,6 +14,7 @@ from ..data.chunk import Rows, SparseRows, as_matrix, row_count, take_rows
 from ..population.architecture import Architecture
 from ..population.dense import scores as dense_scores
 from ..population.outside import Outside
+from ..population.sparse import scores as sparse_scores
 
 __all__ = ["LinearScorer", "NetworkScorer", "Scorer", "slopes_of"]
 
@@ -76,10 +77,9 @@ class LinearScorer:
 
     def scores(self, rows: Rows) -> Array:
         """Compute the scores `(n, outputs)` of encoded rows."""
-        if not isinstance(rows, SparseRows):
-            return dense_scores(rows, self.weights).astype(np.float64)
-        slopes, intercept = self.weights[:-1], self.weights[-1].astype(np.float64)
-        return as_matrix(rows) @ slopes + intercept
+        if isinstance(rows, SparseRows):
+            return sparse_scores(rows, self.weights)
+        return dense_scores(rows, self.weights).astype(np.float64)
 
     def contributions(self, rows: Rows, edges: list[int]) -> Array:
         """Give what the features between the edges add to the intercept."""

@@ -14,7 +14,7 @@ from schuss.kernels import store
 from schuss.population.aligned import aligned
 from schuss.population.block import Block, Table, single
 
-__all__ = ["advance", "bring_up_to_date", "learn_mixed", "linear_steps", "losses"]
+__all__ = ["advance", "bring_up_to_date", "learn_mixed", "linear_steps", "losses", "scores"]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -207,6 +207,13 @@ def moving(slots: Floats) -> NDArray[np.int32]:
     places = np.flatnonzero(slots[0, :-1].any(axis=1))
     found[0, places], found[1, : len(places)], found[1, -1] = 1, places, len(places)
     return found
+
+
+def scores(rows: SparseRows, weights: Floats) -> Doubles:
+    """Give rows · w + b `(n, outputs)` for weights `(features + 1, outputs)`, the intercepts last."""
+    out = np.empty((len(rows.indptr) - 1, weights.shape[1]))
+    store.run("sparse:scores", (), *rows[:3], np.ascontiguousarray(weights), out)
+    return out
 
 
 def losses(loss: Loss, chunk: Chunk, weights: Floats, lanes: int) -> Floats:

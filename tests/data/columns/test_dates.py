@@ -22,7 +22,7 @@ STAMPS = [dt.datetime(1970, 1, 1) + dt.timedelta(seconds=int(s)) for s in SECOND
 def present(column: DateColumn, values: pa.Array) -> list[set[str]]:
     """Name the indicators of each row."""
     column = column.laid_out(sparse=True)
-    counts, indices, _ = column.entries(column.prepare(values, PLACE))
+    counts, indices, _ = column.entries(column.prepare(values, PLACE), slice(0, len(values)))
     names = [column.feature(int(index))[0] for index in indices]
     ends = np.cumsum(counts)
     return [{n for n in names[e - c : e] if "=" in n or "is" in n} for e, c in zip(ends, counts, strict=True)]

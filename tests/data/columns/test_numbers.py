@@ -153,10 +153,11 @@ def test_infinity_in_a_vector() -> None:
 def test_sparse_rows_keep_zeros() -> None:
     values = pa.array([0.0] * 8 + [4.0, None])
     column = NumberColumn.fit(values, PLACE, vector=False).laid_out(sparse=True)
-    entries = column.entries(column.prepare(values, PLACE))
+    entries = column.entries(column.prepare(values, PLACE), slice(0, 10))
     assert isinstance(entries, Entries)
     assert entries.counts.tolist() == [0] * 8 + [1, 1]
     assert entries.indices.tolist() == [0, 1]
     np.testing.assert_allclose(entries.values, [4 / column.moments.deviation[0], 1])
     full = NumberColumn.fit(pa.array([1.0, 2.0, 4.0]), PLACE, vector=False).laid_out(sparse=True)
-    np.testing.assert_allclose(full.entries(full.prepare(pa.array([1.0, 2.0, 4.0]), PLACE)).values.mean(), 0, atol=1e-7)
+    entries = full.entries(full.prepare(pa.array([1.0, 2.0, 4.0]), PLACE), slice(0, 3))
+    np.testing.assert_allclose(entries.values.mean(), 0, atol=1e-7)

@@ -31,7 +31,7 @@ def random(rows: int = 200, width: int = 50, density: float = 0.1) -> scipy.spar
 
 
 def whole(column: SparseColumn, values: pa.Array) -> np.ndarray:
-    counts, indices, numbers = column.entries(column.prepare(values, PLACE))
+    counts, indices, numbers = column.entries(column.prepare(values, PLACE), slice(0, len(values)))
     shape = (len(values), len(column.unit))
     return scipy.sparse.csr_array((numbers, indices, np.append(0, np.cumsum(counts))), shape=shape).toarray()
 
@@ -73,7 +73,8 @@ def test_indices_beyond_the_width_are_left_out_and_counted() -> None:
     later = pa.array([[{"index": 49, "value": 1.0}, {"index": 50, "value": 1.0}], [{"index": 999, "value": 1.0}], []])
     prepared = column.prepare(later, PLACE)
     assert column.unseen(prepared) == 2
-    assert column.entries(prepared).counts.tolist() == [1, 0, 0]
+    assert column.entries(prepared, slice(0, 3)).counts.tolist() == [1, 0, 0]
+    assert column.entries(prepared, slice(0, 1)).indices.tolist() == [49]
 
 
 def test_wild_values_are_clipped() -> None:

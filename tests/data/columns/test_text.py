@@ -67,7 +67,7 @@ def test_hashes_follow_the_words() -> None:
 
 
 def matrix(column: TextColumn, values: pa.Array) -> scipy.sparse.csr_array:
-    counts, indices, numbers = column.entries(column.prepare(values, PLACE))
+    counts, indices, numbers = column.entries(column.prepare(values, PLACE), slice(0, len(values)))
     return scipy.sparse.csr_array(
         (numbers.astype(np.float64), indices, np.append(0, np.cumsum(counts))), shape=(len(values), 1 << column.bits)
     )

@@ -113,9 +113,10 @@ class CategoryColumn:
         out[:] = -self.scale.centre * self.scale.factor
         out[np.arange(len(codes)), codes] = ((1 - self.scale.centre) * self.scale.factor)[codes]
 
-    def entries(self, prepared: NDArray[np.int32]) -> Entries:
+    def entries(self, prepared: NDArray[np.int32], rows: slice) -> Entries:
         """Give the one indicator of each row."""
-        return Entries(np.ones(len(prepared), np.int64), prepared, self.scale.factor[prepared])
+        codes = prepared[rows]
+        return Entries(np.ones(len(codes), np.int64), codes, self.scale.factor[codes])
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight is per."""

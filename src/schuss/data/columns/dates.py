@@ -91,9 +91,9 @@ class DateColumn:
         for part, values, start, stop in zip(self.parts, prepared, edges[:-1], edges[1:], strict=True):
             part.write(values, rows, out[:, start:stop])  # pyright: ignore[reportArgumentType] — each its own kind
 
-    def entries(self, prepared: list[PreparedNumber | NDArray[np.int32]]) -> Entries:
+    def entries(self, prepared: list[PreparedNumber | NDArray[np.int32]], rows: slice) -> Entries:
         """Give the features of the parts that are not zero."""
-        pieces = [part.entries(values) for part, values in zip(self.parts, prepared, strict=True)]  # pyright: ignore
+        pieces = [part.entries(values, rows) for part, values in zip(self.parts, prepared, strict=True)]  # pyright: ignore
         return merge(pieces, width_edges(self.parts))
 
     def feature(self, index: int) -> tuple[str, str]:

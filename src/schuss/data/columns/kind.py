@@ -78,8 +78,8 @@ class ColumnEncoder(Protocol):
         """Write the dense features of `rows` into `out`, `(rows, width)`."""
         ...
 
-    def entries(self, prepared: Any) -> Entries:
-        """Give the scaled features of all rows that are not zero."""
+    def entries(self, prepared: Any, rows: slice) -> Entries:
+        """Give the scaled features of `rows` that are not zero."""
         ...
 
     def feature(self, index: int) -> tuple[str, str]:

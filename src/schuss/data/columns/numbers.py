@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -89,7 +90,7 @@ class NumberColumn:
         """Numbers are never counted as unseen."""
         return 0
 
-    @property
+    @cached_property
     def lanes(self) -> NDArray[np.float64]:
         """Give centre, factor and bounds of each feature; indicators lie within any."""
         bounds = np.full((2, len(self.gaps)), [[-np.inf], [np.inf]])
@@ -115,9 +116,9 @@ class NumberColumn:
         complaint = "is not a finite number" if np.isinf(value) else "is too large"
         raise prepared.place.error(row, f"{value:g}{where} {complaint}")
 
-    def entries(self, prepared: Prepared) -> Entries:
+    def entries(self, prepared: Prepared, rows: slice) -> Entries:
         """Give the standardised numbers that are not zero."""
-        return number_entries([self], [prepared])
+        return number_entries([self], [prepared], rows)
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight is per."""
@@ -156,15 +157,16 @@ def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
         yield piece
 
 
-def number_entries(columns: Sequence[NumberColumn], prepared: Sequence[Prepared]) -> Entries:
+def number_entries(columns: Sequence[NumberColumn], prepared: Sequence[Prepared], rows: slice) -> Entries:
     """Give the entries of neighbouring columns of numbers; raises DataError at a number that is not finite."""
     lines = [column.lanes for column in columns]
     lanes = lanes_at(lines, width_edges(columns)[:-1])
     numbers = np.array([lane for one, values in zip(columns, prepared, strict=True) for lane in one.numbers(values)])
     pieces = []
-    for rows in blocks(len(prepared[0].values), len(lanes.scales)):
-        dense = np.empty((rows.stop - rows.start, len(lanes.scales)), np.float32)
-        problem = write_numbers(lanes, numbers, rows, np.arange(len(dense)), dense, dense)
+    for block in blocks(rows.stop - rows.start, len(lanes.scales)):
+        dense = np.empty((block.stop - block.start, len(lanes.scales)), np.float32)
+        here = slice(rows.start + block.start, rows.start + block.stop)
+        problem = write_numbers(lanes, numbers, here, np.arange(len(dense)), dense, dense)
         if problem is not None:
             refuse(columns, prepared, *problem)
         pieces.append(compress(dense))

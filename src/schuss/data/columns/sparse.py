@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -119,13 +120,19 @@ class SparseColumn:
         empty, bounds = (-centre * factor).astype(np.float32), self.reach * self.unit
         store.run("entries:spread", (), starts - starts[0], *pairs, bounds, centre, factor, empty, out)
 
-    def entries(self, prepared: Prepared) -> Entries:
+    def entries(self, prepared: Prepared, rows: slice) -> Entries:
         """Give the scaled pairs."""
         lists = prepared.lists
+        part = slice(lists.indptr[rows.start], lists.indptr[rows.stop])
+        indices = lists.indices[part]
         with np.errstate(over="ignore"):  # what overflows is clipped
-            scaled = lists.values * self.scale.factor.astype(np.float32)[lists.indices]
+            scaled = lists.values[part] * self._factors[indices]
         scaled = scaled.astype(np.float32, copy=False)
-        return Entries(prepared.counts, lists.indices, np.clip(scaled, -self.reach, self.reach, out=scaled))
+        return Entries(prepared.counts[rows], indices, np.clip(scaled, -self.reach, self.reach, out=scaled))
+
+    @cached_property
+    def _factors(self) -> NDArray[np.float32]:
+        return self.scale.factor.astype(np.float32)
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight is per."""

@@ -105,16 +105,16 @@ class TextColumn:
 
     def write(self, prepared: Prepared, rows: slice, out: NDArray[np.float32]) -> None:
         """Write dense rows."""
+        counts, buckets, weights = self.entries(prepared, rows)
+        out[:] = 0
+        out[np.repeat(np.arange(len(out)), counts), buckets] = weights
+
+    def entries(self, prepared: Prepared, rows: slice) -> Entries:
+        """Give the weighted terms."""
         starts = prepared.starts[rows.start : rows.stop + 1]
         part = slice(starts[0], starts[-1])
-        out[:] = 0
-        row = np.repeat(np.arange(len(out)), np.diff(starts))
-        out[row, prepared.buckets[part]] = self._weigh(starts - starts[0], prepared.buckets[part], prepared.times[part])
-
-    def entries(self, prepared: Prepared) -> Entries:
-        """Give the weighted terms of all rows."""
-        starts, buckets, times = prepared
-        return Entries(np.diff(starts), buckets, self._weigh(starts, buckets, times))
+        buckets = prepared.buckets[part]
+        return Entries(np.diff(starts), buckets, self._weigh(starts - starts[0], buckets, prepared.times[part]))
 
     def _weigh(
         self, starts: NDArray[np.int64], buckets: NDArray[np.int32], times: NDArray[np.int32]
