@@ -51,8 +51,8 @@ def by_weights(weights: Array, scales: Array) -> Array:
     Their sum of squares stays what it was. Equal columns, whose weight is that of all of them shared out, go on bearing
     the penalty of one.
 
-    >>> by_weights(np.array([[3.0], [-1.0], [0.0], [5.0]]), np.ones(3)).round(4)
-    array([1.6432, 0.5477, 0.0001])
+    >>> by_weights(np.array([[3.0], [-1.0], [2.0], [5.0]]), np.ones(3)).round(4)
+    array([1.3887, 0.4629, 0.9258])
     """
     found = np.sqrt((weights[:-1] ** 2).sum(axis=1)) / scales
     size = float((found**2).sum())
