@@ -65,15 +65,18 @@ def place_of(form: str, folder: Path, y: np.ndarray) -> Any:
         labels = np.unique(y, return_inverse=True)[1] if y.dtype.kind == "U" else y
         dump_svmlight_file(matrix, labels, str(folder / "table"))
         return folder / "table"
-    if form == "arrays":
-        return np.asfortranarray(np.random.default_rng(3).normal(size=(ROWS, 5))), y
+    if form.endswith("arrays"):  # wide ones have enough values to be turned for full passes
+        columns = 90 if form.startswith("wide") else 5
+        return np.asfortranarray(np.random.default_rng(3).normal(size=(ROWS, columns))), y
     write = {"csv": table.to_csv, "parquet": table.to_parquet, "stream of a file": table.to_csv}[form]
     write(folder / "table", index=False)
     return folder / "table"
 
 
 @pytest.mark.parametrize("kind", ["2", "3", "12", "numbers"])
-@pytest.mark.parametrize("form", ["csv", "parquet", "stream of a file", "text", "svmlight", "csr", "arrays"])
+@pytest.mark.parametrize(
+    "form", ["csv", "parquet", "stream of a file", "text", "svmlight", "csr", "arrays", "wide arrays"]
+)
 def test_nothing_is_left_to_compile(
     warm: set[Any], form: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,14 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.chunk import Chunk, SparseRows, cut, take
+from ..data.chunk import Chunk, cut, take
 from ..descent.losses import Loss
 from ..race.race import standing
 from .curvature import MOST_WEIGHTS, loss_hessian
 from .scales import solve_scaled
 from .single import SingleObjective
 from .solve import ROUGH, Solution, losses_of
-from .turned import Turned, turn
+from .turned import Turned, turn, turning_pays
 
 __all__ = ["Fold", "Solved", "Validated", "cross_validate", "of_rows"]
 
@@ -164,8 +164,7 @@ def of_rows(
     one solve, at most; scale : see `minimise`.
     """
     parts = [take(rows, dealt == number) for number in range(-1, int(dealt.max()) + 1)]
-    sparse = isinstance(rows.rows, SparseRows)
-    turned, spans = (None, []) if sparse else turn(parts)
+    turned, spans = turn(parts) if turning_pays(parts) else (None, [])
     hessians = _Hessians(parts if turned is None else [turned.between(*span) for span in spans], loss)
 
     def without(number: int) -> Chunk | Turned:

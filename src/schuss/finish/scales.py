@@ -64,7 +64,7 @@ def by_weights(weights: Array, scales: Array) -> Array:
 def mean_penalty(l2: float, weights: Array, scales: Array) -> float:
     """Give the λ₂ of which all weights `(features + 1, outputs)` alike would have the penalty that they have."""
     plain, scaled = (float(penalty_value(one, l2)) for one in (weights[:-1], weights[:-1] / scales[:, None]))
-    return l2 * scaled / plain if plain else l2
+    return l2 * (scaled / plain) if plain else l2
 
 
 @dataclass(frozen=True)

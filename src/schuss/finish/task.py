@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.chunk import Chunk, SparseRows
+from ..data.chunk import Chunk
 from ..data.whole import Whole
 from ..descent.losses import Loss
 from ..objective import LinearObjective
@@ -21,7 +21,7 @@ from .folds import Solved
 from .scales import by_weights, mean_penalty, of_equal_columns, solve_scaled
 from .single import SingleObjective
 from .solve import DECREASE, ROUGH, Solution, WithGradient
-from .turned import Turned, turn
+from .turned import Turned, turn, turning_pays
 
 __all__ = ["Recipe", "Task"]
 
@@ -120,6 +120,6 @@ class Task:
 
 
 def _turned(whole: Whole) -> Whole | Turned:
-    """Turn the rows, if they are dense."""
+    """Turn the rows, if that pays."""
     blocks = [*whole.blocks()]
-    return whole if isinstance(blocks[0].rows, SparseRows) else turn(blocks)[0]
+    return turn(blocks)[0] if turning_pays(blocks) else whole
