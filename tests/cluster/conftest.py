@@ -1,4 +1,4 @@
-"""One small Ray cluster for all tests of this folder."""
+"""One small Ray cluster for all tests of a file: those of the next one may be about clusters that are not there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.cluster.faults import STORE
 from schuss.cluster.on_ray import _imported
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Two workers on this machine, which trainings find and leave running."""
     ray = _imported(None)
