@@ -54,6 +54,11 @@ def row_count(rows: Rows) -> int:
     return len(rows.indptr) - 1 if isinstance(rows, SparseRows) else len(rows)
 
 
+def feature_count(rows: Rows) -> int:
+    """Count the features of either layout."""
+    return rows.width if isinstance(rows, SparseRows) else rows.shape[1]
+
+
 def take_rows(rows: Rows, index: NDArray[np.integer]) -> Rows:
     """Copy the rows at `index`, in that order; those of a module may be several arrays, as a tuple or a dict."""
     if isinstance(rows, dict):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .chunk import Rows, SparseRows, row_count, take_rows
+from .chunk import Rows, SparseRows, feature_count, row_count, take_rows
 from .saved import Saved
 
 __all__ = ["ENOUGH_ROWS", "Moments", "moments_of"]
@@ -43,7 +43,7 @@ def moments_of(*parts: Rows, most: int | None = None) -> Moments:
     >>> moments_of(np.array([[0.0], [0.0], [3.0]], np.float32))
     Moments(rows=3, mean=array([1.]), variance=array([2.]), third=array([2.]))
     """
-    count, sums = 0, np.zeros((3, _width(parts[0])))
+    count, sums = 0, np.zeros((3, feature_count(parts[0])))
     for block in _blocks(parts, most):
         values = block.values.astype(np.float64) if isinstance(block, SparseRows) else block
         power = values
@@ -54,10 +54,6 @@ def moments_of(*parts: Rows, most: int | None = None) -> Moments:
     sums /= count
     mean, second, third = sums
     return Moments(count, mean, np.maximum(second - mean**2, 0.0), third - 3 * mean * second + 2 * mean**3)
-
-
-def _width(rows: Rows) -> int:
-    return rows.width if isinstance(rows, SparseRows) else rows.shape[1]
 
 
 def _sums(rows: Rows, values: NDArray[np.floating]) -> NDArray[np.float64]:

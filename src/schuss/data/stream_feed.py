@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .cache import CacheError, RowCache
-from .chunk import CHUNK_ROWS, Chunk, SparseRows, nothing_like
+from .chunk import CHUNK_ROWS, Chunk, SparseRows, feature_count, nothing_like
 from .draft import Draft, like, training_rows, without
 from .encoder import Encoder
 from .held import Held
@@ -370,7 +370,7 @@ def _require_slices_of(reader: Reader, slices: np.ndarray) -> None:
 def _require_rows_of(encoder: Encoder, chunk: Chunk) -> None:
     """Raise ValueError unless saved rows are such as an encoder gives: kernels do not look whether they are."""
     rows = chunk.rows
-    width = rows.width if isinstance(rows, SparseRows) else rows.shape[1]
+    width = feature_count(rows)
     if isinstance(rows, SparseRows) != encoder.sparse or width != encoder.width:
         raise ValueError(f"its rows have {width:,} features, where there are {encoder.width:,}")
     _require_targets_of(encoder, chunk.targets)

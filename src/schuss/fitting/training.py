@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.chunk import Chunk, SparseRows
+from ..data.chunk import Chunk, SparseRows, feature_count
 from ..descent.losses import EpsilonInsensitive, Huber, Loss, SquaredEpsilonInsensitive
 from ..descent.optimizers import rule_named
 from ..population.linear import Linear, LinearState
@@ -79,7 +79,7 @@ def population_of(
 ) -> Linear:
     """Give the population that learns from these rows with a rule."""
     rows = training.rows.rows
-    width = rows.width if isinstance(rows, SparseRows) else rows.shape[1]
+    width = feature_count(rows)
     named, sparse, l1 = rule_named(rule), isinstance(rows, SparseRows), training.l1 > 0
     return Linear(named, training.loss, width, outputs, batch, sparse, threads, l1=l1, intercept=intercept)
 
