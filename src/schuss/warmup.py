@@ -39,10 +39,11 @@ def warmup() -> float:
     for runs in RUNS:
         for table in _tables():
             train(table, "y", runs=runs, threads=1, epochs=1)
-    for rows in (ROWS, MANY_ROWS):
-        for table in _tables(rows):
-            model = train(table, "y", runs=min(RUNS), threads=1).model  # to the end, its finish by full passes
-            update(model, table)
+    for table in _tables():
+        model = train(table, "y", runs=min(RUNS), threads=1).model  # to the end, its finish by full passes
+        update(model, table)
+    for table in _tables(MANY_ROWS):
+        train(table, "y", runs=min(RUNS), threads=1)
     for table in (*_tables(), *_typed_tables(), _pairs()):
         _stream(table)
     return time.perf_counter() - begun
