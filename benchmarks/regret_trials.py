@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from regret_experts import PICKS, TABLE, kept
+from regret_experts import EPOCHS, PICKS, TABLE, kept
 from regret_peers import PEERS, Task
 from regret_rows import Encoded, encode, encoded_rows
 from regret_sets import Split
@@ -23,8 +23,6 @@ ALONE = "single rate"
 
 ALONE_LONG = "single rate, 30 epochs"
 """The same for as many epochs as an expert gives each of his 385 settings at least."""
-
-EXPERT_EPOCHS = 30
 
 SHORTEST = 0.05
 """Seconds that a peer has at least."""
@@ -104,7 +102,7 @@ def trials_of(case: Case, what: list[str], seeds: int) -> list[Trial]:
                 if outcome is not None and seed == 0:
                     seconds, alone = outcome.seconds, outcome.alone
         elif method in (ALONE, ALONE_LONG):
-            length = {"epochs": EXPERT_EPOCHS} if method == ALONE_LONG else {}
+            length = {"epochs": EPOCHS} if method == ALONE_LONG else {}
             options = (alone or {}) | {"seed": 1000 * case.number} | length
             found.append(trial(case, method, lambda options=options: run_default(case.parts, options))[0])
         else:
