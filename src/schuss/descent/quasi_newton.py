@@ -88,11 +88,8 @@ class _Pairs:
     def __init__(self, most: int, size: int, *, curved: bool) -> None:
         self.steps, self.changes = np.empty((most, size)), np.empty((most, size))
         self.curved = np.empty((most, size)) if curved else self.changes
-        self.diagonal, self.inverse_triangle, self.squares = (
-            np.zeros(most),
-            np.zeros((most, most)),
-            np.zeros((most, most)),
-        )
+        self.diagonal = np.zeros(most)
+        self.inverse_triangle, self.squares = np.zeros((most, most)), np.zeros((most, most))
         self.count, self.last = 0, -1
 
     def clear(self) -> None:

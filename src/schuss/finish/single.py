@@ -13,13 +13,12 @@ from ..data.chunk import Chunk, Rows, SparseRows, as_matrix, cut, row_count, tra
 from ..descent.losses import Loss
 from ..descent.penalties import penalty_value
 from ..kernels import store
-from .turned import Turned, sums_of_turned
+from .turned import LANES, Turned, sums_of_turned
 
 __all__ = ["SingleObjective", "Sums", "sums_of"]
 
 Array = NDArray[np.float64]
 
-LANES = 16
 WIDTH = (0,) * LANES
 """Tells kernels how many lanes there are; one object, because `store.run` knows static parameters by identity."""
 

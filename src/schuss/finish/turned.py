@@ -14,7 +14,7 @@ from ..descent.losses import Loss, curvatures
 from ..kernels import store
 from ..population.aligned import aligned
 
-__all__ = ["Turned", "hessian_of_turned", "sums_of_turned", "turn", "turning_pays"]
+__all__ = ["LANES", "Turned", "hessian_of_turned", "sums_of_turned", "turn", "turning_pays"]
 
 Floats = NDArray[np.float32]
 
