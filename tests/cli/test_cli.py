@@ -48,6 +48,8 @@ SUMMARY = {
     "model": "runs/flights-delayed/model.safetensors",
     "report": "runs/flights-delayed/report.html",
     "outcome": "converged",
+    "skipped_rows": 0,
+    "bad_rows": 0,
 }
 START = {
     "event": "start",
@@ -203,6 +205,44 @@ def test_a_model_no_better_than_a_constant_is_told_of(loss: float, rate: object,
     text = printout.training(summary, [START | {"options": {"learning_rate": rate}}])
     assert ("no better than a constant" in text) == (told is not None)
     assert told is None or f"notice    the model is no better than a constant: {told}" in text
+
+
+@pytest.mark.parametrize(
+    ("skipped", "bad", "told"),
+    [
+        (0, 0, None),
+        (300, 0, "300 rows without a target"),
+        (2, 2, "2 rows that could not be used, listed in runs/flights-delayed/bad_rows.jsonl"),
+        (3, 2, "listed in runs/flights-delayed/bad_rows.jsonl, 1 row without a target"),
+    ],
+)
+def test_rows_that_teach_nothing_are_told_of(skipped: int, bad: int, told: str | None) -> None:
+    text = printout.training(SUMMARY | {"skipped_rows": skipped, "bad_rows": bad}, [START])
+    assert ("skipped " in text) == (told is not None)
+    assert told is None or told in text
+
+
+def test_one_row_and_one_feature_stand_in_the_singular() -> None:
+    text = printout.training(SUMMARY | {"rows": 1, "features": 1}, [START])
+    assert "1 row, 1 feature, 2 classes" in text
+
+
+def test_a_line_break_in_a_category_breaks_no_line() -> None:
+    row = {"output": "yes", "weight": 1.0, "importance": 0.5, "in_data_units": 1.0, "unit": "when so"}
+    text = printout.weights([row | {"feature": "note = two\nlines"}, row | {"feature": "\x1b[31mred"}])
+    assert text.splitlines()[1].split() == ["note", "=", "two\\nlines", "yes", "1", "0.5", "1", "when", "so"]
+    assert len(text.splitlines()) == 3
+    assert "\x1b" not in text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_a_full_disk_under_standard_output_is_told_of(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "schuss", *arguments]
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr == "schuss: cannot write to standard output: no space left on device\n"
 
 
 def test_json_and_quiet(calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "complain",
     "given",
     "notice",
+    "on_one_line",
     "place",
     "tell",
 ]
@@ -33,9 +34,17 @@ def complain(code: int, sentence: str) -> int:
 
 
 def tell(sentence: str) -> None:
-    """Print one line on standard error; characters of the data that would steer a terminal are shown by their code."""
-    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in sentence)
-    print(f"schuss: {shown}", file=sys.stderr)
+    """Print one line on standard error."""
+    print(f"schuss: {on_one_line(sentence)}", file=sys.stderr)
+
+
+def on_one_line(text: str) -> str:
+    r"""Show characters of the data that would steer a terminal, or break a line, by their code.
+
+    >>> on_one_line("two\nlines")
+    'two\\nlines'
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def notice(sentence: str) -> None:

@@ -6,6 +6,7 @@ Exit codes: 0 done; 2 the input or the options are wrong (one sentence on stderr
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
@@ -37,6 +38,9 @@ from .update import update
 if TYPE_CHECKING:
     from ..training.training import Result
 
+# A disk that is full, a quota or a limit on the size of files that is used up.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code.
@@ -64,11 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return complain(INTERRUPTED, "interrupted")
     except BrokenPipeError:
-        return _end_quietly()
+        _print_nowhere()
+        return DONE
     except MemoryError as error:
         said = f": {error}" if str(error) else ""
         return complain(WRONG_INPUT, f"there is not enough memory{said[:200]}")
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            _print_nowhere()
+            where = f"'{error.filename}'" if error.filename else "standard output"
+            return complain(WRONG_INPUT, f"cannot write to {where}: {(error.strerror or str(error)).lower()}")
         traceback.print_exc()
         return complain(DEFECT, "this is a defect of schuss; please report it with the lines above")
     finally:
@@ -76,13 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             gc.freeze()  # what is left goes with the process: looking for garbage in it takes 50 ms
 
 
-def _end_quietly() -> int:
-    """End after the reader of our output has gone (`schuss predict … | head`).
+def _print_nowhere() -> None:
+    """Give up standard output: its reader has gone (`schuss predict … | head`), or its disk is full.
 
     Python flushes stdout once more at exit; pointing it to nowhere keeps that from complaining.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DONE
 
 
 @click.group(

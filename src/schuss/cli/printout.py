@@ -9,6 +9,7 @@ from typing import Any
 
 from ..report.comparison import ladder_table
 from ..report.words import bytes_in_words, count, duration, no_better, plural
+from .command import on_one_line
 
 
 def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) -> str:
@@ -22,10 +23,11 @@ def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) ->
     events = list(record)
     start = next(event for event in events if event["event"] == "start")
     notices = [*start["notices"], *(event["message"] for event in events if event["event"] == "notice")]
+    listed = f", listed in {Path(summary['model']).with_name('bad_rows.jsonl')}" if summary["model"] else ""
     lines = [
         ("trained", f"{summary['task']} of '{summary['target']}' from {start['source']['name']}: {_size(summary)}"),
         *(("notice", notice) for notice in notices),
-        ("skipped", _skipped(summary)),
+        ("skipped", _missed(summary, listed)),
         ("held out", _holdout(summary["holdout"])),
         ("notice", _no_gain(summary["holdout"], start.get("options", {}).get("learning_rate"))),
         ("folds", _folds(summary.get("cross_validation"))),
@@ -61,10 +63,11 @@ def update(summary: Mapping[str, Any]) -> str:
     return _labelled((label, text) for label, text in lines if text)
 
 
-def _missed(summary: Mapping[str, Any]) -> str | None:
-    """Say how many rows were not learned from, and why."""
-    bad, without = summary["bad_rows"], summary["skipped_rows"] - summary["bad_rows"]
-    told = [f"{plural(bad, 'row')} that could not be used"] if bad else []
+def _missed(summary: Mapping[str, Any], listed: str = "") -> str | None:
+    """Say how many rows were not learned from, and why; `listed` says where those are listed that cannot be used."""
+    bad = summary["bad_rows"]
+    without = summary["skipped_rows"] - bad
+    told = [f"{plural(bad, 'row')} that could not be used{listed}"] if bad else []
     told += [f"{plural(without, 'row')} without a target"] if without else []
     return ", ".join(told) or None
 
@@ -166,16 +169,8 @@ def number(value: object) -> str:
 
 
 def _size(summary: Mapping[str, Any]) -> str:
-    size = f"{number(summary['rows'])} rows, {number(summary['features'])} features"
+    size = f"{plural(summary['rows'], 'row')}, {plural(summary['features'], 'feature')}"
     return f"{size}, {len(summary['classes'])} classes" if summary["classes"] else size
-
-
-def _skipped(summary: Mapping[str, Any]) -> str | None:
-    """Say how many rows could not be used, and where they are listed."""
-    if not summary.get("bad_rows"):
-        return None
-    listed = f", listed in {Path(summary['model']).with_name('bad_rows.jsonl')}" if summary["model"] else ""
-    return f"{plural(summary['bad_rows'], 'row')} that could not be used{listed}"
 
 
 def _holdout(holdout: Mapping[str, Any] | None) -> str:
@@ -215,11 +210,12 @@ def _labelled(lines: Iterable[tuple[str, str]]) -> str:
     """Put the texts into one column beside their labels."""
     lines = list(lines)
     width = max((len(label) for label, _ in lines), default=0)
-    return "\n".join(f"{label:<{width}}  {text}" for label, text in lines)
+    return "\n".join(f"{label:<{width}}  {on_one_line(text)}" for label, text in lines)
 
 
 def _table(header: list[str], rows: list[list[str]], *, left: int = 2, last: bool = False) -> str:
     """Align columns: the first ones, and the last if said so, to the left, numbers to the right."""
+    rows = [[on_one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     numeric = [place >= left and not (last and place == len(header) - 1) for place in range(len(header))]
     return "\n".join(
