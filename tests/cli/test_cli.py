@@ -133,6 +133,7 @@ def test_help_names_the_valid_values(option: str, valid: Iterable[str]) -> None:
         (["fly"], f"no such command 'fly'; the commands are {', '.join(commands.commands)}"),
         (["--versoin"], "no such option '--versoin'; did you mean '--version'?"),
         (["train", "a.csv", "--epoch", "3"], "no such option '--epoch'; did you mean '--epochs'?"),
+        (["train", "a.csv", "--lr", "3"], "no such option '--lr'; did you mean '--learning-rate'?"),
         (["train", "a.csv", "--qqq", "64"], "no such option '--qqq'"),
         (["train"], "DATA... is missing"),
         (["predict", "model"], "DATA... is missing"),

@@ -303,11 +303,16 @@ def test_rows_longer_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (b"\n \n", "t.csv is empty"),
         (b"a,b\n", "t.csv has a header but no rows"),
         (b"a,b,a\n1,2,3\n", "t.csv has two columns named 'a'"),
-        (b"a,b,c\n1,2\n3,4\n", "t.csv, row 1: expected 3 fields, found 2"),
-        (b"a,b\n1,2,3\n3,4,5\n", "t.csv, row 1: expected 2 fields, found 3"),
+        (b"a,b,c\n1,2\n3,4\n", "t.csv, row 1: expected 3 fields, found 2: the first line is 'a,b,c'"),
+        (b"a,b\n1,2,3\n3,4,5\n", "t.csv, row 1: expected 2 fields, found 3: the first line is 'a,b'"),
+        (b"# a title\na,b\n1,2\n3,4\n", "t.csv, row 1: expected 1 field, found 2: the first line is '# a title'"),
         ("a,b\n1,2\n".encode("utf-16"), "t.csv must be UTF-8 text, but is UTF-16: convert it with iconv"),
         ("a,b\n1,2\n".encode("utf-16-le"), "t.csv must be UTF-8 text, but is UTF-16: convert it with iconv"),
-        ("é,b\n1,2\n".encode("latin-1"), "t.csv must be UTF-8 text, but its first line holds the byte b'\\xe9'"),
+        (
+            "é,b\n1,2\n".encode("latin-1"),
+            "t.csv must be UTF-8 text, but its first line holds the byte b'\\xe9': if it is Latin-1",
+        ),
+        (b"a\x01\xe9,b\n1,2\n", "t.csv must be UTF-8 text, but its first line holds the byte b'\\xe9'"),
     ],
 )
 def test_unreadable_files(tmp_path: Path, data: bytes, sentence: str) -> None:

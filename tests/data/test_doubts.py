@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import schuss
-from schuss.data.doubts import decimal_commas, large_numbers
+from schuss.data.doubts import large_numbers, numbers_as_words
 from schuss.data.files import read_blocks
 from schuss.data.open import open_source
 from schuss.errors import DataError
@@ -54,9 +55,41 @@ def test_words_that_look_alike() -> None:
     assert "column 'drink' has values that look the same and are two: 'cafe\\u0301' and 'caf\\xe9'" in said
 
 
-def test_decimal_commas_and_large_numbers() -> None:
-    table = pa.table({"a": ["1,5", "2,25"], "b": ["1,5", "x"], "c": [2**53 + 1, 1], "d": [2**53, 1]})
-    assert decimal_commas(table) == ["column 'a' is read as words: its numbers, such as '1,5', have a decimal comma"]
+@pytest.mark.parametrize(
+    ("write", "told"),
+    [
+        (lambda place: f"{place},5", "its numbers, such as '0,5', have a decimal comma"),
+        (
+            lambda place: f"${place},500.00",
+            "its numbers, such as '$0,500.00', hold other signs than digits and a point",
+        ),
+        (lambda place: f"{place}.5 %", "its numbers, such as '0.5 %', hold other signs than digits and a point"),
+        (lambda place: f"{place % 28 + 1}/1/2024", "its dates, such as '1/1/2024', are not written as in '2024-12-31'"),
+        (
+            lambda place: "unknown" if place == 3 else f"{place}.5",
+            "nearly all its values are numbers, but 'unknown' is none",
+        ),
+        (lambda place: f"{place}b" if place % 4 == 0 else f"{place}", None),
+        (lambda place: f"1.2.{place}", None),
+        (lambda place: f"house {place}", None),
+    ],
+)
+def test_numbers_that_are_read_as_words(write: Callable[[int], str], told: str | None) -> None:
+    table = pa.table({"a": [write(place) for place in range(40)], "y": ["u", "v"] * 20})
+    expected = [f"column 'a' is read as words: {told}"] if told else []
+    assert numbers_as_words(table, ["a", "y"]) == expected
+    assert numbers_as_words(table, ["y"]) == []
+
+
+def test_a_column_that_is_asked_to_be_words_is_not_doubted() -> None:
+    table = pa.table({"a": [f"{place},5" for place in range(40)], "x": np.arange(40) % 7, "y": ["u", "v"] * 20})
+    for asked, told in (({}, 1), ({"categorical": ["a"]}, 0), ({"ignore": ["a"]}, 0)):
+        said = schuss.train(table, "y", runs=1, epochs=1, **asked).record[0]["notices"]
+        assert sum("is read as words" in notice for notice in said) == told
+
+
+def test_large_numbers() -> None:
+    table = pa.table({"c": [2**53 + 1, 1], "d": [2**53, 1]})
     assert large_numbers(table, ["c", "d"]) == [
         "column 'c' holds whole numbers beyond 2^53, which are rounded; --categorical keeps them"
     ]

@@ -103,6 +103,12 @@ def test_no_date(tmp_path: Path) -> None:
         values(source)
 
 
+@pytest.mark.parametrize("text", ['[{"a": 1},\n{"a": 2}]\n', '[\n{"a": 1},\n{"a": 2}\n]\n'])
+def test_one_list_of_all_objects_is_told_apart(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match=r"row 1: .* is not a JSON object; JSON lines are an object on each line"):
+        source_of(tmp_path, text)
+
+
 def test_no_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t\.jsonl is empty"):
         source_of(tmp_path, "\n\n")

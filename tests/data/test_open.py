@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,16 @@ def test_zip_archives_are_not_opened(tmp_path: Path) -> None:
     pd.DataFrame({"a": [1]}).to_csv(tmp_path / "a.zip", index=False)
     with pytest.raises(DataError, match="zip archive"):
         open_source(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"), [("a", "[Content_Types].xml"), ("a.xlsx", "workbook"), ("a.ods", "mimetype")]
+)
+def test_workbooks_are_not_opened(tmp_path: Path, name: str, inside: str) -> None:
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr(inside, "<xml/>")
+    with pytest.raises(DataError, match=f"^{name} is a workbook of spreadsheets: save one of them as CSV$"):
+        open_source(tmp_path / name)
 
 
 @pytest.mark.parametrize(

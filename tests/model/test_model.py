@@ -144,6 +144,9 @@ def test_sources_are_matched_by_name(tmp_path: Path) -> None:
     assert model.predict(open_source(path)).num_rows == N
     with pytest.raises(DataError, match=r"lacks the columns 'age', 'job' that the model needs$"):
         model.predict(table.select(["pay"]))
+    pa.csv.write_csv(table.select(["pay"]), path)
+    with pytest.raises(DataError, match=r"^people\.csv lacks the columns 'age', 'job' that the model needs$"):
+        model.predict(path)
     with pytest.raises(DataError, match=r"lacks the column 'label' that the model needs$"):
         model.evaluate(table.select(["age", "job"]))
 

@@ -398,6 +398,8 @@ def test_a_sentence_for_options_that_cannot_be(model: Path, places: dict[str, st
     for every in ("soon", "0 rows", "0s"):
         with pytest.raises(OptionError, match="option '--save-every' takes"):
             update(model, places["t.csv"], save_every=every)
+    with pytest.raises(OptionError, match=r"not 'soon'; or a number of rows such as '500 rows'$"):
+        update(model, places["t.csv"], save_every="soon")
     with pytest.raises(OptionError, match="option '--on-bad-row' is one of stop, skip"):
         update(model, places["t.csv"], on_bad_row="ignore")
 

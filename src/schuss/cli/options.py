@@ -323,10 +323,12 @@ as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Give the end of a sentence that suggests the name that may have been meant, or nothing.
 
-    >>> nearest("--epoch", ["--epochs", "--seed"])
-    "; did you mean '--epochs'?"
+    >>> nearest("--epoch", ["--epochs", "--seed"]), nearest("--lr", ["--l2", "--learning-rate"])
+    ("; did you mean '--epochs'?", "; did you mean '--learning-rate'?")
     """
-    close = difflib.get_close_matches(name, list(known), n=1)
+    known = list(known)
+    initials = {f"--{''.join(word[0] for word in one[2:].split('-'))}": one for one in known if "-" in one[2:]}
+    close = [initials[name]] if name in initials else difflib.get_close_matches(name, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 

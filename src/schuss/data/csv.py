@@ -14,7 +14,7 @@ from schuss.data.bad_rows import BadRows
 from schuss.data.csv_blocks import NotByLinesError, converted_ahead, line_blocks, rows_in
 from schuss.data.csv_bytes import Utf8Stream, as_utf8
 from schuss.data.csv_cells import convert_cells, holds_nul, is_parsed, tidied
-from schuss.data.csv_skip import Ragged, Skipped, read_lines
+from schuss.data.csv_skip import Ragged, Skipped, miscounted, read_lines
 from schuss.data.csv_types import (
     FALSE,
     MARKERS,
@@ -395,7 +395,11 @@ def _parse_failure(file: _File, error: pa.ArrowInvalid, rows: int, size: int) ->
     """Say which row cannot be split into fields; in one thread Arrow counts all rows but blank ones inside."""
     if found := re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", str(error)):
         number = int(found[1]) - file.blank_lines - int(file.dialect.header)
-        return BadRowError(file.text.name, number - 1, None, f"expected {found[2]} fields, found {found[3]}")
+        complaint = miscounted(int(found[2]), int(found[3]))
+        if number == 1 and file.dialect.header:  # as likely the first line is no header, but a title
+            header = file.dialect.delimiter.join(file.names)
+            complaint += f": the first line is {header[:60] + '…' * (len(header) > 60)!r}"
+        return BadRowError(file.text.name, number - 1, None, complaint)
     if "straddling" in str(error):
         return DataError(
             f"{file.text.name}, after row {rows:,}: a quoted field is never closed, "

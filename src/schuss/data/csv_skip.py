@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,8 +13,6 @@ from schuss.data.csv_bytes import as_written
 from schuss.data.csv_cells import convert_cells
 from schuss.data.csv_types import Dialect, parse_options
 from schuss.data.parted import assemble, emptied
-
-_MARK = b"\xef\xbb\xbf"
 
 
 class Skipped(NamedTuple):
@@ -37,7 +36,7 @@ class Ragged:
 
     def __call__(self, row: pacsv.InvalidRow) -> str:
         """Have a row skipped."""
-        complaint = f"expected {row.expected_columns} fields, found {row.actual_columns}"
+        complaint = miscounted(row.expected_columns, row.actual_columns)
         text = as_written(row.text.encode()).decode("utf-8", "replace")
         self._waiting.append(Skipped(int(row.number or 0) - self._first, None, complaint, text))
         return "skip"
@@ -51,11 +50,20 @@ class Ragged:
         return found
 
 
+def miscounted(expected: int, found: int) -> str:
+    """Say that a row has another number of fields than the header.
+
+    >>> miscounted(1, 5)
+    'expected 1 field, found 5'
+    """
+    return f"expected {expected} field{'s' * (expected != 1)}, found {found}"
+
+
 def read_lines(
     block: bytes, names: Sequence[str], dialect: Dialect, wanted: pa.Schema, *, first: bool
 ) -> tuple[pa.RecordBatch, list[Skipped]]:
     """Read a block of whole lines in which no field is quoted; `first` says whether it begins the file."""
-    lines = [line for line in (block.removeprefix(_MARK) if first else block).splitlines() if line]
+    lines = [line for line in (block.removeprefix(BOM_UTF8) if first else block).splitlines() if line]
     lines = lines[int(first and dialect.header) :]
     delimiter = dialect.delimiter.encode()
     skipped = list(_unreadable(lines, len(names), delimiter))
@@ -79,7 +87,7 @@ def _unreadable(lines: Sequence[bytes], fields: int, delimiter: bytes) -> Iterat
         found = line.count(delimiter) + 1
         text = line.decode("utf-8", "replace")
         if found != fields:
-            yield Skipped(place, None, f"expected {fields} fields, found {found}", text)
+            yield Skipped(place, None, miscounted(fields, found), text)
             continue
         try:
             line.decode("utf-8")

@@ -8,6 +8,7 @@ import csv
 import io
 import itertools
 import re
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ import pyarrow.csv as pacsv
 from schuss.errors import DataError
 
 # Words that stand for a missing value in a column of numbers, dates or booleans; elsewhere they are words.
-MARKERS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-")
+MARKERS = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "?", "-")
 TRUE = ("true", "True", "TRUE")
 FALSE = ("false", "False", "FALSE")
 # In order of preference among delimiters that fit equally well: the comma last, as it may be a decimal comma.
@@ -229,8 +230,10 @@ def _decoded(head: bytes, name: str) -> str:
         first_line.decode("utf-8")
     except UnicodeDecodeError as error:
         wrong = first_line[error.start : error.start + 1]
-        raise DataError(f"{name} must be UTF-8 text, but its first line holds the byte {wrong!r}") from None
-    return head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+        is_text = first_line.decode("latin-1").translate({9: None, 13: None}).isprintable()
+        hint = ": if it is Latin-1, convert it with iconv -f WINDOWS-1252 -t UTF-8" if is_text else ""
+        raise DataError(f"{name} must be UTF-8 text, but its first line holds the byte {wrong!r}{hint}") from None
+    return head.removeprefix(BOM_UTF8).decode("utf-8", "replace")
 
 
 def _fit(text: str, delimiter: str, whole: bool) -> tuple[float, int]:

@@ -13,11 +13,17 @@ from pyarrow import fs
 from .columns.convert import as_strings, in_one_piece, is_stringy
 from .files import File, compression, translated
 
-__all__ = ["decimal_commas", "large_numbers", "look_alikes", "partitions", "spellings", "unfinished"]
+__all__ = ["large_numbers", "look_alikes", "numbers_as_words", "partitions", "spellings", "unfinished"]
 
 # A file may end with one of these without a line break, and its last value is whole.
 _ENDS = b'\n\r"}]'
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+# With a currency, a percent sign or thousands apart: "$1,200.50", "12%", "1 200".
+_DRESSED_NUMBER = re.compile(r"[+-]?[$€£¥]?\s?[+-]?(\d{1,3}([,' ]\d{3})+|\d+)(\.\d*)?\s?[%$€£¥]?")
+_OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1\d{2,4}(\s.*)?")
+# Of fewer different words nothing is said; so small a share of other words does not hide that a column is numbers.
+_ENOUGH_TO_JUDGE, _FEW = 20, 0.1
 # Words that are looked at, and the first rows that they come from: to list those of a whole sample took 0.2 s.
 _LOOKED_AT, _AMONG = 1000, 16_384
 _EXACT = 2**53
@@ -73,18 +79,38 @@ def look_alikes(words: Iterable[str], column: str) -> list[str]:
     return []
 
 
-def decimal_commas(sample: pa.Table) -> list[str]:
-    """Tell of columns of words that are numbers with a decimal comma."""
+def numbers_as_words(sample: pa.Table, columns: Iterable[str]) -> list[str]:
+    """Tell of columns that are read as words, and are numbers or dates written in another way, or nearly all numbers.
+
+    >>> numbers_as_words(pa.table({"size": ["1,5", "2,25"]}), ["size"])
+    ["column 'size' is read as words: its numbers, such as '1,5', have a decimal comma"]
+    """
     said = []
-    for name in sample.column_names:
+    for name in columns:
         if is_stringy(sample.schema.field(name).type):
             strings = as_strings(in_one_piece(sample.column(name).slice(0, _AMONG)))
             words = [word for word in strings.dictionary.slice(0, _LOOKED_AT).to_pylist() if word]
-            if len(words) > 1 and all(_DECIMAL_COMMA.fullmatch(word.strip()) for word in words):
-                said.append(
-                    f"column {name!r} is read as words: its numbers, such as {words[0]!r}, have a decimal comma"
-                )
+            if reason := _almost_numbers(words):
+                said.append(f"column {name!r} is read as words: {reason}")
     return said
+
+
+def _almost_numbers(words: Sequence[str]) -> str | None:
+    """Say in which way different words are numbers or dates and yet not read as such; None where they are none."""
+    if len(words) < 2:
+        return None
+    if all(_DECIMAL_COMMA.fullmatch(word.strip()) for word in words):
+        return f"its numbers, such as {words[0]!r}, have a decimal comma"
+    if len(words) < _ENOUGH_TO_JUDGE:
+        return None
+    if all(_DRESSED_NUMBER.fullmatch(word.strip()) for word in words):
+        return f"its numbers, such as {words[0]!r}, hold other signs than digits and a point"
+    if all(_OTHER_DATE.fullmatch(word.strip()) for word in words):
+        return f"its dates, such as {words[0]!r}, are not written as in '2024-12-31'"
+    others = [word for word in words if not _PLAIN_NUMBER.fullmatch(word.strip())]
+    if len(others) <= _FEW * len(words):
+        return f"nearly all its values are numbers, but {others[0]!r} is none" if others else None
+    return None
 
 
 def large_numbers(sample: pa.Table, columns: Iterable[str]) -> list[str]:

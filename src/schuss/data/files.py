@@ -9,6 +9,7 @@ import glob
 import hashlib
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath, PurePosixPath
 from typing import NamedTuple
@@ -214,8 +215,10 @@ def sniff_format(head: bytes, name: str, *, complete: bool) -> str:
     if head.startswith(b"PK\x03\x04"):
         if b".npy" in head[:100]:
             return "npz"
+        if b"[Content_Types].xml" in head[:100] or name.endswith((".xlsx", ".ods")):
+            raise DataError(f"{name} is a workbook of spreadsheets: save one of them as CSV")
         raise DataError(f"{name} is a zip archive: unpack it and give the file inside")
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = head.removeprefix(BOM_UTF8).lstrip()
     if text.startswith(b"{"):
         return "jsonl"
     lines = text.split(b"\n")

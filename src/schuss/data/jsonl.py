@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+from codecs import BOM_UTF8
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -22,6 +23,8 @@ from schuss.errors import BadRowError, DataError
 
 SAMPLE_BYTES = 16 << 20
 _SAMPLED_PARTS = 16
+# A list of objects, or the beginning of one.
+_LIST = re.compile(rb"\s*\[\s*(\{|$)")
 _BLOCK_BYTES = 4 << 20
 _NO_OBJECT = re.compile(rb"^[ \t\r]*[^{ \t\r\n]", re.MULTILINE)
 
@@ -138,14 +141,17 @@ def _inferred(lines: bytes, name: str, *, skip: bool) -> pa.Table:
     """
     try:
         return _parse(lines, name, 0, None)
-    except BadRowError:
+    except BadRowError as error:
         if not skip:
             raise
+        first = error
     whole, kinds = [], []
     for line in lines.split(b"\n"):
         with contextlib.suppress(BadRowError):
             kinds.append({column: _word_of(value) for column, value in _pairs(line, name, 0) if value is not None})
             whole.append(line)
+    if not whole:
+        raise first
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for kind in kinds:
         for column, word in kind.items():
@@ -168,9 +174,7 @@ def _counted(content: Content) -> Iterator[Mark]:
     """Yield where the blocks of a file begin, and where it ends."""
     if content.quick:
         with translated(content.name), content.open() as stream:
-            yield from marks_of(
-                read_blocks(stream, _BLOCK_BYTES), lambda block: _count(block.removeprefix(b"\xef\xbb\xbf"))
-            )
+            yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: _count(block.removeprefix(BOM_UTF8)))
 
 
 def _read(
@@ -195,7 +199,7 @@ def _read(
 
 def _without_mark(block: bytes) -> bytes:
     """Leave out the byte order mark that a file may begin with."""
-    return block.removeprefix(b"\xef\xbb\xbf")
+    return block.removeprefix(BOM_UTF8)
 
 
 def _parse_or_skip(
@@ -274,7 +278,8 @@ def _pairs(line: bytes, name: str, row: int) -> _Pairs:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, _Pairs):
-        raise BadRowError(name, row, None, f"{_shown(line)} is not a JSON object")
+        hint = "; JSON lines are an object on each line, without a list around them" if _LIST.match(line) else ""
+        raise BadRowError(name, row, None, f"{_shown(line)} is not a JSON object{hint}")
     keys = [column for column, _ in found]
     if len(set(keys)) < len(keys):
         raise BadRowError(name, row, None, f"the key {Counter(keys).most_common(1)[0][0]!r} comes twice")

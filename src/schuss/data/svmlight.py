@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -28,7 +29,6 @@ _AS_BLANKS = bytes.maketrans(_BLANKS, b" " * 33)
 _NUMBER = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _EMPTY = re.compile(rb"[\x00-\x09\x0b-\x20]*(\n|\Z)")
 _TENS = np.array([float(10**power) for power in range(281)])
-_MARK = b"\xef\xbb\xbf"
 _PAIR = pa.struct([pa.field("index", pa.int32(), nullable=False), pa.field("value", pa.float32(), nullable=False)])
 
 
@@ -118,7 +118,7 @@ def _counted(content: Content) -> Iterator[Mark]:
     """Yield where the blocks of a file begin, and where it ends."""
     if content.quick:
         with translated(content.name), content.open() as stream:
-            yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: _count(block.removeprefix(_MARK)))
+            yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: _count(block.removeprefix(BOM_UTF8)))
 
 
 def _read(
@@ -163,7 +163,7 @@ def _parse_or_skip(
     block: bytes, name: str, row: int, base: int, part: int, bad: BadRows | None
 ) -> tuple[_Parsed, list[int]]:
     """Parse whole lines; where bad ones may be skipped, rows of nothing stand in for them; give the places of these."""
-    block = block.removeprefix(_MARK)
+    block = block.removeprefix(BOM_UTF8)
     try:
         return _parse(block, name, row, base), []
     except BadRowError:

@@ -435,4 +435,4 @@ def _require(names: list[str], source: Source) -> None:
     lacking = [name for name in names if name not in source.schema.names]
     if lacking:
         plural = "s" if len(lacking) > 1 else ""
-        raise DataError(f"{source.name} lacks the column{plural} {listed(lacking)} that the model needs")
+        raise DataError(f"{source.parts[0]} lacks the column{plural} {listed(lacking)} that the model needs")

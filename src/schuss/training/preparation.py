@@ -17,7 +17,7 @@ from ..data.columns.categories import CategoryColumn
 from ..data.columns.convert import in_one_piece, is_numeric
 from ..data.columns.numbers import NumberColumn
 from ..data.columns.place import Place
-from ..data.doubts import decimal_commas, large_numbers, look_alikes
+from ..data.doubts import large_numbers, look_alikes, numbers_as_words
 from ..data.encoder import Encoder
 from ..data.holdout import AT_MOST, Holdout, parse_holdout
 from ..data.known import Known, known_of
@@ -92,21 +92,23 @@ def prepare(place: Any, settings: Settings, *, all_classes: bool = True) -> Prep
     reader = _reader(source, encoder, holdout, settings, sample)
     if sorted_by is not None:
         reader = replace(reader, known=_targets(reader, sample))
-    doubts = [*([] if sorted_by is None else [sorted_by]), *_doubts(source, sample, encoder)]
+    doubts = [*([] if sorted_by is None else [sorted_by]), *_doubts(source, sample, encoder, settings)]
     if source.bad is not None and source.rereadable:
         source.bad.clear()  # what was found so far will be found again
     told = (*schema.notices, *notices, *doubts, *notices_of(settings, encoder))
     return Prepared(settings, source, encoder, loss, reader, folder, told, all_classes)
 
 
-def _doubts(source: Source, sample: pa.Table, encoder: Encoder) -> list[str]:
+def _doubts(source: Source, sample: pa.Table, encoder: Encoder, settings: Settings) -> list[str]:
     """Say where the data may not be what was meant."""
     words = {column.name: column.known for column in encoder.features if isinstance(column, CategoryColumn)}
     if encoder.classes is not None and isinstance(encoder.classes[0], str):
         words[encoder.schema.target or ""] = tuple(encoder.classes)
     numbers = [column.name for column in encoder.features if isinstance(column, NumberColumn)]
     alike = [sentence for name, known in words.items() for sentence in look_alikes(known, name)]
-    return [*source.notices, *alike, *decimal_commas(sample), *large_numbers(sample, numbers)]
+    known_as_words = {*settings.categorical, *settings.text, *settings.ignore}
+    unasked = [name for name in sample.column_names if name not in known_as_words]
+    return [*source.notices, *alike, *numbers_as_words(sample, unasked), *large_numbers(sample, numbers)]
 
 
 def open_data(place: Any, settings: Settings) -> Source:

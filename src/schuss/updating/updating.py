@@ -159,7 +159,10 @@ def _interval(every: float | str) -> tuple[float | None, int | None]:
     """Read how often to save: seconds, or rows."""
     found = re.fullmatch(r"\s*(\d+)\s*rows?\s*", str(every))
     if found is None:
-        seconds = parse_seconds(every, "save-every")
+        try:
+            seconds = parse_seconds(every, "save-every")
+        except OptionError as error:
+            raise OptionError(f"{error}; or a number of rows such as '500 rows'") from None
         if seconds is None:
             raise OptionError("option '--save-every' takes a time such as 10s or a number of rows such as '500 rows'")
         return seconds, None
