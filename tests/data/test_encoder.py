@@ -19,6 +19,7 @@ from schuss.data.chunk import Rows, SparseRows, row_count
 from schuss.data.encoder import Encoded, Encoder
 from schuss.data.schema import Role, infer_schema
 from schuss.errors import DataError
+from schuss.population.sparse import scores
 
 RNG = np.random.default_rng(0)
 N = 500
@@ -357,6 +358,9 @@ def test_any_schema(kinds: list[str], seed: int, rows: int, sparse: bool | None)
         prepared = encoder.prepare(batch(table), where="t.csv", first_row=0)
         parts = [as_dense(encoder.sparse_rows(prepared, rows)) for rows in (slice(0, cut), slice(cut, rows))]
         np.testing.assert_array_equal(np.vstack(parts), whole)
+        lines = rng.normal(size=(encoder.width + 1, 1 + seed % 3)).astype(np.float32)
+        expected = scores(encoder.rows(prepared), lines)  # pyright: ignore[reportArgumentType] — they are sparse
+        np.testing.assert_array_equal(encoder.sparse_scores(prepared, lines), expected)
     other = fit(table, sparse=not encoder.sparse, roles=overrides, hash_bits=10)
     weights = rng.normal(size=(encoder.width + 1, 1))
     raw = [as_raw(e, as_dense(encode(e, table).rows)) for e in (encoder, other)]

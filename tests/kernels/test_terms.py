@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schuss.data.columns.text import _count_terms
@@ -39,6 +39,15 @@ def counted(strings: pa.Array, bits: int) -> list[list[tuple[int, int]]]:
 def test_terms_of_any_text(texts: list[str], bits: int) -> None:
     strings = pa.array(texts, pa.string())
     assert counted(strings, bits) == in_numpy(strings, bits)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.characters(max_codepoint=0x7F), max_size=70) | st.text("ab A!", max_size=70), min_size=1))
+@example(["x" * size for size in range(15, 50)])
+@example(["", " ", "a" * 16 + "!" * 16 + " " * 16 + "b" * 33, "\x1c\x1f\x00\x7f _"])
+def test_terms_of_ascii(texts: list[str]) -> None:
+    strings = pa.array(texts, pa.string())
+    assert counted(strings, 18) == in_numpy(strings, 18)
 
 
 @pytest.mark.parametrize("bits", [3, 18])

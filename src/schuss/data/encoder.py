@@ -22,7 +22,7 @@ from .columns.numbers import NumberColumn
 from .columns.place import Place, fitting
 from .columns.sparse import SparseColumn
 from .columns.text import TextColumn
-from .layout import DensePlan, dense_plan, locate_numbers, should_be_sparse, sparse_rows, write_dense
+from .layout import DensePlan, dense_plan, locate_numbers, should_be_sparse, sparse_rows, sparse_scores, write_dense
 from .schema import Role, Schema, listed
 from .soundness import require_columns_of
 from .state import pack, unpacked
@@ -36,7 +36,7 @@ class Encoded(NamedTuple):
     targets : int32 class indices, or float32 `(y - target_mean) / target_scale`; empty when not asked for.
     weights : float32, one where the data have none.
     kept : which rows of the batch these are; None for all of them. Rows without a target are left out.
-    unseen : for each column where there were any, how many values were unlike the sample's.
+    unseen : for each column where there were any, how many values were unlike the sample's; empty without targets.
     """
 
     rows: Rows
@@ -230,8 +230,7 @@ class Encoder:
             self._prepare(column, role, table, Place(where, first_row, column.name))
             for column, role in zip(self.features, self._roles, strict=True)
         ]
-        counts = {column.name: column.unseen(values) for column, values in zip(self.features, columns, strict=True)}
-        unseen = {name: count for name, count in counts.items() if count}
+        unseen = self._unseen(columns) if target else {}
         located = np.empty((0, 0), np.int64) if self.sparse else locate_numbers(self._plan, self.features, columns)
         return Prepared(len(table), targets, weights, missing, unseen, columns, located)
 
@@ -247,6 +246,10 @@ class Encoder:
     def sparse_rows(self, prepared: Prepared, rows: slice, order: NDArray[np.integer] | None = None) -> SparseRows:
         """Give some of the sparse rows; `order` says which of them each of the result is, if not the same."""
         return sparse_rows(self.features, self._edges, prepared.columns, rows, order)
+
+    def sparse_scores(self, prepared: Prepared, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Compute the scores `(n, outputs)` of sparse rows by weights `(width + 1, outputs)`, the intercepts last."""
+        return sparse_scores(self.features, self._edges, prepared.columns, weights, prepared.length)
 
     def write_rows(
         self,
@@ -306,6 +309,11 @@ class Encoder:
         values = in_one_piece(table.column(column.name))
         with fitting(values, place, role):
             return column.prepare(values, place)
+
+    def _unseen(self, columns: list[Any]) -> dict[str, int]:
+        """Count the values unlike the sample's, by column where there are any."""
+        counts = {column.name: column.unseen(values) for column, values in zip(self.features, columns, strict=True)}
+        return {name: count for name, count in counts.items() if count}
 
     def _require_columns(self, table: pa.RecordBatch, where: str, target: bool, weight: str | None) -> None:
         """Refuse rows that lack a column."""

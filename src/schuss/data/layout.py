@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from ..kernels import store
 from .chunk import SparseRows
 from .columns.kind import ColumnEncoder, Entries, merge, width_edges
 from .columns.number_rows import Lanes, lanes_at, write_numbers
-from .columns.numbers import NumberColumn, number_entries, refuse
+from .columns.numbers import NumberColumn, add_number_scores, number_entries, refuse
 
 # Rows this narrow are dense: they fit a few cache lines.
 NARROW = 128
@@ -82,6 +82,30 @@ def write_dense(
         store.run("encode:place_features", (), features, places, plan.edges[at], out, aside)
 
 
+def sparse_scores(
+    columns: Sequence[Any], edges: Sequence[int], prepared: Sequence[Any], weights: NDArray[np.float32], rows: int
+) -> NDArray[np.float64]:
+    """Compute the scores `(rows, outputs)` of sparse rows that are never made, to the same bits.
+
+    weights : `(features + 1, outputs)`, the intercepts last.
+    """
+    weights, scores = np.ascontiguousarray(weights), np.tile(weights[-1].astype(np.float64), (rows, 1))
+    for begin, own, values in _neighbours(columns, prepared):
+        part = weights[edges[begin] : edges[begin + len(own)]]
+        if isinstance(own[0], NumberColumn):
+            add_number_scores(own, values, part, scores)
+        else:
+            own[0].add_scores(values[0], part, scores)
+    return scores
+
+
+def _neighbours(columns: Sequence[Any], prepared: Sequence[Any]) -> Iterator[tuple[int, list[Any], list[Any]]]:
+    """Yield neighbouring columns of numbers together, others alone: the place of the first, columns, their values."""
+    for numbers, group in groupby(range(len(columns)), key=lambda at: isinstance(columns[at], NumberColumn)):
+        for places in [[*group]] if numbers else [[at] for at in group]:
+            yield places[0], [columns[at] for at in places], [prepared[at] for at in places]
+
+
 def sparse_rows(
     columns: Sequence[Any],
     edges: Sequence[int],
@@ -95,11 +119,10 @@ def sparse_rows(
     is, if not the same.
     """
     pieces, starts = list[Entries](), list[int]()
-    for numbers, group in groupby(range(len(columns)), key=lambda at: isinstance(columns[at], NumberColumn)):
-        for places in [[*group]] if numbers else [[at] for at in group]:
-            own, values = [columns[at] for at in places], [prepared[at] for at in places]
-            pieces.append(number_entries(own, values, rows) if numbers else own[0].entries(values[0], rows))
-            starts.append(edges[places[0]])
+    for begin, own, values in _neighbours(columns, prepared):
+        numbers = isinstance(own[0], NumberColumn)
+        pieces.append(number_entries(own, values, rows) if numbers else own[0].entries(values[0], rows))
+        starts.append(edges[begin])
     counts, indices, values = merge(pieces, starts, order)
     indptr = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=indptr[1:])

@@ -6,6 +6,9 @@ import numpy as np
 
 from schuss.kernels.options import kernel
 
+# Scores are float64, `(rows, outputs)`, weights `(features, outputs)` those of the features that are added. Column by
+# column the terms are added in the order in which they come in a row: to the same bits as from rows in CSR.
+
 
 @kernel()
 def nonzeros(dense, counts, indices, values, total):
@@ -36,6 +39,41 @@ def place(counts, indices, values, first, free, out_indices, out_values):
             out_values[to + n] = values[at + n]
         at += count
         free[i] = to + count
+
+
+@kernel()
+def add_scores(counts, indices, values, weights, scores):
+    """Add what the entries of a column add to the scores of their rows; counts : of each row."""
+    begin = np.uint64(0)
+    for i in range(np.uint64(len(counts))):
+        end = begin + np.uint64(counts[i])
+        for j in range(np.uint64(weights.shape[1])):
+            total = scores[i, j]
+            for n in range(begin, end):
+                total += np.float64(values[n]) * np.float64(weights[np.uint64(indices[n]), j])
+            scores[i, j] = total
+        begin = end
+
+
+@kernel()
+def add_dense_scores(dense, weights, first, scores):
+    """Add what dense rows add to the scores from row `first` on."""
+    for i in range(np.uint64(dense.shape[0])):
+        row = np.uint64(first) + i
+        for j in range(np.uint64(weights.shape[1])):
+            total = scores[row, j]
+            for k in range(np.uint64(dense.shape[1])):
+                total += np.float64(dense[i, k]) * np.float64(weights[k, j])
+            scores[row, j] = total
+
+
+@kernel()
+def add_indicator_scores(features, factors, weights, scores):
+    """Add what the one feature of each row adds to its scores; factors : the values of the features."""
+    for i in range(np.uint64(len(features))):
+        feature = np.uint64(features[i])
+        for j in range(np.uint64(weights.shape[1])):
+            scores[i, j] += np.float64(factors[feature]) * np.float64(weights[feature, j])
 
 
 @kernel()

@@ -12,68 +12,20 @@ from schuss.kernels.options import inlined, kernel
 BASE = np.uint64(0x9E3779B97F4A7C15)
 PAIR = np.uint64(0xD6E8FEB86659FD93)
 BLANK, LONE = np.uint8(0), np.uint8(3)
-LAST_KIND = np.int64(0xFFFF)
-FEW = 64
-"""Terms of a row that are sorted by their ranks, which takes time with the square of their number."""
 
 
 @inlined
 def _kind(codes, kinds, at):
     """Look up what a character is to its neighbours; all beyond the table are as its last."""
-    return kinds[min(np.int64(codes[at]), LAST_KIND)]
-
-
-@inlined
-def _sort_few(numbers, begin, end, keys):
-    """Sort few numbers in place: each goes to where its rank is, which is counted without a jump.
-
-    keys : `(2 · FEW,)`, room. Fifteen take 95 ns, of which Shell's method, whose jumps nobody can predict, took 240.
-    """
-    count = np.uint64(end - begin)
-    for i in range(count):
-        keys[i] = np.int64(numbers[np.uint64(begin) + i]) * FEW + np.int64(i)
-    for i in range(count):
-        rank = np.int64(0)
-        for j in range(count):
-            rank += np.int64(keys[j] < keys[i])
-        keys[np.uint64(FEW + rank)] = keys[i]
-    for i in range(count):
-        numbers[np.uint64(begin) + i] = keys[np.uint64(FEW) + i] // FEW
-
-
-@inlined
-def _sort(numbers, begin, end):
-    """Sort some numbers in place (Shell's method: no memory, no worst case)."""
-    gap = (end - begin) // 2
-    while gap > 0:
-        for i in range(begin + gap, end):
-            number, j = numbers[i], i
-            while j >= begin + gap and numbers[j - gap] > number:
-                numbers[j] = numbers[j - gap]
-                j -= gap
-            numbers[j] = number
-        gap //= 2
-
-
-@inlined
-def _count(buckets, times, begin, end):
-    """Keep each of some sorted buckets once, with its number of times; give where they end."""
-    kept, last = begin - 1, np.int64(-1)
-    for i in range(begin, end):
-        bucket = np.int64(buckets[i])
-        kept += bucket != last
-        times[kept] = 1 if bucket != last else times[kept] + 1
-        buckets[kept] = last = bucket
-    return kept + 1
+    return kinds[min(np.int64(codes[at]), len(kinds) - 1)]
 
 
 @kernel()
-def terms(codes, bounds, kinds, shift, keys, buckets, times, counts):
-    """Count the terms of each row: `counts` of them, each a bucket, ascending, and how often it comes.
+def terms(codes, bounds, kinds, shift, buckets, counts):
+    """Give the terms of each row as they come, `counts` of them, each a bucket; a pair follows its second token.
 
     codes : characters of all rows; bounds : where each row begins, and where the last ends; kinds : of characters, a
-    table; shift : hashes lose so many bits; keys : `(2 · FEW,)`, room to sort in; buckets, times : room for two terms a
-    character and one a row.
+    table; shift : hashes lose so many bits; buckets : room for two terms a character and one a row.
     """
     drop, filled = np.uint64(shift), 0
     for row in range(len(counts)):
@@ -100,12 +52,17 @@ def terms(codes, bounds, kinds, shift, keys, buckets, times, counts):
         if filled == begin:  # a row without characters has one token of none
             buckets[filled] = np.int64(mixed(np.uint64(0)) >> drop)
             filled += 1
-        if filled - begin <= FEW:
-            _sort_few(buckets, begin, filled, keys)
-        else:
-            _sort(buckets, begin, filled)
-        filled = _count(buckets, times, begin, filled)
         counts[row] = filled - begin
+
+
+@inlined
+def _factor(begin, end, buckets, times, growth, idf, norm):
+    """Give what brings the terms of a row to their norm."""
+    square = 0.0
+    for i in range(begin, end):
+        weight = growth[np.uint64(times[i])] * idf[np.uint64(buckets[i])]
+        square += weight * weight
+    return norm / sqrt(square)
 
 
 @kernel()
@@ -117,10 +74,21 @@ def weigh(starts, buckets, times, growth, idf, norm, values):
     """
     for row in range(np.uint64(len(starts) - 1)):
         begin, end = np.uint64(starts[row]), np.uint64(starts[row + np.uint64(1)])
-        square = 0.0
-        for i in range(begin, end):
-            weight = growth[np.uint64(times[i])] * idf[np.uint64(buckets[i])]
-            square += weight * weight
-        factor = norm / sqrt(square)
+        factor = _factor(begin, end, buckets, times, growth, idf, norm)
         for i in range(begin, end):
             values[i] = growth[np.uint64(times[i])] * idf[np.uint64(buckets[i])] * factor
+
+
+@kernel()
+def add_scores(starts, buckets, times, growth, idf, norm, weights, scores):
+    """Add what the terms of rows, weighed as `weigh` does, add to their scores, see `kernels.entries`."""
+    for row in range(np.uint64(len(starts) - 1)):
+        begin, end = np.uint64(starts[row]), np.uint64(starts[row + np.uint64(1)])
+        factor = _factor(begin, end, buckets, times, growth, idf, norm)
+        for j in range(np.uint64(weights.shape[1])):
+            total = scores[row, j]
+            for i in range(begin, end):
+                bucket = np.uint64(buckets[i])
+                value = np.float32(growth[np.uint64(times[i])] * idf[bucket] * factor)
+                total += np.float64(value) * np.float64(weights[bucket, j])
+            scores[row, j] = total

@@ -412,6 +412,8 @@ class Model:
 
     def _scores_of(self, prepared: Prepared) -> NDArray[np.float64]:
         """Compute the scores of prepared values; dense rows are made piece by piece, for the second cache."""
+        if self.encoder.sparse and self.network is None:
+            return self.encoder.sparse_scores(prepared, self.weights)
         if self.encoder.sparse:
             return self.scores(self.encoder.rows(prepared))
         step = max(_CACHED_NUMBERS // self.encoder.width, 256)

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from schuss.data.columns.place import Place
-from schuss.data.columns.text import SORTING_ROOM, TextColumn
+from schuss.data.columns.text import READ_BEYOND, SORTED_TOGETHER, TextColumn
 from schuss.data.columns.tokens import pair_hashes, tokenize
 from schuss.errors import DataError
-from schuss.kernels.terms import FEW
+from schuss.kernels.plain import AT_ONCE
+from schuss.kernels.sorting import GROUP
 
 PLACE = Place("t", 0, "text")
 RNG = np.random.default_rng(0)
@@ -142,5 +143,5 @@ def test_text_that_is_not_utf8() -> None:
         column.prepare(bad, PLACE)
 
 
-def test_a_kernel_has_the_room_that_it_sorts_in() -> None:
-    assert SORTING_ROOM == 2 * FEW
+def test_kernels_have_the_room_that_they_read_and_sort_in() -> None:
+    assert (READ_BEYOND, SORTED_TOGETHER) == (AT_ONCE, GROUP)

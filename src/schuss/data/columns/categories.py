@@ -105,7 +105,15 @@ class CategoryColumn:
 
     def unseen(self, prepared: NDArray[np.int32]) -> int:
         """Count the rows whose feature no row of the sample has."""
-        return int(np.count_nonzero(self.shares[prepared] == 0))
+        return int(np.count_nonzero(self._never_seen[prepared]))
+
+    @cached_property
+    def _never_seen(self) -> NDArray[np.bool_]:
+        return self.shares == 0
+
+    @cached_property
+    def _factors(self) -> NDArray[np.float32]:
+        return self.scale.factor.astype(np.float32)
 
     def write(self, prepared: NDArray[np.int32], rows: slice, out: NDArray[np.float32]) -> None:
         """Write the standardised indicators."""
@@ -116,7 +124,13 @@ class CategoryColumn:
     def entries(self, prepared: NDArray[np.int32], rows: slice) -> Entries:
         """Give the one indicator of each row."""
         codes = prepared[rows]
-        return Entries(np.ones(len(codes), np.int64), codes, self.scale.factor[codes])
+        return Entries(np.ones(len(codes), np.int64), codes, self._factors[codes])
+
+    def add_scores(
+        self, prepared: NDArray[np.int32], weights: NDArray[np.float32], scores: NDArray[np.float64]
+    ) -> None:
+        """Add what the one indicator of each row scores."""
+        store.run("entries:add_indicator_scores", (), prepared, self._factors, weights, scores)
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight is per."""

@@ -96,6 +96,15 @@ class DateColumn:
         pieces = [part.entries(values, rows) for part, values in zip(self.parts, prepared, strict=True)]  # pyright: ignore
         return merge(pieces, width_edges(self.parts))
 
+    def add_scores(
+        self, prepared: list[PreparedNumber | NDArray[np.int32]], weights: NDArray[np.float32],
+        scores: NDArray[np.float64],
+    ) -> None:  # fmt: skip
+        """Add what the parts score."""
+        edges = width_edges(self.parts)
+        for part, values, start, stop in zip(self.parts, prepared, edges[:-1], edges[1:], strict=True):
+            part.add_scores(values, weights[start:stop], scores)  # pyright: ignore[reportArgumentType] — each its own kind
+
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight is per."""
         edges = width_edges(self.parts)

@@ -82,6 +82,10 @@ class ColumnEncoder(Protocol):
         """Give the scaled features of `rows` that are not zero."""
         ...
 
+    def add_scores(self, prepared: Any, weights: NDArray[np.float32], scores: NDArray[np.float64]) -> None:
+        """Add what all rows score by the column's weights `(features, outputs)` to sparse rows' `(rows, outputs)`."""
+        ...
+
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight is per."""
         ...
@@ -134,6 +138,13 @@ def merge(pieces: Sequence[Entries], starts: Sequence[int], order: NDArray[np.in
         own = piece.indices.astype(np.int32, copy=False), piece.values.astype(np.float32, copy=False)
         store.run("entries:place", (), piece.counts, *own, start, free, *merged[1:])
     return merged
+
+
+def add_entry_scores(entries: Entries, weights: NDArray[np.float32], scores: NDArray[np.float64]) -> None:
+    """Add what the entries of a column score by its weights `(features, outputs)` to those of its rows."""
+    counts, indices, values = entries
+    own = indices.astype(np.int32, copy=False), values.astype(np.float32, copy=False)
+    store.run("entries:add_scores", (), counts, *own, weights, scores)
 
 
 def together(pieces: Sequence[Entries]) -> Entries:

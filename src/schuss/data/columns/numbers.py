@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ...kernels import store
 from .convert import as_numbers, as_vectors
 from .kind import Entries, Scale, blocks, compress, indicator_scale, together, width_edges
 from .moments import Moments, take_moments
@@ -120,6 +121,10 @@ class NumberColumn:
         """Give the standardised numbers that are not zero."""
         return number_entries([self], [prepared], rows)
 
+    def add_scores(self, prepared: Prepared, weights: NDArray[np.float32], scores: NDArray[np.float64]) -> None:
+        """Add what the standardised numbers score."""
+        add_number_scores([self], [prepared], weights, scores)
+
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature, and what its weight is per."""
         width = len(self.low)
@@ -159,18 +164,35 @@ def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
 
 def number_entries(columns: Sequence[NumberColumn], prepared: Sequence[Prepared], rows: slice) -> Entries:
     """Give the entries of neighbouring columns of numbers; raises DataError at a number that is not finite."""
+    pieces = [compress(dense) for _, dense in _dense_blocks(columns, prepared, rows)]
+    return together(pieces or [compress(np.empty((0, 1), np.float32))])
+
+
+def add_number_scores(
+    columns: Sequence[NumberColumn],
+    prepared: Sequence[Prepared],
+    weights: NDArray[np.float32],
+    scores: NDArray[np.float64],
+) -> None:
+    """Add what neighbouring columns of numbers score; raises DataError at a number that is not finite."""
+    for first, dense in _dense_blocks(columns, prepared, slice(0, len(scores))):
+        store.run("entries:add_dense_scores", (), dense, weights, first, scores)
+
+
+def _dense_blocks(
+    columns: Sequence[NumberColumn], prepared: Sequence[Prepared], rows: slice
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the standardised numbers of neighbouring columns by blocks of rows, and the place of the first of these."""
     lines = [column.lanes for column in columns]
     lanes = lanes_at(lines, width_edges(columns)[:-1])
     numbers = np.array([lane for one, values in zip(columns, prepared, strict=True) for lane in one.numbers(values)])
-    pieces = []
     for block in blocks(rows.stop - rows.start, len(lanes.scales)):
         dense = np.empty((block.stop - block.start, len(lanes.scales)), np.float32)
         here = slice(rows.start + block.start, rows.start + block.stop)
         problem = write_numbers(lanes, numbers, here, np.arange(len(dense)), dense, dense)
         if problem is not None:
             refuse(columns, prepared, *problem)
-        pieces.append(compress(dense))
-    return together(pieces or [compress(np.empty((0, 1), np.float32))])
+        yield here.start, dense
 
 
 def refuse(columns: Sequence[NumberColumn], prepared: Sequence[Prepared], row: int, lane: int) -> NoReturn:

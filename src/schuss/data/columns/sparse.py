@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...kernels import store
 from .convert import SparseLists, as_sparse_lists
-from .kind import LEAST_DEVIATION, Entries, Scale
+from .kind import LEAST_DEVIATION, Entries, Scale, add_entry_scores
 from .place import Place
 
 # Each feature takes some 60 bytes of statistics before anything is learned.
@@ -129,6 +129,10 @@ class SparseColumn:
             scaled = lists.values[part] * self._factors[indices]
         scaled = scaled.astype(np.float32, copy=False)
         return Entries(prepared.counts[rows], indices, np.clip(scaled, -self.reach, self.reach, out=scaled))
+
+    def add_scores(self, prepared: Prepared, weights: NDArray[np.float32], scores: NDArray[np.float64]) -> None:
+        """Add what the pairs score."""
+        add_entry_scores(self.entries(prepared, slice(0, len(scores))), weights, scores)
 
     @cached_property
     def _factors(self) -> NDArray[np.float32]:

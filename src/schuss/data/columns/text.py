@@ -11,11 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ...kernels import store
+from .compute import pc
 from .convert import as_plain_strings
-from .hashing import expected_later
+from .hashing import expected_later, string_buffers
 from .kind import Entries, Scale
 from .place import Place
-from .tokens import Tokens, characters, kinds_of_characters, lowered, pair_hashes, tokenize
+from .tokens import Tokens, characters, kinds_of_ascii, kinds_of_characters, pair_hashes, tokenize
 
 # Text that is worked on at once, and text that the weights are taken from: both bound the memory.
 PIECE_BYTES = 1 << 20
@@ -25,8 +26,9 @@ ROOM = 8
 LEAST_BITS = 10
 # Terms whose words are kept, the most frequent ones, so that weights can be explained.
 NAMED_AT_MOST = 20_000
-# Room in which the terms of a row are sorted: 2 · `kernels.terms.FEW`, which cannot be imported without numba.
-SORTING_ROOM = 128
+# Characters that may be read behind the last, `kernels.plain.AT_ONCE`, and terms that are sorted together,
+# `kernels.sorting.GROUP`: neither can be imported without numba.
+READ_BEYOND, SORTED_TOGETHER = 16, 16
 
 
 class Prepared(NamedTuple):
@@ -121,10 +123,17 @@ class TextColumn:
     ) -> NDArray[np.float32]:
         """Weigh terms by frequency and idf, and bring each row to the same norm."""
         values = np.empty(len(buckets), np.float32)
-        growth = 1 + np.log(np.maximum(np.arange(times.max(initial=0) + 1), 1))
-        norm = max(self.terms, 1.0) ** 0.5
-        store.run("terms:weigh", (), starts, buckets, times, growth, self.idf, norm, values)
+        store.run("terms:weigh", (), starts, buckets, times, *self._weights(times), values)
         return values
+
+    def _weights(self, times: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Give what kernels weigh terms by: growth with their times, idf, and the norm of a row."""
+        growth = 1 + np.log(np.maximum(np.arange(times.max(initial=0) + 1), 1))
+        return growth, self.idf, max(self.terms, 1.0) ** 0.5
+
+    def add_scores(self, prepared: Prepared, weights: NDArray[np.float32], scores: NDArray[np.float64]) -> None:
+        """Add what the weighted terms score."""
+        store.run("terms:add_scores", (), *prepared, *self._weights(prepared.times), weights, scores)
 
     def feature(self, index: int) -> tuple[str, str]:
         """Name a feature by the most frequent term of its bucket, and say what its weight is per."""
@@ -147,13 +156,21 @@ def _pieces(values: pa.Array, place: Place) -> Iterator[pa.Array]:
 
 def _count_terms(strings: pa.Array, bits: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
     """Count, in each row, the buckets of its tokens and pairs: buckets per row, buckets ascending in a row, times."""
-    codes, bounds = characters(lowered(strings))
+    codes, bounds = string_buffers(strings)
+    begin, end = int(bounds[0]), int(bounds[-1])
+    letters, met = np.zeros(end - begin + READ_BEYOND, np.uint8), np.empty(1, np.uint8)
+    store.run("plain:lower", (), codes, begin, letters[:-READ_BEYOND], met)
     counts = np.empty(len(strings), np.int64)
-    buckets, times = np.empty((2, 2 * len(codes) + len(strings)), np.int32)
-    room = np.empty(SORTING_ROOM, np.int64)
-    store.run("terms:terms", (), codes, bounds, kinds_of_characters(), 64 - bits, room, buckets, times, counts)
+    terms = np.empty(2 * (end - begin) + len(strings) + SORTED_TOGETHER, np.int32)
+    if met[0] < 0x80:
+        store.run("plain:terms", (), letters, bounds, kinds_of_ascii(), 64 - bits, terms, counts)
+    else:
+        codes, bounds = characters(pc.utf8_lower(strings))
+        store.run("terms:terms", (), codes, bounds, kinds_of_characters(), 64 - bits, terms, counts)
+    buckets, times = np.empty((2, counts.sum() + SORTED_TOGETHER), np.int32)
+    store.run("sorting:each_once", (), terms, counts, buckets, times, np.empty(2 * SORTED_TOGETHER, np.int32))
     total = counts.sum()
-    return counts, buckets[:total].copy(), times[:total].copy()
+    return counts, buckets[:total], times[:total]
 
 
 def _bucket(hashes: NDArray[np.uint64], bits: int) -> NDArray[np.int64]:

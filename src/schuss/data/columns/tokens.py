@@ -95,6 +95,12 @@ def kinds_of_characters() -> NDArray[np.uint8]:
     return np.array([_kind(chr(code)) for code in range(0xFFFF)] + [LONE], np.uint8)
 
 
+@cache
+def kinds_of_ascii() -> NDArray[np.uint8]:
+    """Give the kind of each character of ASCII: all 65,536 take 0.05 s to look up."""
+    return np.array([_kind(chr(code)) for code in range(0x80)], np.uint8)
+
+
 def _kind(character: str) -> int:
     if character.isspace():
         return BLANK
