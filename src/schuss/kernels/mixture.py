@@ -17,8 +17,8 @@ from schuss.kernels.dense import score, step_vector
 from schuss.kernels.lanes import fused, load, store
 from schuss.kernels.lines import element, load_each, spread
 from schuss.kernels.options import inlined, kernel
-from schuss.kernels.scores import learn_from_scores
-from schuss.kernels.sparse import load_scalars, rest_feature, score_rows, step_row, step_weights
+from schuss.kernels.scores import columns_of, learn_from_scores
+from schuss.kernels.sparse import load_scalars, rest_row, score_rows, step_intercept, step_row
 
 LARGEST = 50.0
 """A loss counts as this at most: a run that was lost once would need thousands of rows to be heard again."""
@@ -98,20 +98,17 @@ def learn_sparse(
     weights, slots, sharpness, fade, standing, answers, scores, shares, tally, ones,
 ):  # fmt: skip
     """Answer and learn sparse rows; arrays as for `sparse.advance_resting` and `learn_dense`."""
-    rows, intercept, width = np.uint64(len(targets)), np.uint64(len(weights) - 1), like[2]
-    outputs = weights.shape[1] // len(width)
+    rows, width, columns = np.uint64(len(targets)), like[2], columns_of(loss, like[2], weights)
+    outputs = columns // np.uint64(len(width))
     scalars, free = load_scalars(table, 0, like), load_scalars(free_table, 0, like)
     for r in range(rows):
         first, end = np.uint64(indptr[r]), np.uint64(indptr[r + np.uint64(1)])
-        for n in range(first, end):
-            rest_feature(rule, like, scalars, base, now, since, weights, slots, np.uint64(indices[n]))
-        score_rows(width, indptr, indices, values, r, r + np.uint64(1), ones, 0, weights, scores)
+        rest_row(rule, like, scalars, indices, first, end, base, now, since, weights, slots, columns)
+        score_rows(width, indptr, indices, values, r, r + np.uint64(1), ones, 0, weights, columns, scores)
         weigh(width, standing, sharpness, shares)
         answer(width, outputs, scores, shares, answers, r)
         learn_from_scores(loss, width, outputs, scores, targets[r : r + 1], row_weights[r : r + 1], tally)
         remember(width, tally, row_weights[r], fade, standing)
-        step_row(rule, like, scalars, indices, values, first, end, scores, weights, slots, since)
-        for column in range(np.uint64(0), np.uint64(weights.shape[1]), np.uint64(len(width))):
-            total = load(scores, 0, column, width)
-            step_weights(rule, like, free, weights, slots, intercept, column, total)
+        step_row(rule, like, scalars, indices, values, first, end, scores, weights, slots, columns, 1)
+        step_intercept(rule, like, free, 1, scores, weights, slots, columns)
         now[0] += 1.0

@@ -29,6 +29,18 @@ def _weight_of(weights, r, like):
     return lambda weights, r, like: load(weights, r, 0, like)
 
 
+def columns_of(loss, like, weights):
+    """Give the numbers in a line of weights or scores; with a loss of one output the compiler knows them."""
+    return np.uint64(weights.shape[1])
+
+
+@compiled_form_of(columns_of)
+def _columns_of(loss, like, weights):
+    if loss.instance_class.multiclass:
+        return lambda loss, like, weights: np.uint64(weights.shape[1])
+    return lambda loss, like, weights: np.uint64(len(like))
+
+
 def _learn_one_output(loss, like, outputs, scores, targets, weights, tally):
     """Loss and gradient of one output per run."""
     rows = len(targets)

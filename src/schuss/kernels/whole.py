@@ -14,7 +14,7 @@ from schuss.kernels.dispatch import measure, settle, update
 from schuss.kernels.lanes import fused, load, store
 from schuss.kernels.lines import add_each_to, load_each, spread, store_each
 from schuss.kernels.options import inlined, kernel
-from schuss.kernels.scores import learn_from_scores
+from schuss.kernels.scores import columns_of, learn_from_scores
 
 ZERO = np.float32(0.0)
 
@@ -85,10 +85,10 @@ def advance_sparse(
     slots, numbers, sums, totals, scores, gradient, ones, tally,
 ):  # fmt: skip
     """Learn from a chunk of sparse rows; as `advance_dense`, `ones` `(1, lanes)` holds ones."""
-    rows, width = np.uint64(len(targets)), like[2]
+    rows, width, columns = np.uint64(len(targets)), like[2], columns_of(loss, like[2], weights)
     for t in range(np.uint64((rows + batch - 1) // batch)):
         start, stop = t * np.uint64(batch), min((t + np.uint64(1)) * np.uint64(batch), rows)
-        sparse.score_rows(width, indptr, indices, values, start, stop, ones, 0, weights, scores)
+        sparse.score_rows(width, indptr, indices, values, start, stop, ones, 0, weights, columns, scores)
         learn_from_scores(
             loss, width, weights.shape[1] // len(width), scores, targets[start:stop], row_weights[start:stop], tally
         )
