@@ -28,6 +28,7 @@ from schuss.data.cache import RowCache
 from schuss.errors import DataError, OptionError, OutputError, TrainingError
 from schuss.kernels import store
 from schuss.race.record import read_record
+from schuss.report import redraw
 from schuss.training.training import Result, train
 
 BINARY = load_breast_cancer(return_X_y=True)
@@ -223,6 +224,26 @@ def test_a_cache_changes_no_bit_and_leaves_nothing_behind(streamed: Path) -> Non
         assert events(result, "notice") == []
     assert len(digests) == 1
     assert list(elsewhere.iterdir()) == []
+
+
+def test_a_model_is_kept_whose_report_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
+    quick(runs=2, out=out)
+
+    def full(*_: object) -> None:
+        raise OutputError("cannot write 'report.html': no space left on device")
+
+    monkeypatch.setattr("schuss.training.training.write_out", full)
+    with pytest.raises(
+        OutputError, match=r"no space left on device; the model is saved, and schuss report .*run draws"
+    ):
+        quick(runs=3, out=out, force=True)
+    assert sorted(path.name for path in out.iterdir()) == ["model.safetensors", "record.jsonl"], (
+        "no report of another run"
+    )
+    assert len(next(one for one in read_record(out / "record.jsonl") if one["event"] == "runs")["runs"]) == 3
+    assert schuss.Model.load(out).predict(BINARY[0]).num_rows == len(BINARY[0])
+    assert redraw(out).exists()
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])

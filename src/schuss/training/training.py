@@ -16,7 +16,7 @@ from .. import __version__
 from ..data.feed import Feed, MemoryFeed
 from ..data.saved import Saved, together
 from ..descent.losses import Loss, loss_for, unit_of
-from ..errors import DataError, OptionError, UnknownClassError
+from ..errors import DataError, OptionError, OutputError, UnknownClassError
 from ..finish.finish import Finished
 from ..judging.findings import findings, some_rows
 from ..judging.glance import glance
@@ -352,9 +352,11 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
     )
     folder = prepared.folder
     if folder is not None:
-        _publish(folder, model, record)
+        failure = _publish(folder, model, record)
         if ended.outcome != "interrupted":
             folder.checkpoints.clear()
+        if failure is not None:
+            raise OutputError(f"{failure}; the model is saved, and schuss report {folder.path} draws its report")
     report = None if folder is None else folder.path / REPORT
     return Result(model, record.events, report, _summary(prepared, feed, record.events))
 
@@ -403,13 +405,21 @@ def _trained(prepared: Prepared, champion: Champion) -> dict[str, Any]:
     return {"rows": champion.rows, **weights}
 
 
-def _publish(folder: RunFolder, model: Model, record: Recorder) -> None:
-    """Write model and report, and only then let all files of the run take their places, the model last."""
+def _publish(folder: RunFolder, model: Model, record: Recorder) -> OutputError | None:
+    """Write model and report, and only then let all files of the run take their places, the model last.
+
+    Gives why there is no report, where it alone cannot be written: the model is kept without it.
+    """
     model.save(folder.draft(MODEL))
-    write_out(record.events, folder)
+    failure = None
+    try:
+        write_out(record.events, folder)
+    except OutputError as error:
+        failure = error
     record.close()
-    bad_rows = [BAD_ROWS] if folder.draft(BAD_ROWS).exists() else []
-    folder.publish(RECORD, *bad_rows, REPORT, MODEL)
+    names = [name for name in (BAD_ROWS, REPORT) if folder.draft(name).exists()]
+    folder.publish(RECORD, *names, MODEL)
+    return failure
 
 
 def _summary(prepared: Prepared, feed: Feed, events: list[Event]) -> dict[str, Any]:
