@@ -384,6 +384,12 @@ def test_the_finish_is_told_and_the_winner_stays_where_the_race_left_it() -> Non
     finished = as_history(events)
     assert finished.model_at == plain.model_at
     assert finished.model_at[1] == taken
-    sentence = "After the race, 1,234 full passes over the rows finished the model, with an L2 penalty of 0.25."
-    assert sentence in Page(render(events)).words
+    sentence = "After the race, 1,234 full passes over the rows finished the model, with an L2 penalty of 0.25"
+    assert f"{sentence}." in Page(render(events)).words
     assert "full passes" not in Page(render(records.binary())).words
+    end["learned"] = {"scored": 900, "kept": 1000}
+    page = Page(render(events)).words
+    assert f"{sentence}; scores are those of a model of 900 rows, and the one that is kept has then learned" in page
+    assert "trained on 900 rows of" in page
+    end["learned"] = {"scored": 900, "kept": 900}
+    assert f"{sentence}." in Page(render(events)).words

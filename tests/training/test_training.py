@@ -226,6 +226,24 @@ def test_a_cache_changes_no_bit_and_leaves_nothing_behind(streamed: Path) -> Non
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "scored", "kept"),
+    [
+        ({"holdout": 0.2}, ("training", "select"), ("training", "select", "score")),
+        ({"holdout": "none"}, ("training",), ("training",)),
+        ({"holdout": 0.2, "epochs": 3}, ("training",), ("training",)),
+        ({"holdout": 0.2, "loss": "hinge"}, ("training",), ("training",)),
+    ],
+)
+def test_the_rows_are_counted_that_the_scored_model_and_the_kept_one_have_learned_from(
+    options: dict[str, Any], scored: tuple[str, ...], kept: tuple[str, ...]
+) -> None:
+    result = train(BINARY, runs=4, **options)
+    went = events(result, "data")[0]
+    expected = [sum(went[f"{part}_rows"] for part in parts) for parts in (scored, kept)]
+    assert [result.record[-1]["learned"][model] for model in ("scored", "kept")] == expected
+
+
 def test_a_model_is_kept_whose_report_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "run"
     quick(runs=2, out=out)

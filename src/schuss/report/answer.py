@@ -67,7 +67,7 @@ def lead(history: History) -> str:
 def _trained(history: History) -> str:
     features = number(history.start.get("features"))
     made_of = f" {'on' if history.network else 'of'} {plural(features, 'feature')}" if math.isfinite(features) else ""
-    rows = number(history.data.get("training_rows"))
+    rows = number(mapping(history.finish, "learned").get("scored", history.data.get("training_rows")))
     seen = f" {plural(rows, 'row')} of" if math.isfinite(rows) else ""
     if history.task == "module":
         parameters = plural(number(history.start.get("parameters")), "parameter")
@@ -233,7 +233,12 @@ def _polished(history: History) -> str:
     if not math.isfinite(passes):
         return ""
     l2 = setting(mapping(history.finish, "chosen").get("l2"))
-    return f"After the race, {count(passes)} full passes over the rows finished the model, with an L2 penalty of {l2}"
+    said = f"After the race, {count(passes)} full passes over the rows finished the model, with an L2 penalty of {l2}"
+    scored, kept = (number(mapping(history.finish, "learned").get(model)) for model in ("scored", "kept"))
+    if not kept > scored:
+        return said
+    seen = f"scores are those of a model of {plural(scored, 'row')}"
+    return f"{said}; {seen}, and the one that is kept has then learned from all {count(kept)}"
 
 
 def _sentence(words: str) -> str:

@@ -346,6 +346,7 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
         **findings(model, feed),
         counts=feed.counts.went(),
         rows=ended.rows,
+        learned=_learned(feed, finished),
         seconds=seconds,
         rows_per_second=ended.rows / max(seconds, 1e-9),
         peak_memory_bytes=peak_memory(),
@@ -359,6 +360,14 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
             raise OutputError(f"{failure}; the model is saved, and schuss report {folder.path} draws its report")
     report = None if folder is None else folder.path / REPORT
     return Result(model, record.events, report, _summary(prepared, feed, record.events))
+
+
+def _learned(feed: Feed, finished: Finished) -> dict[str, int]:
+    """Count the different rows that the model which is scored has learned from, and the one that is kept."""
+    counts = feed.counts
+    scored = feed.training_rows + (counts.select if finished.validation else 0)
+    kept = feed.training_rows + counts.select + counts.score
+    return {"scored": scored, "kept": scored if finished.final is finished.scored else kept}
 
 
 def _look_around(task: Task, ended: Finish, finished: Finished, chosen: dict[str, Any]) -> None:
