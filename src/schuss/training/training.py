@@ -351,8 +351,7 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
         rows_per_second=ended.rows / max(seconds, 1e-9),
         peak_memory_bytes=peak_memory(),
     )
-    folder = prepared.folder
-    if folder is not None:
+    if (folder := prepared.folder) is not None:
         failure = _publish(folder, model, record)
         if ended.outcome != "interrupted":
             folder.checkpoints.clear()
@@ -364,9 +363,8 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
 
 def _learned(feed: Feed, finished: Finished) -> dict[str, int]:
     """Count the different rows that the model which is scored has learned from, and the one that is kept."""
-    counts = feed.counts
-    scored = feed.training_rows + (counts.select if finished.validation else 0)
-    kept = feed.training_rows + counts.select + counts.score
+    scored = feed.training_rows + (feed.counts.select if finished.validation else 0)
+    kept = feed.training_rows + feed.counts.select + feed.counts.score
     return {"scored": scored, "kept": scored if finished.final is finished.scored else kept}
 
 
@@ -426,8 +424,7 @@ def _publish(folder: RunFolder, model: Model, record: Recorder) -> OutputError |
     except OutputError as error:
         failure = error
     record.close()
-    names = [name for name in (BAD_ROWS, REPORT) if folder.draft(name).exists()]
-    folder.publish(RECORD, *names, MODEL)
+    folder.publish(RECORD, *(name for name in (BAD_ROWS, REPORT) if folder.draft(name).exists()), MODEL)
     return failure
 
 
