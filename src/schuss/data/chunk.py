@@ -73,6 +73,11 @@ def take_rows(rows: Rows, index: NDArray[np.integer]) -> Rows:
     return SparseRows(indptr, rows.indices[places], rows.values[places], rows.width)
 
 
+def row_of_entries(rows: SparseRows) -> NDArray[np.int64]:
+    """Say of every entry in which row it is."""
+    return np.repeat(np.arange(row_count(rows)), np.diff(rows.indptr))
+
+
 def concatenate_rows(pieces: list[Rows]) -> Rows:
     """Put pieces of the same layout one after the other."""
     if len(pieces) == 1:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.chunk import Chunk, SparseRows, as_matrix, row_count, take
+from ..data.chunk import Chunk, Rows, SparseRows, row_count, row_of_entries, take
 
 __all__ = ["single_feature"]
 
@@ -43,21 +43,30 @@ def single_feature(learned: Chunk, judged: Chunk, classes: int | None) -> tuple[
 
 def _best(chunk: Chunk, classes: int | None) -> int | None:
     """Give the place of the feature that tells most, None where none varies."""
-    matrix: Any = as_matrix(chunk.rows)
-    count = len(chunk.targets)
-    mean = np.asarray(matrix.sum(axis=0, dtype=np.float64), np.float64).ravel() / count
-    squares = np.asarray((matrix * matrix).sum(axis=0, dtype=np.float64), np.float64).ravel()
+    groups, count = _groups(chunk.targets, classes), len(chunk.targets)
+    total, squares, sums = _sums(chunk.rows, groups)
+    mean = total / count
     spread = squares - count * mean**2
     varies = spread > 1e-9 * np.maximum(squares, 1e-12)
     if not varies.any():
         return None
-    groups = _groups(chunk.targets, classes)
-    sums, sizes = np.asarray(groups @ matrix, np.float64), groups.sum(axis=1)[:, None]
+    sizes = groups.sum(axis=1)[:, None]
     if classes is None:
         explained = (sums[0] - sizes[0] * mean) ** 2  # but for a factor that all features share
     else:
         explained = (sizes * (sums / np.maximum(sizes, 1.0) - mean) ** 2).sum(axis=0)
     return int(np.argmax(np.where(varies, explained / np.where(varies, spread, 1.0), -1.0)))
+
+
+def _sums(rows: Rows, groups: Array) -> tuple[Array, Array, Array]:
+    """Sum each feature, its square, and what each group weighs of it `(groups, features)`, over the rows."""
+    if not isinstance(rows, SparseRows):
+        squares = (rows * rows).sum(axis=0, dtype=np.float64)
+        return rows.sum(axis=0, dtype=np.float64), squares, groups @ rows.astype(np.float64)
+    row = row_of_entries(rows)
+    shares = [np.bincount(rows.indices, rows.values * group[row], rows.width) for group in groups]
+    sums = (np.bincount(rows.indices, values, rows.width) for values in (rows.values, rows.values * rows.values))
+    return *sums, np.stack(shares)
 
 
 def _groups(targets: NDArray[Any], classes: int | None) -> Array:
@@ -96,6 +105,9 @@ def _some(chunk: Chunk) -> Chunk:
 
 def _column(chunk: Chunk, at: int) -> Array:
     """Give a feature of every row."""
-    matrix: Any = as_matrix(chunk.rows)
-    column = matrix[:, [at]]
-    return np.asarray(column.todense() if isinstance(chunk.rows, SparseRows) else column, np.float64).ravel()
+    rows = chunk.rows
+    if not isinstance(rows, SparseRows):
+        return rows[:, at].astype(np.float64)
+    column, places = np.zeros(row_count(rows)), np.flatnonzero(rows.indices == at)
+    column[np.searchsorted(rows.indptr, places, side="right") - 1] = rows.values[places]
+    return column

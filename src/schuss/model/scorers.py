@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.chunk import Rows, SparseRows, as_matrix, row_count, take_rows
+from ..data.chunk import Rows, SparseRows, as_matrix, row_count, row_of_entries, take_rows
 from ..population.architecture import Architecture
 from ..population.dense import scores as dense_scores
 from ..population.outside import Outside
@@ -83,9 +83,19 @@ class LinearScorer:
 
     def contributions(self, rows: Rows, edges: list[int]) -> Array:
         """Give what the features between the edges add to the intercept."""
-        matrix: Any = as_matrix(rows).tocsc() if isinstance(rows, SparseRows) else rows
         slopes = self.weights[:-1].astype(np.float64)
-        return np.stack([matrix[:, start:stop] @ slopes[start:stop] for start, stop in pairwise(edges)], axis=1)
+        if isinstance(rows, SparseRows):
+            return _entry_contributions(rows, edges, slopes)
+        return np.stack([rows[:, start:stop] @ slopes[start:stop] for start, stop in pairwise(edges)], axis=1)
+
+
+def _entry_contributions(rows: SparseRows, edges: list[int], slopes: Array) -> Array:
+    """Add up what the entries between the edges add to scores, `(n, parts, outputs)`."""
+    parts, outputs = len(edges) - 1, slopes.shape[1]
+    part = np.searchsorted(edges, rows.indices, side="right") - 1
+    cell = row_of_entries(rows) * parts + part
+    added = [np.bincount(cell, rows.values * line[rows.indices], row_count(rows) * parts) for line in slopes.T]
+    return np.stack(added, axis=-1).reshape(-1, parts, outputs)
 
 
 @dataclass(frozen=True)
