@@ -64,9 +64,10 @@ def _sums(rows: Rows, groups: Array) -> tuple[Array, Array, Array]:
         squares = (rows * rows).sum(axis=0, dtype=np.float64)
         return rows.sum(axis=0, dtype=np.float64), squares, groups @ rows.astype(np.float64)
     row = row_of_entries(rows)
-    shares = [np.bincount(rows.indices, rows.values * group[row], rows.width) for group in groups]
-    sums = (np.bincount(rows.indices, values, rows.width) for values in (rows.values, rows.values * rows.values))
-    return *sums, np.stack(shares)
+    total: Any = np.bincount(rows.indices, rows.values, rows.width)
+    squares: Any = np.bincount(rows.indices, rows.values * rows.values, rows.width)
+    shares: list[Any] = [np.bincount(rows.indices, rows.values * group[row], rows.width) for group in groups]
+    return total, squares, np.stack(shares)
 
 
 def _groups(targets: NDArray[Any], classes: int | None) -> Array:

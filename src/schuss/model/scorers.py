@@ -94,7 +94,8 @@ def _entry_contributions(rows: SparseRows, edges: list[int], slopes: Array) -> A
     parts, outputs = len(edges) - 1, slopes.shape[1]
     part = np.searchsorted(edges, rows.indices, side="right") - 1
     cell = row_of_entries(rows) * parts + part
-    added = [np.bincount(cell, rows.values * line[rows.indices], row_count(rows) * parts) for line in slopes.T]
+    cells = row_count(rows) * parts
+    added: list[Any] = [np.bincount(cell, rows.values * line[rows.indices], cells) for line in slopes.T]
     return np.stack(added, axis=-1).reshape(-1, parts, outputs)
 
 
