@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import scipy.sparse
 
 from .data.feed import open_feed
 from .data.svmlight import lines_of
@@ -46,6 +48,8 @@ def warmup() -> float:
         train(table, "y", runs=min(RUNS), threads=1)
     for table in (*_tables(), *_typed_tables(), _pairs()):
         _stream(table)
+    for source, rows in _sparse_sources():
+        train(source, *(() if isinstance(source, tuple) else ("y",)), runs=min(RUNS), threads=1).model.predict(rows)
     return time.perf_counter() - begun
 
 
@@ -57,6 +61,15 @@ def _tables(rows: int = ROWS) -> Iterator[pa.Table]:
     for goals in (*(np.arange(rows) % count for count in CLASSES), numbers + 0.1 * kinds):
         yield pa.table({"a": numbers, "b": [f"kind {kind}" for kind in kinds], "y": goals})
         yield pa.table({"a": numbers, "words": words, "y": goals})
+
+
+def _sparse_sources() -> Iterator[tuple[Any, Any]]:
+    """Give sources of sparse rows whose scores are added up by kernels, each with rows to predict."""
+    kinds, words, *_ = _tables()
+    table = kinds.append_column("words", words["words"])
+    yield table, table
+    matrix = scipy.sparse.random(ROWS, 500, 0.02, format="csr", rng=0)
+    yield (matrix, np.arange(ROWS) % 2), matrix
 
 
 def _typed_tables() -> Iterator[pa.Table]:

@@ -244,26 +244,6 @@ def test_the_rows_are_counted_that_the_scored_model_and_the_kept_one_have_learne
     assert [result.record[-1]["learned"][model] for model in ("scored", "kept")] == expected
 
 
-def test_a_model_is_kept_whose_report_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "run"
-    quick(runs=2, out=out)
-
-    def full(*_: object) -> None:
-        raise OutputError("cannot write 'report.html': no space left on device")
-
-    monkeypatch.setattr("schuss.training.training.write_out", full)
-    with pytest.raises(
-        OutputError, match=r"no space left on device; the model is saved, and schuss report .*run draws"
-    ):
-        quick(runs=3, out=out, force=True)
-    assert sorted(path.name for path in out.iterdir()) == ["model.safetensors", "record.jsonl"], (
-        "no report of another run"
-    )
-    assert len(next(one for one in read_record(out / "record.jsonl") if one["event"] == "runs")["runs"]) == 3
-    assert schuss.Model.load(out).predict(BINARY[0]).num_rows == len(BINARY[0])
-    assert redraw(out).exists()
-
-
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
 def test_a_cache_is_gone_whatever_ends_the_training(
     streamed: Path, failure: type[BaseException], monkeypatch: pytest.MonkeyPatch

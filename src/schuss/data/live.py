@@ -25,7 +25,7 @@ from schuss.data.schema import Role
 from schuss.data.source import Batch, Cursor
 from schuss.errors import DataError
 
-__all__ = ["Incoming", "kinds_of", "live_source"]
+__all__ = ["Incoming", "ReadBlock", "kinds_of", "live_source"]
 
 BLOCK_BYTES = 1 << 20
 AHEAD = 8
@@ -33,6 +33,9 @@ PATIENCE = 0.1
 """Seconds after which a source that gets no rows says so, by a batch without any."""
 
 LINES = ("csv", "tsv", "jsonl", "svmlight")
+
+ReadBlock = Callable[[bytes, int, pa.Schema], pa.RecordBatch]
+"""Turns a block of whole lines, the number of its first row and the columns that are wanted into rows."""
 
 
 class _Live(PartedSource):

@@ -62,8 +62,8 @@ class RunFolder:
             (self.path / LANDSCAPE).unlink(missing_ok=True)
             for name in (RECORD, *(name for name in names if name != RECORD)):
                 self.draft(name).replace(self.path / name)
-            for name in {BAD_ROWS, REPORT} - {*names}:
-                (self.path / name).unlink(missing_ok=True)
+            if BAD_ROWS not in names:
+                (self.path / BAD_ROWS).unlink(missing_ok=True)
             sync_folder(self.path)
         except OSError as error:
             raise OutputError(f"cannot write to '{self.path}': {(error.strerror or str(error)).lower()}") from error

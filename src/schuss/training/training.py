@@ -16,7 +16,7 @@ from .. import __version__
 from ..data.feed import Feed, MemoryFeed
 from ..data.saved import Saved, together
 from ..descent.losses import Loss, loss_for, unit_of
-from ..errors import DataError, OptionError, OutputError, UnknownClassError
+from ..errors import DataError, OptionError, UnknownClassError
 from ..finish.finish import Finished
 from ..judging.findings import findings, some_rows
 from ..judging.glance import glance
@@ -351,20 +351,20 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
         rows_per_second=ended.rows / max(seconds, 1e-9),
         peak_memory_bytes=peak_memory(),
     )
-    if (folder := prepared.folder) is not None:
-        failure = _publish(folder, model, record)
+    folder = prepared.folder
+    if folder is not None:
+        _publish(folder, model, record)
         if ended.outcome != "interrupted":
             folder.checkpoints.clear()
-        if failure is not None:
-            raise OutputError(f"{failure}; the model is saved, and schuss report {folder.path} draws its report")
     report = None if folder is None else folder.path / REPORT
     return Result(model, record.events, report, _summary(prepared, feed, record.events))
 
 
 def _learned(feed: Feed, finished: Finished) -> dict[str, int]:
     """Count the different rows that the model which is scored has learned from, and the one that is kept."""
-    scored = feed.training_rows + (feed.counts.select if finished.validation else 0)
-    kept = feed.training_rows + feed.counts.select + feed.counts.score
+    counts = feed.counts
+    scored = feed.training_rows + (counts.select if finished.validation else 0)
+    kept = feed.training_rows + counts.select + counts.score
     return {"scored": scored, "kept": scored if finished.final is finished.scored else kept}
 
 
@@ -412,20 +412,13 @@ def _trained(prepared: Prepared, champion: Champion) -> dict[str, Any]:
     return {"rows": champion.rows, **weights}
 
 
-def _publish(folder: RunFolder, model: Model, record: Recorder) -> OutputError | None:
-    """Write model and report, and only then let all files of the run take their places, the model last.
-
-    Gives why there is no report, where it alone cannot be written: the model is kept without it.
-    """
+def _publish(folder: RunFolder, model: Model, record: Recorder) -> None:
+    """Write model and report, and only then let all files of the run take their places, the model last."""
     model.save(folder.draft(MODEL))
-    failure = None
-    try:
-        write_out(record.events, folder)
-    except OutputError as error:
-        failure = error
+    write_out(record.events, folder)
     record.close()
-    folder.publish(RECORD, *(name for name in (BAD_ROWS, REPORT) if folder.draft(name).exists()), MODEL)
-    return failure
+    bad_rows = [BAD_ROWS] if folder.draft(BAD_ROWS).exists() else []
+    folder.publish(RECORD, *bad_rows, REPORT, MODEL)
 
 
 def _summary(prepared: Prepared, feed: Feed, events: list[Event]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from schuss.descent.optimizers.hyperparameters import bare, hyperparameters, per
 from schuss.descent.optimizers.names import OPTIMIZERS, own_name, rule_named
 from schuss.descent.optimizers.plain import SGD, Momentum, Nesterov
 from schuss.descent.optimizers.prodigy import Prodigy
-from schuss.descent.optimizers.rule import Optimizer, penalised, scalar_table, trait
+from schuss.descent.optimizers.rule import Optimizer, Stepper, penalised, scalar_table, trait
 
 __all__ = [
     "FTRL",
@@ -33,6 +33,7 @@ __all__ = [
     "Prodigy",
     "RMSprop",
     "ScheduleFree",
+    "Stepper",
     "bare",
     "hyperparameters",
     "own_name",

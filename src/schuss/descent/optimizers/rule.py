@@ -51,6 +51,7 @@ __all__ = [
     "TRAITS",
     "Optimizer",
     "Penalised",
+    "Stepper",
     "measure",
     "move",
     "penalised",
@@ -103,6 +104,38 @@ class Optimizer(Protocol):
 
     def move(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any, Any]:
         """Give what is subtracted from the weight, the coordinate's rate and the new slots."""
+        ...
+
+
+class Stepper(Protocol):
+    """A rule with its penalty, as the engine uses it; `free`: places of the scalars that are zero for intercepts."""
+
+    @property
+    def scalar_names(self) -> tuple[str, ...]:
+        """Names of the scalars."""
+        ...
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """Names of the slots."""
+        ...
+
+    @property
+    def carry_start(self) -> tuple[Any, ...]:
+        """What the carry starts with: numbers, or one a run."""
+        ...
+
+    @property
+    def free(self) -> list[int]:
+        """Places of the scalars that are zero for intercepts."""
+        ...
+
+    def scalars(self, carry: Array, rate: Array, l2: Array, l1: Array) -> tuple[Array, Columns]:
+        """Give the carry after these steps and the columns of scalars, those of the penalty included."""
+        ...
+
+    def update(self, s: Any, w: Any, g: Any, slots: Any) -> tuple[Any, Any]:
+        """Give the new weight and slots."""
         ...
 
 
