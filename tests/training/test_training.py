@@ -28,7 +28,6 @@ from schuss.data.cache import RowCache
 from schuss.errors import DataError, OptionError, OutputError, TrainingError
 from schuss.kernels import store
 from schuss.race.record import read_record
-from schuss.report import redraw
 from schuss.training.training import Result, train
 
 BINARY = load_breast_cancer(return_X_y=True)
