@@ -102,9 +102,9 @@ def fill_scales(shrink, move, scale, steps, scales, moves):
 
 @inlined
 def add_row(like, indices, values, start, stop, ahead, weights, width, column, d):
-    """Add d times a row to the weights of the output at `column`; send for the lines of `ahead` nonzeros later."""
+    """Add d times a row to the weights of the output at `column`; send for lines at least `ahead` nonzeros on."""
     if weights.size > NEAR:
-        last = np.uint64(max(len(indices) - 1, 0))
+        last, ahead = np.uint64(max(len(indices) - 1, 0)), max(ahead, FAR)
         for n in range(start, stop):
             prefetch_far(weights, np.uint64(indices[min(n + ahead, last)]), column)
             place = np.uint64(indices[n]) * width + column
@@ -118,7 +118,7 @@ def add_row(like, indices, values, start, stop, ahead, weights, width, column, d
 @inlined
 def step_rows(like, indptr, indices, values, start, stop, scores, weights, width, moves, i):
     """Add the rows, times their gradient along the scores, to the weights; send for the lines of the next rows."""
-    ahead, ratio = max(np.uint64(indptr[stop] - indptr[start]), FAR), load(moves, i, 0, like)
+    ahead, ratio = np.uint64(indptr[stop] - indptr[start]), load(moves, i, 0, like)
     for column in range(np.uint64(0), width, np.uint64(len(like))):
         for r in range(start, stop):
             d = load(scores, r - start, column, like) * ratio
@@ -188,7 +188,7 @@ def advance_rows(
             add_to(tally, first, value * row_weights[t])
             d = derivative * row_weights[t]
             move_of_row = d * load(moves, i, first, like)
-            add_row(like, indices, values, start, stop, max(stop - start, FAR), weights, width, first, move_of_row)
+            add_row(like, indices, values, start, stop, stop - start, weights, width, first, move_of_row)
             bias = fused(free, d, bias)
             t += np.uint64(1)
     store(weights, intercept, first, bias)

@@ -86,13 +86,12 @@ def advance_sparse(
 ):  # fmt: skip
     """Learn from a chunk of sparse rows; as `advance_dense`, `ones` `(1, lanes)` holds ones."""
     rows, width, columns = np.uint64(len(targets)), like[2], columns_of(loss, like[2], weights)
+    outputs = columns // np.uint64(len(width))
     for t in range(np.uint64((rows + batch - 1) // batch)):
         start, stop = t * np.uint64(batch), min((t + np.uint64(1)) * np.uint64(batch), rows)
         sparse.score_rows(width, indptr, indices, values, start, stop, ones, 0, weights, columns, scores)
-        learn_from_scores(
-            loss, width, weights.shape[1] // len(width), scores, targets[start:stop], row_weights[start:stop], tally
-        )
-        for column in range(np.uint64(0), np.uint64(weights.shape[1]), np.uint64(len(width))):
+        learn_from_scores(loss, width, outputs, scores, targets[start:stop], row_weights[start:stop], tally)
+        for column in range(np.uint64(0), columns, np.uint64(len(width))):
             for r in range(start, stop):
                 d = load(scores, r - start, column, width)
                 for n in range(np.uint64(indptr[r]), np.uint64(indptr[r + 1])):
