@@ -174,7 +174,7 @@ def _counted(content: Content) -> Iterator[Mark]:
     """Yield where the blocks of a file begin, and where it ends."""
     if content.quick:
         with translated(content.name), content.open() as stream:
-            yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: _count(block.removeprefix(BOM_UTF8)))
+            yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: _count(_without_mark(block)))
 
 
 def _read(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .chunk import Rows, SparseRows, feature_count, row_count, take_rows
 from .saved import Saved
 
-__all__ = ["ENOUGH_ROWS", "Moments", "moments_of"]
+__all__ = ["ENOUGH_ROWS", "Moments", "moments_of", "sum_by_feature"]
 
 ENOUGH_ROWS = 20_000
 """Of rows learned from, so many tell the means of features as well as anybody wants to know."""
@@ -48,7 +48,7 @@ def moments_of(*parts: Rows, most: int | None = None) -> Moments:
         values = block.values.astype(np.float64) if isinstance(block, SparseRows) else block
         power = values
         for line in sums:
-            line += _sums(block, power)
+            line += sum_by_feature(block, power)
             power = power * values
         count += row_count(block)
     sums /= count
@@ -56,8 +56,8 @@ def moments_of(*parts: Rows, most: int | None = None) -> Moments:
     return Moments(count, mean, np.maximum(second - mean**2, 0.0), third - 3 * mean * second + 2 * mean**3)
 
 
-def _sums(rows: Rows, values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Sum by feature what rows hold."""
+def sum_by_feature(rows: Rows, values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Sum numbers by feature: one for each that the rows hold, or for each entry of sparse ones."""
     if isinstance(rows, SparseRows):
         return np.bincount(rows.indices, values, rows.width).astype(np.float64, copy=False)
     return values.sum(axis=0, dtype=np.float64)

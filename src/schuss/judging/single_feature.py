@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, Rows, SparseRows, row_count, row_of_entries, take
+from ..data.moments import sum_by_feature
 
 __all__ = ["single_feature"]
 
@@ -60,14 +61,12 @@ def _best(chunk: Chunk, classes: int | None) -> int | None:
 
 def _sums(rows: Rows, groups: Array) -> tuple[Array, Array, Array]:
     """Sum each feature, its square, and what each group weighs of it `(groups, features)`, over the rows."""
+    values = rows.values if isinstance(rows, SparseRows) else rows
+    total, squares = (sum_by_feature(rows, numbers) for numbers in (values, values * values))
     if not isinstance(rows, SparseRows):
-        squares = (rows * rows).sum(axis=0, dtype=np.float64)
-        return rows.sum(axis=0, dtype=np.float64), squares, groups @ rows.astype(np.float64)
+        return total, squares, groups @ rows.astype(np.float64)
     row = row_of_entries(rows)
-    total: Any = np.bincount(rows.indices, rows.values, rows.width)
-    squares: Any = np.bincount(rows.indices, rows.values * rows.values, rows.width)
-    shares: list[Any] = [np.bincount(rows.indices, rows.values * group[row], rows.width) for group in groups]
-    return total, squares, np.stack(shares)
+    return total, squares, np.stack([sum_by_feature(rows, rows.values * group[row]) for group in groups])
 
 
 def _groups(targets: NDArray[Any], classes: int | None) -> Array:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from schuss.data.chunk import Chunk, SparseRows
+from schuss.data.chunk import Chunk, SparseRows, row_of_entries
 from schuss.data.chunk import Rows as EncodedRows
 from schuss.population.architecture import Architecture
 
@@ -177,7 +177,7 @@ def _as_rows(rows: EncodedRows, architecture: Architecture, device: str) -> Rows
     """Bring encoded rows to where the parameters are."""
     if not isinstance(rows, SparseRows):
         return Dense(torch.from_numpy(rows).to(device))
-    owners = np.repeat(np.arange(len(rows.indptr) - 1), np.diff(rows.indptr))
+    owners = row_of_entries(rows)
     places = np.full(architecture.features, -1, np.int64)
     plain = architecture.plain
     places[plain] = np.arange(len(plain))
