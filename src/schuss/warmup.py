@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,12 +43,13 @@ def warmup() -> float:
     for table in _tables():
         model = train(table, "y", runs=min(RUNS), threads=1).model  # to the end, its finish by full passes
         update(model, table)
+        model.predict(table)
     for table in _tables(MANY_ROWS):
         train(table, "y", runs=min(RUNS), threads=1)
     for table in (*_tables(), *_typed_tables(), _pairs()):
         _stream(table)
-    for source, rows in _sparse_sources():
-        train(source, *(() if isinstance(source, tuple) else ("y",)), runs=min(RUNS), threads=1).model.predict(rows)
+    rows = scipy.sparse.random(ROWS, 500, 0.02, format="csr", rng=0)
+    train((rows, np.arange(ROWS) % 2), runs=min(RUNS), threads=1).model.predict(rows)
     return time.perf_counter() - begun
 
 
@@ -59,17 +59,8 @@ def _tables(rows: int = ROWS) -> Iterator[pa.Table]:
     numbers, kinds = rng.normal(size=rows), rng.integers(0, 4, rows)
     words = [" ".join(f"word{place}" for place in places) for places in rng.integers(0, 40, (rows, 8))]
     for goals in (*(np.arange(rows) % count for count in CLASSES), numbers + 0.1 * kinds):
-        yield pa.table({"a": numbers, "b": [f"kind {kind}" for kind in kinds], "y": goals})
-        yield pa.table({"a": numbers, "words": words, "y": goals})
-
-
-def _sparse_sources() -> Iterator[tuple[Any, Any]]:
-    """Give sources of sparse rows whose scores are added up by kernels, each with rows to predict."""
-    kinds, words, *_ = _tables()
-    table = kinds.append_column("words", words["words"])
-    yield table, table
-    matrix = scipy.sparse.random(ROWS, 500, 0.02, format="csr", rng=0)
-    yield (matrix, np.arange(ROWS) % 2), matrix
+        dense = pa.table({"a": numbers, "b": [f"kind {kind}" for kind in kinds], "y": goals})
+        yield from (dense, dense.append_column("words", pa.array(words)))
 
 
 def _typed_tables() -> Iterator[pa.Table]:
