@@ -7,7 +7,9 @@ time with two threads and 0.16 s with one.
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 
 import pytest
 
@@ -21,6 +23,25 @@ LONG = (
     "tests/estimators/test_conformance.py",
 )  # fmt: skip
 """Files of long tests. `make test` gives whole files to its workers: what comes last leaves one of them idle."""
+
+ROOMS = ("data", "finish", "fitting", "population", "race")
+"""Rooms whose modules are partly imported when they are needed."""
+
+
+def import_rooms() -> None:
+    """Import them now, as all of `pytest` does for their doctests, and a single file of tests does not.
+
+    A test that gives a constant another value for its while (rows of a batch, say) would leave that value in every
+    module that is first imported meanwhile and takes the constant by its name.
+    """
+    for room in ROOMS:
+        package = importlib.import_module(f"schuss.{room}")
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if not module.ispkg:  # population.network needs PyTorch
+                importlib.import_module(module.name)
+
+
+import_rooms()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
