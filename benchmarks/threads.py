@@ -6,6 +6,7 @@ can beat. The weights of one thread and of two are compared bit by bit.
 
     python benchmarks/threads.py                    a table on standard output
     python benchmarks/threads.py --rounds 15 --write    also into RESULTS.md
+    python benchmarks/threads.py --only 1 --only 4      two of its lines
 """
 
 from __future__ import annotations
@@ -123,13 +124,13 @@ def measure(case: Case, rounds: int) -> list[list[float]]:
     return found
 
 
-def table(rounds: int) -> str:
-    """Measure all cases and write a table."""
+def table(cases: list[Case], rounds: int) -> str:
+    """Measure cases and write a table."""
     lines = [
         "|rows|optimizer|ns a row, one thread|two threads|gain|least to most|gain of two processes|least to most|",
         "|-|-|-|-|-|-|-|-|",
     ]
-    for case in CASES:
+    for case in cases:
         one, two, alone, together = np.array(measure(case, rounds)).T
         threads, processes = one / two, 2 * alone / together
         nanoseconds = [f"{np.median(took) / case.rows * 1e9:,.0f}" for took in (one, two)]
@@ -146,9 +147,10 @@ def table(rounds: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--only", type=int, choices=range(1, len(CASES) + 1), action="append", help="lines of the table")
     parser.add_argument("--write", action="store_true", help="keep the table in RESULTS.md")
     options = parser.parse_args()
-    found = table(options.rounds)
+    found = table([CASES[line - 1] for line in options.only or range(1, len(CASES) + 1)], options.rounds)
     versions = results.packages()
     body = (
         f"`python benchmarks/threads.py --rounds {options.rounds}`\n\n"

@@ -30,11 +30,11 @@ from ..errors import OptionError, OutputError
 from ..files import replacing
 from ..versions import version_of
 
-__all__ = ["MachineCode", "cache_folder", "run"]
+__all__ = ["MachineCode", "address_of", "cache_folder", "run"]
 
 Native = Callable[[Any, Any, Any], int]
 
-_view, _address_of = (ctypes.c_char * 0).from_buffer, ctypes.addressof
+_view, _address = (ctypes.c_char * 0).from_buffer, ctypes.addressof
 _NUMBER, _BITS = struct.Struct("d"), struct.Struct("q")
 _UNUSED = ctypes.byref(ctypes.c_void_p())
 _MARK = b"schuss kernel\n"
@@ -119,12 +119,7 @@ def numbers_of(static: Any) -> list[float]:
 def _add(argument: Any, table: list[int]) -> tuple[Any, int]:
     """Add an argument to the table; give its type and number of dimensions."""
     if isinstance(argument, np.ndarray):
-        try:
-            table.append(_address_of(_view(argument)))
-        except (TypeError, ValueError):  # a third of the time of argument.ctypes.data, which read-only arrays need
-            if not argument.flags.c_contiguous:
-                raise TypeError(f"a kernel takes C-contiguous arrays, got strides {argument.strides}") from None
-            table.append(argument.ctypes.data)
+        table.append(address_of(argument))
         table.extend(argument.shape)
         return argument.dtype, argument.ndim
     if isinstance(argument, (float, np.floating)):
@@ -132,6 +127,16 @@ def _add(argument: Any, table: list[int]) -> tuple[Any, int]:
         return float, 0
     table.append(int(argument))
     return int, 0
+
+
+def address_of(array: np.ndarray) -> int:
+    """Give where the memory of an array begins; raises TypeError where it is not C-contiguous."""
+    try:
+        return _address(_view(array))
+    except (TypeError, ValueError):  # a third of the time of array.ctypes.data, which read-only arrays need
+        if not array.flags.c_contiguous:
+            raise TypeError(f"a kernel takes C-contiguous arrays, got strides {array.strides}") from None
+        return array.ctypes.data
 
 
 def _uncompiled(kernel: str) -> Callable[..., None]:

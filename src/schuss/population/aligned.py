@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from schuss.kernels.store import address_of
+
 __all__ = ["aligned"]
 
 CACHE_LINE = 64
@@ -25,5 +27,5 @@ def aligned(shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[An
     dtype = np.dtype(dtype)
     size = dtype.itemsize * prod(shape)
     memory = np.zeros(-(-size // CACHE_LINE) * CACHE_LINE + CACHE_LINE, np.uint8)
-    begin = -memory.ctypes.data % CACHE_LINE
+    begin = -address_of(memory) % CACHE_LINE
     return memory[begin : begin + size].view(dtype).reshape(shape)

@@ -236,15 +236,16 @@ class Linear:
         """Learn from a chunk; the arrays of `state` are used up."""
         tallies = [aligned((state.lanes,), np.float64) for _ in state.blocks]
         tables = self._tables(state, len(chunk.targets))
-        jobs = [
+        learn = [
             partial(self._advance_block, block, table, chunk, tally)
             for block, table, tally in zip(state.blocks, tables, tallies, strict=True)
         ]
-        blocks = tuple(side_by_side(jobs, self.threads))
+        # The rows' weights are added up by the thread that began first, while the others' last blocks come to their end.
+        jobs = [*learn, partial(chunk.weights.sum, dtype=np.float64)]
+        *blocks, weight = side_by_side(jobs, min(self.threads, len(learn)))
         rows = len(chunk.targets)
-        after = replace(state, blocks=blocks, rows=state.rows + rows)
-        losses = np.concatenate(tallies)[: len(state.runs)]
-        return after, Tallies(losses, float(chunk.weights.sum(dtype=np.float64)), rows)
+        after = replace(state, blocks=tuple(blocks), rows=state.rows + rows)
+        return after, Tallies(np.concatenate(tallies)[: len(state.runs)], float(weight), rows)
 
     def _advance_block(self, block: Block, table: Table, chunk: Chunk, tally: NDArray[np.float64]) -> Block:
         """Learn from a chunk with one block."""
