@@ -147,7 +147,7 @@ def table(cases: list[Case], rounds: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--only", type=int, choices=range(1, len(CASES) + 1), action="append", help="lines of the table")
+    parser.add_argument("--only", type=int, choices=range(1, len(CASES) + 1), action="append", help="a line")
     parser.add_argument("--write", action="store_true", help="keep the table in RESULTS.md")
     options = parser.parse_args()
     found = table([CASES[line - 1] for line in options.only or range(1, len(CASES) + 1)], options.rounds)
