@@ -154,3 +154,14 @@ def test_machine_code_holds_the_kernel_alone() -> None:
     code = compiler.compile_kernel(example.scale, (), ((np.dtype("f8"), 1), (float, 0), (np.dtype("f8"), 1)))
     assert len(code.object_code) < 10_000
     assert code.symbol.isascii()
+
+
+def test_the_address_of_an_array_is_numpys() -> None:
+    whole = np.arange(12.0).reshape(3, 4)
+    fixed = whole.copy()
+    fixed.flags.writeable = False
+    for array in (whole, whole[1:], whole[:0], fixed, fixed[1:]):
+        assert store.address_of(array) == array.ctypes.data
+    for strided in (whole[:, 1:], fixed.T):
+        with pytest.raises(TypeError, match=r"C-contiguous arrays, got strides \("):
+            store.address_of(strided)

@@ -240,7 +240,7 @@ class Linear:
             partial(self._advance_block, block, table, chunk, tally)
             for block, table, tally in zip(state.blocks, tables, tallies, strict=True)
         ]
-        # The rows' weights are added up by the thread that began first, while the others come to their end.
+        # The rows' weights come last: added up by a thread that began first, or has a block less, while others learn.
         jobs = [*learn, partial(chunk.weights.sum, dtype=np.float64)]
         *blocks, weight = side_by_side(jobs, min(self.threads, len(learn)))
         rows = len(chunk.targets)

@@ -26,6 +26,7 @@ def _work(inbox: SimpleQueue[tuple[Sequence[Callable[[], Any]], _Results]]) -> N
             outbox.put(([job() for job in jobs], None))
         except BaseException as error:  # handed to whoever asked
             outbox.put(([], error))
+        del jobs, outbox  # a thread at rest would keep the last chunk in memory
 
 
 def side_by_side(jobs: Sequence[Callable[[], Any]], threads: int) -> list[Any]:
