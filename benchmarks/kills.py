@@ -107,7 +107,7 @@ def make_data(folder: Path) -> None:
 def stream() -> None:
     """Let few rows be many."""
     reading.ROWS_MEMORY = 1 << 16
-    shuffle.CHUNK_ROWS, shuffle.BUFFER_ROWS = 512, 2048
+    shuffle.CHUNK_ROWS, shuffle.BUFFER_ROWS = 128, 2048
 
 
 def forked(work: Callable[[], int], log: Path) -> int:

@@ -68,8 +68,16 @@ def reader_of(place: Any, holdout: str = "0.1", *, seed: int = 0, target: str = 
     return Reader(source, encoder, form, seed, None, ROWS, ROWS)
 
 
-def feed_of(place: Any, holdout: str = "0.1", *, memory: int = 1 << 30, order: str = "shuffle", seed: int = 0) -> Feed:
-    return open_feed(reader_of(place, holdout, seed=seed), order=order, memory=memory)
+def feed_of(
+    place: Any,
+    holdout: str = "0.1",
+    *,
+    memory: int = 1 << 30,
+    order: str = "shuffle",
+    seed: int = 0,
+    light: bool = False,
+) -> Feed:
+    return open_feed(reader_of(place, holdout, seed=seed), order=order, memory=memory, light=light)
 
 
 def numbers(chunks: list[Chunk]) -> np.ndarray:
@@ -143,17 +151,36 @@ def test_sorted_classes_are_mixed(places: dict[str, Any], memory: int) -> None:
     assert max(abs(share - 0.5) for share in shares) < 0.05
 
 
-def test_a_stream_longer_than_its_buffer_is_mixed(places: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shuffle, "BUFFER_ROWS", 2_000)
+@pytest.mark.parametrize(("light", "length"), [(False, 200), (True, 800)])
+def test_a_stream_longer_than_its_buffer_is_mixed(
+    places: dict[str, Any], light: bool, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shuffle, "BUFFER_ROWS", 3_200)
     monkeypatch.setattr(shuffle, "CHUNK_ROWS", 200)
-    feed = feed_of(places["row groups"], memory=1)
-    list(feed.chunks(0))
+    feed = feed_of(places["row groups"], memory=1, light=light)
+    assert max(row_count(chunk.rows) for chunk in feed.chunks(0)) == length
     order = numbers(list(feed.chunks(1)))
     np.testing.assert_array_equal(np.sort(order), np.sort(numbers(list(feed.chunks(0)))))
     near = np.abs(np.diff(order))
     assert np.median(near) > 500, "neighbours in the file are not neighbours in training"
     quarters = np.array_split(order, 4)
     assert all(quarter.max() - quarter.min() > ROWS / 2 for quarter in quarters), "row groups come in random order"
+
+
+@pytest.mark.parametrize("length", [500, 2_000])
+def test_chunks_hold_rows_from_the_whole_buffer(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer, batch, many = 8_000, 100, 100_000
+    monkeypatch.setattr(shuffle, "BUFFER_ROWS", buffer)
+    place = np.arange(many, dtype=np.float32)
+    whole = Chunk(place[:, None], place.astype(np.int32), np.ones(many, np.float32))
+    mixed = shuffle.Shuffle(np.random.default_rng(2), length=length)
+    order = np.concatenate([chunk.targets for chunk in mixed.chunks(iter([whole]))])
+    batches = order[3 * buffer : -buffer].reshape(-1, batch)
+    even = buffer / np.sqrt(12)  # of rows drawn from as many as fill the buffer once
+    assert batches.std(axis=1).mean() == pytest.approx(even, rel=0.03)
+    # Sorted by class, twice within the buffer: a batch has both in equal parts, as far as chance lets it.
+    shares = (batches // (buffer // 4) % 2).mean(axis=1)
+    assert shares.std() == pytest.approx(0.5 / np.sqrt(batch), rel=0.15)
 
 
 @pytest.mark.parametrize("memory", [1 << 30, 1], ids=["memory", "stream"])

@@ -167,6 +167,18 @@ def test_rows_in_memory_go_on_too(places: dict[str, Any], order: str, monkeypatc
     assert check(places["groups.parquet"], "0.1", order, MEMORY, every=5) >= 3
 
 
+@pytest.mark.parametrize("order", ["shuffle", "once", "keep"])
+def test_long_chunks_of_a_stream_go_on_too(
+    places: dict[str, Any], order: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shuffle, "CHUNK_ROWS", 100)
+    dense = tmp_path / "dense.parquet"
+    pq.write_table(places["memory"].drop_columns(["shop"]), dense, row_group_size=700)
+    feed = open_feed(read(dense, "0.1"), order=order, memory=1, light=True)
+    assert max(len(chunk.targets) for chunk in feed.chunks(0)) == (100 if order == "keep" else 400)
+    assert check(dense, "0.1", order, 1, every=5, light=True) >= 1
+
+
 @pytest.mark.parametrize("order", ["shuffle", "keep"])
 @pytest.mark.parametrize("place", ["groups.parquet", "t.svm"])
 def test_long_chunks_in_memory_go_on_too(

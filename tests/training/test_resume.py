@@ -63,7 +63,7 @@ def streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that do not fit into memory, as it were, in many small chunks."""
     monkeypatch.setattr(reading, "ROWS_MEMORY", 1 << 16)
     monkeypatch.setattr(reading, "ARRAYS_MEMORY", 1 << 16)
-    monkeypatch.setattr(shuffle, "CHUNK_ROWS", 500)
+    monkeypatch.setattr(shuffle, "CHUNK_ROWS", 125)  # long chunks have 500
     monkeypatch.setattr(shuffle, "BUFFER_ROWS", 4_000)
 
 
@@ -216,7 +216,7 @@ def test_checkpoints_come_by_the_clock_and_two_are_kept(
 def interrupted(data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run that was interrupted, with two checkpoints, on a file of its own."""
     monkeypatch.setattr(reading, "ROWS_MEMORY", 1 << 16)
-    monkeypatch.setattr(shuffle, "CHUNK_ROWS", 500)
+    monkeypatch.setattr(shuffle, "CHUNK_ROWS", 125)  # long chunks have 500
     monkeypatch.setattr(shuffle, "BUFFER_ROWS", 4_000)
     (tmp_path / "own.csv").write_bytes(Path(data["t.csv"]).read_bytes())
     out = tmp_path / "run"

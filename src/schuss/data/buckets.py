@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import store
-from .chunk import Chunk, SparseRows
+from .chunk import CHUNK_ROWS, Chunk, SparseRows
 from .draft import Draft, like
 from .room import Chunks, is_held, permutation
 from .saved import Saved, load_into, together
@@ -17,8 +17,8 @@ from .turns import Turns
 
 __all__ = ["Buckets", "buckets_for"]
 
-IN_FLIGHT = 8
-"""Chunks that may have left and still be in use; more of them are copied."""
+IN_FLIGHT, LONG_IN_FLIGHT = 8, 4
+"""Chunks that may have left and still be in use, long ones of which fewer are made ahead; more of them are copied."""
 
 
 def buckets_for(
@@ -46,7 +46,7 @@ class Buckets:
     """
 
     def __init__(self, empty: Chunk, width: int, rng: np.random.Generator, *, size: int, many: int) -> None:
-        slots = many + IN_FLIGHT
+        slots = many + (IN_FLIGHT if size <= CHUNK_ROWS else LONG_IN_FLIGHT)
         rows = np.empty((slots * size, width), np.float32)
         targets, weights = np.empty(slots * size, empty.targets.dtype), np.empty(slots * size, np.float32)
         self.everything, self._rows = Chunk(rows, targets, weights), rows
@@ -55,7 +55,7 @@ class Buckets:
         self._orders = np.empty((many, size), np.int32)
         self._targets, self._weights = np.empty((many, size), targets.dtype), np.empty((many, size), np.float32)
         self._turns = Turns(many, size, rng)
-        self._size, self._rng, self._taker = size, rng, Chunks()
+        self._size, self._rng, self._taker = size, rng, Chunks(size)
         for bucket in range(many):
             self._order(bucket)
 

@@ -200,6 +200,7 @@ def open_feed(
         _sum_up(counts, pool.rows, left, reader, to_the_end=large)
         if large:
             feed = _stream(reader, order, counts, held, size / max(counts.training, 1), tell, spans, index)
+            feed.light = light
             feed.known = reader.known or known_of(pool.rows)
             if pool.count:
                 feed.moments = moments_of(pool.rows.rows, most=ENOUGH_ROWS)
@@ -222,7 +223,8 @@ def resume_feed(
     cache : is filled in the next whole epoch, if that reads the source in its own order.
     """
     if saved.values["kind"] == "stream":
-        return StreamFeed.resumed(saved, reader, order=order, spans=_spans(reader, order), cache=cache)
+        spans = _spans(reader, order)
+        return StreamFeed.resumed(saved, reader, order=order, spans=spans, cache=cache, light=light)
     feed = open_feed(reader, order=order, memory=memory, light=light)
     if not isinstance(feed, MemoryFeed):
         raise ValueError("the rows fitted into memory, and do so no longer")

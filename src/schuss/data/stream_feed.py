@@ -22,7 +22,7 @@ from .parted import BATCH_ROWS
 from .reader import Counts, Pieces, Reader
 from .room import Pool
 from .saved import Saved, load_chunk, together
-from .shuffle import Shuffle, ahead, shuffled
+from .shuffle import Shuffle, ahead, chunk_length, shuffled
 from .source import Cursor
 from .spans import Parted, Span
 from .whole import Whole
@@ -56,7 +56,8 @@ class StreamFeed:
     person should know; row_bytes : what a row takes; index : where the slices of the source begin, filled in the first
     epoch; cache : gets the rows of the first epoch; known : of rows read before training began, None after a resume;
     lost_cache : an empty one, to be filled anew after a resume; cached : the row of the cache that each span begins at,
-    None where it holds them in the order of the source.
+    None where it holds them in the order of the source; light : whether rows are quickly learned from, so that narrow
+    ones come in long chunks.
     """
 
     reader: Reader
@@ -74,6 +75,7 @@ class StreamFeed:
     moments: Moments | None = None
     lost_cache: RowCache | None = None
     cached: list[int] | None = None
+    light: bool = False
     _begun: Iterator[Pieces] | None = None
     _lost: str | None = None
     _first_epoch_over: bool = False
@@ -91,6 +93,12 @@ class StreamFeed:
     def score(self) -> Chunk | None:
         """The held-out rows seen so far that report how good the chosen run is."""
         return self.held[1].rows
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows of a chunk."""
+        encoder = self.reader.encoder
+        return chunk_length(encoder.width, light=self.light and not encoder.sparse and self.order != "keep")
 
     def begin(self, kept: Chunk, left: Iterator[Pieces], cache: RowCache | None) -> None:
         """Set out with rows that were kept while all might have fitted into memory, and those that are left.
@@ -145,11 +153,11 @@ class StreamFeed:
         rng = None
         if self.order != "keep":
             rng = np.random.default_rng([self.reader.seed, 0 if self.order == "once" else epoch])
-        shuffle, self._shuffle = Shuffle(rng, self._shuffle), None
+        shuffle, self._shuffle = Shuffle(rng, self._shuffle, length=self.chunk_rows), None
         self._paused, self._asked = None, False
         first, self._begun = self._begun, None
         made = self._anew(epoch, shuffle) if first is None else self._beside(first, shuffle)
-        for chunk, read, pause in ahead(made, depth_of(self.row_bytes)):
+        for chunk, read, pause in ahead(made, depth_of(self.row_bytes, self.chunk_rows)):
             for piece in read:
                 hold(self.held, piece)
             self._tell_losses()
@@ -309,7 +317,14 @@ class StreamFeed:
 
     @classmethod
     def resumed(
-        cls, saved: Saved, reader: Reader, *, order: str, spans: list[Span], cache: RowCache | None = None
+        cls,
+        saved: Saved,
+        reader: Reader,
+        *,
+        order: str,
+        spans: list[Span],
+        cache: RowCache | None = None,
+        light: bool = False,
     ) -> StreamFeed:
         """Go on from a pause: with the rows that come next, read from the source."""
         place = saved.part("place")
@@ -328,12 +343,12 @@ class StreamFeed:
         values = saved.values
         rows, row_bytes = values["training_rows"], values["row_bytes"]
         feed = cls(reader, rows, order, counts, None, spans, lambda sentence: None, row_bytes, held, index)
-        feed.lost_cache = cache
+        feed.lost_cache, feed.light = cache, light
         if "moments" in values:
             feed.moments = Moments.resumed(saved.part("moments"))
         if "shuffle" in place.values:
             feed._shuffle = place.part("shuffle").loaded()
-            _require_shuffle_of(reader.encoder, feed._shuffle)
+            _require_shuffle_of(reader.encoder, feed._shuffle, feed.chunk_rows)
         if "begin" in place.values:
             feed._begun = feed._rest(Cursor(*place.values["begin"]), place.values["taken"])
         else:
@@ -383,12 +398,12 @@ def _require_targets_of(encoder: Encoder, targets: np.ndarray) -> None:
         raise ValueError("its targets are none of the classes")
 
 
-def _require_shuffle_of(encoder: Encoder, saved: Saved) -> None:
+def _require_shuffle_of(encoder: Encoder, saved: Saved, length: int) -> None:
     """Raise ValueError unless a shuffle of such rows can go on from what was saved."""
     if "layout" not in saved.values:
         return
     _require_rows_of(encoder, load_chunk(saved.part("layout")))
-    Shuffle(np.random.default_rng(0), saved)
+    Shuffle(np.random.default_rng(0), saved, length=length)
     buckets = saved.part("buckets")
     counts = buckets.part("turns").arrays["counts"]
     targets = buckets.part("own").arrays["targets"].reshape(len(counts), -1)
@@ -415,7 +430,7 @@ def depth_of(row: float, length: int = CHUNK_ROWS) -> int:
     >>> depth_of(120), depth_of(120, 65_536), depth_of(3144)
     (4, 1, 1)
     """
-    return max(min(int(AHEAD_BYTES / (row * length)), AHEAD * CHUNK_ROWS // length), 1)
+    return max(min(int(AHEAD_BYTES / (row * length)), AHEAD * CHUNK_ROWS // max(length, CHUNK_ROWS)), 1)
 
 
 def hold(held: tuple[Held, Held], piece: Pieces) -> None:
