@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from schuss.kernels.lanes import anywhere, fused, load, magnitude, prefetch_far, store
-from schuss.kernels.lines import spread
+from schuss.kernels.lanes import anywhere, fused, load, magnitude, store
+from schuss.kernels.lines import prefetch_far, spread
 from schuss.kernels.options import inlined, kernel
 from schuss.kernels.scores import learn_from_scores
-from schuss.kernels.sparse import FAR, NEAR, SMALLEST_SCALE, ZERO, rescale, sum_of_rows
+from schuss.kernels.sparse import NEAR, SMALLEST_SCALE, ZERO, far_ahead, rescale, sum_of_rows
 
 
 @inlined
@@ -49,7 +49,7 @@ def score_rows(like, indptr, indices, values, start, stop, scales, lags, t, weig
 @inlined
 def step_rows(like, indptr, indices, values, start, stop, scores, moves, pushes, t, weights, velocity):
     """Step along the gradient of some rows, and send for the lines of the next."""
-    last, ahead = np.uint64(max(len(indices) - 1, 0)), max(np.uint64(indptr[stop] - indptr[start]), FAR)
+    ahead = far_ahead(indices, np.uint64(indptr[stop]), np.uint64(indptr[stop] - indptr[start]))
     far = weights.size > NEAR
     move, push = load(moves, t, 0, like), load(pushes, t, 0, like)
     for column in range(np.uint64(0), np.uint64(weights.shape[1]), np.uint64(len(like))):
@@ -58,9 +58,9 @@ def step_rows(like, indptr, indices, values, start, stop, scores, moves, pushes,
             to_place, to_velocity = d * move, d * push
             for n in range(np.uint64(indptr[r]), np.uint64(indptr[r + 1])):
                 if far:
-                    following = np.uint64(indices[min(n + ahead, last)])
-                    prefetch_far(weights, following, column)
-                    prefetch_far(velocity, following, column)
+                    following = np.uint64(indices[n + ahead]) * np.uint64(weights.shape[1]) + column
+                    prefetch_far(weights, following)
+                    prefetch_far(velocity, following)
                 f = np.uint64(indices[n])
                 store(weights, f, column, fused(to_place, values[n], load(weights, f, column, like)))
                 store(velocity, f, column, fused(to_velocity, values[n], load(velocity, f, column, like)))
