@@ -304,7 +304,7 @@ def _(context, builder, signature, arguments):
 
 
 def send_for(context, builder, address, written, near):
-    """Write a prefetch; `written`: 1 if the line will be written to; `near`: 3 for the first cache, 2 for the second."""
+    """Write a prefetch. `written`: 1 if the line is to be written to; `near`: 3 for the first cache, 2 the second."""
     pointer, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
     function = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(ir.VoidType(), [pointer, whole, whole, whole]), "llvm.prefetch.p0"
