@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +21,8 @@ LONG = (
     "tests/test_wheel.py", "tests/cluster/test_on_ray.py", "tests/estimators/test_scikit_learn_suite.py",
     "tests/report/test_browser.py", "tests/docs/test_lessons.py", "tests/test_optimizers_by_name.py",
     "tests/training/test_resume.py", "tests/landscape/test_networks.py", "tests/test_warmup.py",
-    "tests/estimators/test_conformance.py",
+    "tests/estimators/test_conformance.py", "tests/population/test_linear.py", "tests/training/test_networks.py",
+    "tests/test_trust.py",
 )  # fmt: skip
 """Files of long tests. `make test` gives whole files to its workers: what comes last leaves one of them idle."""
 
@@ -42,6 +44,20 @@ def import_rooms() -> None:
 
 
 import_rooms()
+
+
+@pytest.fixture
+def uncompiled_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let linear models learn by kernels that stay Python.
+
+    Each rule with each loss takes seconds to compile; that compiled kernels do the same is tested in tests/kernels.
+    """
+    from tests.cases import uncompiled
+
+    from schuss.population import dense, sparse
+
+    monkeypatch.setattr(dense, "run", uncompiled)
+    monkeypatch.setattr(sparse, "store", SimpleNamespace(run=uncompiled))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

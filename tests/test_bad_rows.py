@@ -160,6 +160,7 @@ def test_arrow_values(tmp_path: Path) -> None:
         assert result.summary["skipped_rows"] == 2
 
 
+@pytest.mark.usefixtures("uncompiled_kernels")
 def test_targets_weights_and_pairs(tmp_path: Path) -> None:
     numbers = [float(row % 7) for row in range(1000)]
     data = pa.table(

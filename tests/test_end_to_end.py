@@ -177,13 +177,22 @@ def test_console_without_greek_letters(tmp_path: Path) -> None:
     assert rb"\u03bb" in done.stdout
 
 
-TRAIN_AGAIN = """
+LEARN_AGAIN = """
 import hashlib, sys
 import numpy as np, schuss
-X = np.random.default_rng(0).normal(size=(200, 3))
-model = schuss.train((X, X @ [1.0, 2.0, 3.0]), epochs=1, runs=1, optimizer="sgd").model
-print(schuss.__file__, hashlib.sha256(model.weights.tobytes()).hexdigest(), "numba" in sys.modules)
+from schuss.data.chunk import Chunk
+from schuss.descent.losses import loss_for
+from schuss.descent.optimizers import rule_named
+from schuss.population.linear import Linear
+from schuss.population.population import Run
+X = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+runs = Linear(rule_named("sgd"), loss_for("squared_error", 1), 3, 1, 8, False)
+state = runs.begin_leg(runs.start((Run(0, "sgd", 0.1, 0.0, "constant", 8),)), 200)
+state, _ = runs.advance(state, Chunk(X, X @ np.float32([1, 2, 3]), np.ones(200, np.float32)))
+weights = runs.take(state, 0).weights
+print(schuss.__file__, hashlib.sha256(weights.tobytes()).hexdigest(), "numba" in sys.modules)
 """
+"""The one kernel of a training that steps: a whole training compiles seven more."""
 
 
 def test_an_edited_formula_never_meets_its_old_kernels(tmp_path: Path) -> None:
@@ -197,7 +206,7 @@ def test_an_edited_formula_never_meets_its_old_kernels(tmp_path: Path) -> None:
     models, compiled = [], []
     for version in (text, edited, text):
         formulas.write_text(version, encoding="utf-8")
-        command = [sys.executable, "-B", "-c", TRAIN_AGAIN]
+        command = [sys.executable, "-B", "-c", LEARN_AGAIN]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         place, model, needed_numba = done.stdout.split()
         assert Path(place).parent == package

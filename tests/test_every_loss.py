@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics
-from tests.cases import LOSSES_BY_NAME, uncompiled
+from tests.cases import LOSSES_BY_NAME
 
 from schuss.cli.main import main
 from schuss.descent.losses import LOSSES, PROBABILISTIC, predicted_numbers
 from schuss.model.model import Model
-from schuss.population import dense
 
 ROWS = 160
 
@@ -46,10 +45,7 @@ def _spread(y: np.ndarray) -> float:
     return float(y.std())
 
 
-@pytest.fixture(autouse=True)
-def no_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kernels for each loss take seconds to compile; that they do the same is tested elsewhere."""
-    monkeypatch.setattr(dense, "run", uncompiled)
+pytestmark = pytest.mark.usefixtures("uncompiled_kernels")
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,7 @@ def test_a_run_begins_the_same_whatever_its_neighbours(loss: str, sparse: bool) 
 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("name", ["ftrl", "averaged_ftrl", "sgd"])
+@pytest.mark.usefixtures("uncompiled_kernels")
 def test_every_rule_sets_out_from_the_first_weights(name: str, sparse: bool) -> None:
     """The weights of some rules are a function of their slots, which must not forget where a run began."""
     rule = Averaged(rule_named("ftrl")) if name == "averaged_ftrl" else rule_named(name)

@@ -10,7 +10,7 @@ from tests.cases import uncompiled
 
 from schuss.data.chunk import Chunk
 from schuss.descent.activations import ACTIVATIONS, parse_activation
-from schuss.descent.losses import loss_for
+from schuss.descent.losses import LOSSES, loss_for
 from schuss.descent.optimizers import rule_named
 from schuss.kernels.dispatch import slope, value
 from schuss.kernels.lanes import gated
@@ -22,6 +22,7 @@ from schuss.population.network.network import Network
 from schuss.population.population import Run
 
 FEATURES = 13
+EVERY_LOSS = [(name, outputs) for name, family in LOSSES.items() for outputs in (1, 3)[: len(family.forms)]]
 COMPILED = [name for name in ACTIVATIONS if compiled.has_kernel(Architecture(2, 1, (3,), name))]
 
 
@@ -71,9 +72,9 @@ def learned(case: tuple[str, str, str], architecture: Architecture, runs: int, b
         4 * rows,
     )
     shares = np.random.default_rng(1).integers(0, 3, (rows, runs)).astype(np.float32)
-    tallies = []
+    numbers, tallies = LOSSES[loss].task == "regression", []
     for _ in range(2):
-        state, found = network.advance(state, chunk(architecture.outputs, rows, loss == "squared_error"), shares)
+        state, found = network.advance(state, chunk(architecture.outputs, rows, numbers), shares)
         tallies.append(found.loss)
     return tallies, [network.take(state, n).weights for n in range(runs)]
 
@@ -101,6 +102,20 @@ def test_a_chunk_is_learned_as_by_operations_of_pytorch(
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_uncompiled_it_does_the_same(activation: str, outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     architecture, case = Architecture(FEATURES, outputs, (5, 2), activation), ("sgd", "log_loss", activation)
+    with monkeypatch.context() as patch:
+        patch.setattr(compiled.store, "run", uncompiled)
+        ours = learned(case, architecture, 2, 4, rows=7)
+    monkeypatch.setattr(compiled, "has_kernel", lambda architecture: False)
+    theirs = learned(case, architecture, 2, 4, rows=7)
+    for own, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("loss", "outputs"), EVERY_LOSS)
+def test_every_loss_is_learned_as_by_operations_of_pytorch(
+    loss: str, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    architecture, case = Architecture(FEATURES, outputs, (5, 2), "tanh"), ("adam", loss, "tanh")
     with monkeypatch.context() as patch:
         patch.setattr(compiled.store, "run", uncompiled)
         ours = learned(case, architecture, 2, 4, rows=7)

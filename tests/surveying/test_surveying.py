@@ -32,6 +32,7 @@ def rows(kind: str):
 
 
 @pytest.mark.parametrize("kind", ["classes", "hinge", "numbers", "two features", "sparse"])
+@pytest.mark.usefixtures("uncompiled_kernels")
 def test_every_kind_of_model_can_be_looked_at(tmp_path: Path, kind: str) -> None:
     data, options = rows(kind)
     schuss.train(data, epochs=2, runs=3, seed=1, out=tmp_path, **options)
@@ -81,6 +82,7 @@ def test_held_out_rows_are_drawn_where_the_model_has_not_learned_from_them(tmp_p
         assert (found["holdout_losses"] is not None) == shown
 
 
+@pytest.mark.usefixtures("uncompiled_kernels")
 def test_the_kinks_of_a_hinge_are_listed_for_few_rows(tmp_path: Path) -> None:
     data, options = rows("hinge")
     schuss.train(data, epochs=1, runs=2, out=tmp_path, **options)

@@ -76,20 +76,19 @@ def test_few_rows_make_a_committee() -> None:
     assert model.evaluate(ring(1000))["accuracy"] > 0.9
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber:1", "poisson", "quantile:0.5"])
+# Each takes four seconds to compile; the kernel is tested with every loss uncompiled, in tests/kernels/test_layers.py.
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
 def test_losses_of_numbers(loss: str) -> None:
     X = np.random.default_rng(0).normal(size=(800, 3))
     y = np.exp(np.abs(X[:, 0]))
-    found = schuss.train((X, y), loss=loss, task="regression", network="32", epochs=30, runs=8)
+    found = schuss.train((X, y), loss=loss, task="regression", network="32", epochs=30, runs=4)
     assert found.summary["holdout"]["r2"] > 0.8
 
 
-@pytest.mark.parametrize("loss", ["log_loss", "hinge", "squared_hinge", "crammer_singer", "modified_huber"])
+@pytest.mark.parametrize("loss", ["log_loss", "crammer_singer"])
 def test_losses_of_classes(loss: str) -> None:
-    assert (
-        schuss.train(load_digits(return_X_y=True), loss=loss, network="32", epochs=8).summary["holdout"]["accuracy"]
-        > 0.9
-    )
+    found = schuss.train(load_digits(return_X_y=True), loss=loss, network="32", epochs=8, runs=4)
+    assert found.summary["holdout"]["accuracy"] > 0.9
 
 
 def test_words_are_embedded_and_rows_stay_sparse() -> None:

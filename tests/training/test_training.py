@@ -237,7 +237,7 @@ def test_a_cache_changes_no_bit_and_leaves_nothing_behind(streamed: Path) -> Non
 def test_the_rows_are_counted_that_the_scored_model_and_the_kept_one_have_learned_from(
     options: dict[str, Any], scored: tuple[str, ...], kept: tuple[str, ...]
 ) -> None:
-    result = train(BINARY, runs=4, **options)
+    result = train(BINARY, runs=8, **options)
     went = events(result, "data")[0]
     expected = [sum(went[f"{part}_rows"] for part in parts) for parts in (scored, kept)]
     assert [result.record[-1]["learned"][model] for model in ("scored", "kept")] == expected
@@ -310,6 +310,7 @@ def test_order_once_differs_from_shuffle_in_the_second_epoch() -> None:
     assert digest(quick(order="once", epochs=2)) != digest(quick(epochs=2))
 
 
+@pytest.mark.usefixtures("uncompiled_kernels")
 def test_several_optimizers_race() -> None:
     result = quick(optimizer="sgd,adam,adagrad,momentum", runs=8)
     assert [run["optimizer"] for run in runs(result)] == [

@@ -149,6 +149,7 @@ def test_a_model_follows_a_change_and_stays_one_model(model: Path) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "momentum", "averaged_sgd", "schedule_free_adamw", "prodigy", "lion"])
+@pytest.mark.usefixtures("uncompiled_kernels")
 def test_whatever_optimizer_trained_it(optimizer: str) -> None:
     result = train(table(600, seed=0), "y", runs=2, epochs=1, optimizer=optimizer)
     summary = update(result.model, table()).summary
@@ -156,6 +157,7 @@ def test_whatever_optimizer_trained_it(optimizer: str) -> None:
 
 
 @pytest.mark.parametrize("task", ["regression", "classes", "text", "counts"])
+@pytest.mark.usefixtures("uncompiled_kernels")
 def test_every_kind_of_model(task: str) -> None:
     rng = np.random.default_rng(0)
     words = rng.choice(["one", "two", "three", "four", "five", "six"], (500, 4))
