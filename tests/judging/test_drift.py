@@ -53,6 +53,7 @@ def drift(encoder: Encoder, then: Rows, now: Rows) -> dict[str, Any]:
 def test_moments_are_those_of_scipy_in_however_many_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = RNG.gamma(2.0, size=(700, 4)).astype(np.float32)
     monkeypatch.setattr("schuss.data.moments.NUMBERS", 100)
+    monkeypatch.setattr("schuss.data.moments.FEATURES_AT_ONCE", 3)
     for one in (moments_of(rows), moments_of(rows[:300], rows[300:]), moments_of(compressed(rows))):
         assert one.rows == 700
         assert one.mean == pytest.approx(rows.mean(axis=0, dtype=float), rel=1e-6)

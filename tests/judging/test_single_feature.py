@@ -47,6 +47,18 @@ def test_classes_are_told_by_the_discriminant_of_the_feature_with_the_largest_f(
     assert found == (at, pytest.approx(rule.score(X[90:, [at]], y[90:])))
 
 
+@pytest.mark.parametrize("classes", [2, None])
+def test_features_looked_at_in_pieces(monkeypatch: pytest.MonkeyPatch, classes: int | None) -> None:
+    X = RNG.normal(size=(300, 7))
+    y = (X[:, 4] > 0).astype(np.int64 if classes else np.float32)
+    both = chunk(X, y, thin=True)
+    whole = single_feature(both, both, classes)
+    monkeypatch.setattr(schuss.judging.single_feature, "FEATURES_AT_ONCE", 3)
+    assert single_feature(both, both, classes) == whole
+    assert whole is not None
+    assert whole[0] == 4
+
+
 def test_a_class_that_was_not_seen_and_features_that_do_not_vary() -> None:
     X = np.array([[0.0, 1.0], [0.1, 1.0], [2.0, 1.0], [2.1, 1.0]])
     y = np.array([0, 0, 2, 2])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schuss.data.columns.kind import Entries, compress, merge
+from schuss.kernels import store
 
 
 def dense_rows(rng: np.random.Generator, rows: int, width: int) -> np.ndarray:
@@ -41,3 +42,17 @@ def test_what_counts_as_zero(value: float) -> None:
     there = int(value != 0)
     assert entries.counts.tolist() == [there, 1 + there]
     assert entries.indices.tolist() == [1] * there + [0] + [2] * there
+
+
+@pytest.mark.parametrize("rows", [0, 1, 40])
+def test_sums_by_feature_are_those_of_dense_rows(rows: int) -> None:
+    rng = np.random.default_rng(2)
+    dense, weights = dense_rows(rng, rows, 7), rng.normal(size=(rows, 3))
+    counts, indices, values = compress(dense)
+    powers, weighed = np.zeros((7, 3)), np.zeros((7, 5))
+    store.run("entries:add_powers", (), indices, values, powers)
+    store.run("entries:add_weighed", (), np.concatenate([[0], np.cumsum(counts)]), indices, values, weights, weighed)
+    exact = dense.astype(np.float64)
+    first, second = exact.sum(axis=0), (exact**2).sum(axis=0)
+    np.testing.assert_allclose(powers, np.stack([first, second, (exact**3).sum(axis=0)], axis=1), rtol=1e-12)
+    np.testing.assert_allclose(weighed, np.column_stack([first, second, exact.T @ weights]), rtol=1e-12)

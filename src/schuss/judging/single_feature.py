@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.chunk import Chunk, Rows, SparseRows, row_count, row_of_entries, take
-from ..data.moments import sum_by_feature
+from ..data.chunk import Chunk, Rows, SparseRows, row_count, take
+from ..kernels import store
 
 __all__ = ["single_feature"]
 
@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 
 NUMBERS = 1 << 22
 FEWEST_ROWS = 200
+FEATURES_AT_ONCE = 1 << 15
+"""Features whose sums are worked on together: of 800,000 at once each step asks the system for memory anew."""
 
 
 def single_feature(learned: Chunk, judged: Chunk, classes: int | None) -> tuple[int, float] | None:
@@ -45,28 +47,39 @@ def single_feature(learned: Chunk, judged: Chunk, classes: int | None) -> tuple[
 def _best(chunk: Chunk, classes: int | None) -> int | None:
     """Give the place of the feature that tells most, None where none varies."""
     groups, count = _groups(chunk.targets, classes), len(chunk.targets)
-    total, squares, sums = _sums(chunk.rows, groups)
+    sums, sizes = _sums(chunk.rows, groups), groups.sum(axis=1)[:, None]
+    starts = range(0, sums.shape[1], FEATURES_AT_ONCE)
+    shares = np.concatenate(
+        [_shares(sums[:, start : start + FEATURES_AT_ONCE], count, sizes, classes) for start in starts]
+    )
+    best = int(np.argmax(shares))
+    return None if shares[best] < 0 else best
+
+
+def _shares(sums: Array, count: int, sizes: Array, classes: int | None) -> Array:
+    """Give the share of variance that each feature explains, but for a factor that all share; -1 where it is constant.
+
+    sums : of some features, see `_sums`; sizes : the sum of what each group weighs `(groups, 1)`.
+    """
+    total, squares, weighed = sums[0], sums[1], sums[2:]
     mean = total / count
     spread = squares - count * mean**2
     varies = spread > 1e-9 * np.maximum(squares, 1e-12)
-    if not varies.any():
-        return None
-    sizes = groups.sum(axis=1)[:, None]
     if classes is None:
-        explained = (sums[0] - sizes[0] * mean) ** 2  # but for a factor that all features share
+        explained = (weighed[0] - sizes[0] * mean) ** 2
     else:
-        explained = (sizes * (sums / np.maximum(sizes, 1.0) - mean) ** 2).sum(axis=0)
-    return int(np.argmax(np.where(varies, explained / np.where(varies, spread, 1.0), -1.0)))
+        explained = (sizes * (weighed / np.maximum(sizes, 1.0) - mean) ** 2).sum(axis=0)
+    return np.where(varies, explained / np.where(varies, spread, 1.0), -1.0)
 
 
-def _sums(rows: Rows, groups: Array) -> tuple[Array, Array, Array]:
-    """Sum each feature, its square, and what each group weighs of it `(groups, features)`, over the rows."""
-    values = rows.values if isinstance(rows, SparseRows) else rows
-    total, squares = (sum_by_feature(rows, numbers) for numbers in (values, values * values))
+def _sums(rows: Rows, groups: Array) -> Array:
+    """Sum each feature, its square, and what each group weighs of it `(2 + groups, features)`, over the rows."""
     if not isinstance(rows, SparseRows):
-        return total, squares, groups @ rows.astype(np.float64)
-    row = row_of_entries(rows)
-    return total, squares, np.stack([sum_by_feature(rows, rows.values * group[row]) for group in groups])
+        total, squares = (values.sum(axis=0, dtype=np.float64) for values in (rows, rows * rows))
+        return np.vstack([total, squares, groups @ rows.astype(np.float64)])
+    sums = np.zeros((rows.width, 2 + len(groups)))
+    store.run("entries:add_weighed", (), *rows[:3], np.ascontiguousarray(groups.T), sums)
+    return sums.T
 
 
 def _groups(targets: NDArray[Any], classes: int | None) -> Array:
@@ -100,6 +113,8 @@ def _some(chunk: Chunk) -> Chunk:
     stored = len(rows.values) if isinstance(rows, SparseRows) else rows.size
     count = row_count(rows)
     most = min(max(NUMBERS * count // max(stored, 1), FEWEST_ROWS), count)
+    if most == count:
+        return chunk
     return take(chunk, np.linspace(0, count - 1, most).round().astype(np.int64))
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from schuss.kernels.lanes import prefetch
 from schuss.kernels.options import kernel
+
+AHEAD = 16
+"""Entries ahead of which the line of a feature's sums is sent for."""
 
 # Scores are float64, `(rows, outputs)`, weights `(features, outputs)` those of the features that are added. Column by
 # column the terms are added in the order in which they come in a row: to the same bits as from rows in CSR.
@@ -74,6 +78,35 @@ def add_indicator_scores(features, factors, weights, scores):
         feature = np.uint64(features[i])
         for j in range(np.uint64(weights.shape[1])):
             scores[i, j] += np.float64(factors[feature]) * np.float64(weights[feature, j])
+
+
+@kernel()
+def add_powers(indices, values, sums):
+    """Add every entry, its square and its cube to the sums `(features, 3)` of its feature."""
+    last = np.uint64(max(len(indices) - 1, 0))
+    for n in range(np.uint64(len(indices))):
+        prefetch(sums, np.uint64(indices[min(n + np.uint64(AHEAD), last)]), np.uint64(0))
+        feature, value = np.uint64(indices[n]), np.float64(values[n])
+        sums[feature, 0] += value
+        sums[feature, 1] += value * value
+        sums[feature, 2] += value * value * value
+
+
+@kernel()
+def add_weighed(starts, indices, values, weights, sums):
+    """Add every entry, its square, and it times each weight of its row, to the sums `(features, 2 + weights)`.
+
+    starts : where the entries of each row begin, and where the last ones end; weights : `(rows, weights)`, float64.
+    """
+    last = np.uint64(max(len(indices) - 1, 0))
+    for i in range(np.uint64(len(weights))):
+        for n in range(np.uint64(starts[i]), np.uint64(starts[i + np.uint64(1)])):
+            prefetch(sums, np.uint64(indices[min(n + np.uint64(AHEAD), last)]), np.uint64(0))
+            feature, value = np.uint64(indices[n]), np.float64(values[n])
+            sums[feature, 0] += value
+            sums[feature, 1] += value * value
+            for j in range(np.uint64(weights.shape[1])):
+                sums[feature, np.uint64(2) + j] += value * weights[i, j]
 
 
 @kernel()

@@ -37,7 +37,7 @@ from ..files import replacing
 from ..population.architecture import Architecture
 from ..population.outside import Outside
 from ..sealed import open_sealed, write_sealed
-from .explaining import deviations, in_target_units
+from .explaining import deviations, in_target_units, largest
 from .file import allowed, arrays_of, network_of_values, require_arrays, require_fit, under
 from .metrics import ClassificationTally, RegressionTally, predicted_classes
 from .scorers import LinearScorer, NetworkScorer, Scorer
@@ -270,10 +270,11 @@ class Model:
         folded = self.encoder.in_data_units(self.scorer.slopes.astype(np.float64))
         features, outputs = self.encoder.width, self.scorer.outputs
         moves = deviations(self.encoder) * in_target_units(self.encoder)[0]
-        first = np.argsort(-self.scorer.reach * moves[:, None], axis=None, kind="stable")[:top]
+        importance = self.scorer.reach * moves[:, None]
+        first = largest(importance.reshape(-1), top)
         intercepts = features * outputs + np.arange(outputs)
         places = [divmod(at, outputs) for at in [*first.tolist(), *intercepts.tolist()]]
-        return [self._entry(index, output, folded, moves) for index, output in places]
+        return [self._entry(index, output, folded, importance) for index, output in places]
 
     def contributions(self, source: Any, **reading: Any) -> pa.Table:
         """Say of every row of `source` what its score consists of.
@@ -349,16 +350,15 @@ class Model:
         return terms_of(self.encoder, self.weights, self.loss)
 
     def _entry(
-        self, index: int, output: int, folded: NDArray[np.float64], moves: NDArray[np.float64]
+        self, index: int, output: int, folded: NDArray[np.float64], importance: NDArray[np.float64]
     ) -> dict[str, Any]:
         """Describe the weight of a feature, or after the last of them an intercept, for an output."""
         feature, unit = self.encoder.feature(index) if index < self.encoder.width else ("(intercept)", "")
         label = output if self.scorer.outputs > 1 else 1  # the one score of two classes is that of the second
         name = self.target if self.classes is None else str(self.classes[label])
-        weight, value, importance = self.scorer.slopes[index, output].item(), folded[index, output].item(), None
-        if index < self.encoder.width:
-            importance = self.scorer.reach[index, output].item() * moves[index].item()
-        found = {"feature": feature, "output": name, "weight": weight, "importance": importance}
+        weight, value = self.scorer.slopes[index, output].item(), folded[index, output].item()
+        moves = importance[index, output].item() if index < self.encoder.width else None
+        found = {"feature": feature, "output": name, "weight": weight, "importance": moves}
         return found | {"in_data_units": value, "unit": unit}
 
     def _open(self, source: Any, reading: Mapping[str, Any]) -> tuple[Source, Skipping]:
