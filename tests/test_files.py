@@ -1,4 +1,4 @@
-"""A file is replaced whole or not at all."""
+"""A file is replaced whole or not at all; one that is missing may have been misspelt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schuss import OutputError
-from schuss.files import replacing
+from schuss.files import nearest, replacing
 
 
 def test_replaces_at_the_end_only(tmp_path: Path) -> None:
@@ -56,3 +56,10 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == 0o640
+
+
+def test_the_nearest_name_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "digits-digit").mkdir()
+    for missing in (tmp_path / "digits-digti", str(tmp_path / "digits-digti")):
+        assert nearest(missing) == f"; did you mean {tmp_path / 'digits-digit'}?"
+    assert nearest(tmp_path / "zebra") == nearest(tmp_path / "nowhere" / "digits-digti") == ""

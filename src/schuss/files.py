@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,10 +12,27 @@ from typing import BinaryIO
 
 from .errors import OutputError
 
-__all__ = ["PART", "remove_leftovers", "replacing", "sync_folder"]
+__all__ = ["PART", "nearest", "remove_leftovers", "replacing", "sync_folder"]
 
 PART = ".part"
 """How the names of files end that are being written."""
+
+
+def nearest(missing: str | os.PathLike[str]) -> str:
+    """Ask whether the file or folder is meant whose name is nearest to that of a missing one; nothing if none is near.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "flights.csv").touch()
+    ...     nearest(Path(folder, "fligths.csv")).replace(folder, "")
+    '; did you mean /flights.csv?'
+    """
+    path = Path(missing)
+    try:
+        near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], 1)
+    except OSError:
+        return ""
+    return f"; did you mean {path.with_name(near[0])}?" if near else ""
 
 
 @contextmanager

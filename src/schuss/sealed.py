@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ModelFileError, OutputError
+from .files import nearest
 
 __all__ = ["Declared", "Sealed", "open_sealed", "write_sealed"]
 
@@ -137,7 +138,7 @@ def open_sealed(path: str | Path, kind: str) -> Iterator[Sealed]:
             header = _sealed_header(file, size)
             yield Sealed(file, 8 + len(header), *_parsed(header, kind, size - 8 - len(header)))
     except FileNotFoundError:
-        raise ModelFileError(f"there is no {kind} file {path}") from None
+        raise ModelFileError(f"there is no {kind} file {path}{nearest(path)}") from None
     except OSError as error:
         raise ModelFileError(f"the {kind} file {path} cannot be read: {error.strerror or error}") from error
     except RecursionError:

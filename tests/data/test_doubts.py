@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import schuss
+from schuss.data.columns.place import POINT_WANTED
 from schuss.data.doubts import large_numbers, numbers_as_words
 from schuss.data.files import read_blocks
 from schuss.data.open import open_source
@@ -58,7 +59,7 @@ def test_words_that_look_alike() -> None:
 @pytest.mark.parametrize(
     ("write", "told"),
     [
-        (lambda place: f"{place},5", "its numbers, such as '0,5', have a decimal comma"),
+        (lambda place: f"{place},5", f"its numbers, such as '0,5', have {POINT_WANTED}"),
         (
             lambda place: f"${place},500.00",
             "its numbers, such as '$0,500.00', hold other signs than digits and a point",

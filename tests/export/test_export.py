@@ -214,7 +214,10 @@ def test_every_loss_with_a_link_has_one_in_exports() -> None:
 
 
 REFUSED = {
-    "text": (pa.array([f"word{i} and so on {i % 7}" for i in range(ROWS)]), "'bad' holds text"),
+    "text": (
+        pa.array([f"word{i} and so on {i % 7}" for i in range(ROWS)]),
+        "'bad' holds text: a model trained with --ignore",
+    ),
     "dates": (pa.array(pd.date_range("2020-01-01", periods=ROWS)), "'bad' holds dates or times"),
     "hashed": (pa.array([f"c{i // 2}" for i in range(ROWS)]), "150 categories, of which those beyond 10 are hashed"),
 }

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from schuss.data.columns.place import not_a_number
 from schuss.data.csv_bytes import as_written, holds_stand_ins
 from schuss.data.csv_types import FALSE, MARKERS, TRUE
 
@@ -130,7 +131,7 @@ def _complaint(raw: bytes, kind: pa.DataType) -> str:
     if pa.types.is_integer(kind):
         return f"{text!r} is not a whole number"
     if pa.types.is_floating(kind):
-        return f"{text!r} is not a number"
+        return not_a_number(text)
     if not is_parsed(kind):
         return f"{text!r} holds a NUL byte"
     return f"{text!r} is not true or false" if pa.types.is_boolean(kind) else f"{text!r} is not a date"

@@ -11,13 +11,13 @@ import pyarrow as pa
 from pyarrow import fs
 
 from .columns.convert import as_strings, in_one_piece, is_stringy
+from .columns.place import DECIMAL_COMMA, POINT_WANTED
 from .files import File, compression, translated
 
 __all__ = ["large_numbers", "look_alikes", "numbers_as_words", "partitions", "spellings", "unfinished"]
 
 # A file may end with one of these without a line break, and its last value is whole.
 _ENDS = b'\n\r"}]'
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 # With a currency, a percent sign or thousands apart: "$1,200.50", "12%", "1 200".
 _DRESSED_NUMBER = re.compile(r"[+-]?[$€£¥]?\s?[+-]?(\d{1,3}([,' ]\d{3})+|\d+)(\.\d*)?\s?[%$€£¥]?")
@@ -83,7 +83,7 @@ def numbers_as_words(sample: pa.Table, columns: Iterable[str]) -> list[str]:
     """Tell of columns that are read as words, and are numbers or dates written in another way, or nearly all numbers.
 
     >>> numbers_as_words(pa.table({"size": ["1,5", "2,25"]}), ["size"])
-    ["column 'size' is read as words: its numbers, such as '1,5', have a decimal comma"]
+    ["column 'size' is read as words: its numbers, such as '1,5', have a decimal comma, where a point is read: ..."]
     """
     said = []
     for name in columns:
@@ -99,8 +99,8 @@ def _almost_numbers(words: Sequence[str]) -> str | None:
     """Say in which way different words are numbers or dates and yet not read as such; None where they are none."""
     if len(words) < 2:
         return None
-    if all(_DECIMAL_COMMA.fullmatch(word.strip()) for word in words):
-        return f"its numbers, such as {words[0]!r}, have a decimal comma"
+    if all(DECIMAL_COMMA.fullmatch(word.strip()) for word in words):
+        return f"its numbers, such as {words[0]!r}, have {POINT_WANTED}"
     if len(words) < _ENOUGH_TO_JUDGE:
         return None
     if all(_DRESSED_NUMBER.fullmatch(word.strip()) for word in words):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import fnmatch
 import glob
 import hashlib
@@ -18,6 +17,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from schuss.errors import DataError
+from schuss.files import nearest
 
 FORMATS = ("csv", "tsv", "parquet", "arrow", "jsonl", "svmlight", "npz")
 
@@ -284,7 +284,9 @@ def _expand(place: str) -> list[File]:
         return [_file(local, fs.FileInfo(path, fs.FileType.File), os.path.basename(path)) for path in paths]
     if os.path.islink(place):
         raise DataError(f"{place} is a link that leads nowhere, or round in a circle")
-    raise DataError(f"{place} does not exist{_nearest(place)}")
+    folder = os.path.dirname(place) or "."
+    hint = nearest(place) if os.path.isdir(folder) else f", nor does the folder {folder}"
+    raise DataError(f"{place} does not exist{hint}")
 
 
 def _expand_url(url: str) -> list[File]:
@@ -388,15 +390,6 @@ def _bare_extension(path: str) -> str:
 
 def _extension_format(path: str) -> str | None:
     return _EXTENSIONS.get(_bare_extension(path))
-
-
-def _nearest(place: str) -> str:
-    """Suggest the existing file whose name is nearest to that of a missing one."""
-    folder = os.path.dirname(place) or "."
-    if not os.path.isdir(folder):
-        return f", nor does the folder {folder}"
-    near = difflib.get_close_matches(os.path.basename(place), os.listdir(folder), 1)
-    return f"; did you mean {os.path.join(os.path.dirname(place), near[0])}?" if near else ""
 
 
 def read_blocks(stream: pa.NativeFile, size: int, begin: int = 0) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .columns.compute import pc
 from .columns.convert import as_numbers, as_strings, is_numeric, string_codes
-from .columns.place import Place
+from .columns.place import NOT_FINITE, Place
 
 # An error lists the classes there are when they are at most this many.
 LISTED_CLASSES = 10
@@ -145,7 +145,7 @@ def finite_numbers(values: pa.Array, place: Place) -> tuple[NDArray[np.float64],
     infinite = np.isinf(numbers)
     if infinite.any():
         row = int(np.argmax(infinite))
-        raise place.error(row, f"{numbers[row]} is not a finite number")
+        raise place.error(row, f"{numbers[row]} {NOT_FINITE}")
     return numbers, missing if missing.any() else None
 
 

@@ -148,7 +148,8 @@ def _column(column: ColumnEncoder, weights: NDArray[np.float64]) -> Numbers | Ca
         case _:
             what = f"a {type(column).__name__}"
     raise OptionError(
-        f"only numbers, vectors of them and categories can be exported, and the column '{column.name}' holds {what}"
+        f"only numbers, vectors of them and categories can be exported, and the column '{column.name}' holds {what}: "
+        "a model trained with --ignore of it can be"
     )
 
 

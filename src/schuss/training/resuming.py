@@ -12,6 +12,7 @@ from ..data.feed import Feed
 from ..data.saved import Saved, understood
 from ..descent.optimizers import own_name
 from ..errors import ResumeError, UnknownClassError
+from ..files import nearest
 from ..named import only
 from ..population.population import Population, Run
 from ..process import interruptible, limited_threads
@@ -195,4 +196,4 @@ def _start(folder: RunFolder) -> Event:
             events = read_record(record)
             if events and events[0]["event"] == "start":
                 return events[0]
-    raise ResumeError(f"there is no run in '{folder.path}' to go on with")
+    raise ResumeError(f"there is no run in '{folder.path}' to go on with{nearest(folder.path)}")

@@ -145,7 +145,7 @@ def test_infinity_in_a_vector() -> None:
     column = NumberColumn.fit(vectors(values), PLACE, vector=True)
     values[2, 3] = np.inf
     with pytest.raises(
-        DataError, match=r"^t, row 3, column 'x': inf \(number 4 of the vector\) is not a finite number$"
+        DataError, match=r"^t, row 3, column 'x': inf \(number 4 of the vector\) is not a finite number; "
     ):
         dense(column, vectors(values))
 

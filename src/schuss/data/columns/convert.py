@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .compute import pc
-from .place import Place
+from .place import Place, not_a_number
 
 # What people write into a column of numbers where there is none (compared in lower case, without blanks).
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "nil", "?", "-", ".")
@@ -146,7 +146,7 @@ def _parse_numbers(strings: pa.DictionaryArray, place: Place) -> Numbers:
     except pa.ArrowInvalid:
         bad = np.array([not _is_number(word) for word in present.to_pylist()])
         first = int(np.argmax(bad[codes] & (codes >= 0)))
-        raise place.error(first, f"'{strings[first].as_py()}' is not a number") from None
+        raise place.error(first, not_a_number(strings[first].as_py())) from None
     return Numbers(np.append(table, np.nan)[codes], None)
 
 

@@ -16,7 +16,7 @@ from .convert import as_numbers, as_vectors
 from .kind import Entries, Scale, blocks, compress, indicator_scale, together, width_edges
 from .moments import Moments, take_moments
 from .number_rows import lanes_at, numbers_at, write_numbers
-from .place import Place
+from .place import NOT_FINITE, Place
 
 # Standardised values may always go this far, however narrow the sample.
 LEAST_REACH = 10.0
@@ -114,7 +114,7 @@ class NumberColumn:
         """Raise DataError for a number that is infinite, or too large to compute with."""
         value = prepared.values[row, component].item()
         where = f" (number {component + 1:,} of the vector)" if prepared.values.shape[1] > 1 else ""
-        complaint = "is not a finite number" if np.isinf(value) else "is too large"
+        complaint = NOT_FINITE if np.isinf(value) else "is too large"
         raise prepared.place.error(row, f"{value:g}{where} {complaint}")
 
     def entries(self, prepared: Prepared, rows: slice) -> Entries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -10,6 +11,20 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import BadRowError, DataError, UnknownClassError
+
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+POINT_WANTED = "a decimal comma, where a point is read: tr , . < OLD > NEW, if a file has no other commas"
+NOT_FINITE = "is not a finite number; what is beyond 1.8e308 is read as inf"
+
+
+def not_a_number(text: str) -> str:
+    """Complain of a text among numbers.
+
+    >>> not_a_number("ab:cd")
+    "'ab:cd' is not a number"
+    """
+    hint = f", it has {POINT_WANTED}" if DECIMAL_COMMA.fullmatch(text.strip()) else ""
+    return f"{text!r} is not a number{hint}"
 
 
 class Place(NamedTuple):
