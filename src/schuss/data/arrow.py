@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pyarrow import ipc
 from pyarrow.fs import LocalFileSystem
 
+from schuss.data.columnwise import columnwise
 from schuss.data.files import Content, File, file_content
 from schuss.data.parted import (
     BATCH_ROWS,
@@ -198,7 +199,9 @@ def _repeated_words(file: File, footer: _Footer, schema: pa.Schema) -> list[str]
     if not words:
         return []
     _, first = next(_read_parquet(file, footer.starts, 0, projected(schema, words), BATCH_ROWS))
-    return [name for name in words if 2 * pc.count_distinct(first.column(name)).as_py() <= first.num_rows]
+    columns = [first.column(name) for name in words]
+    distinct = columnwise(lambda at: pc.count_distinct(columns[at]).as_py(), columns)
+    return [name for name, count in zip(words, distinct, strict=True) if 2 * count <= first.num_rows]
 
 
 def _read_parquet(file: File, starts: np.ndarray, row: int, schema: pa.Schema, rows: int | None = None) -> Pieces:

@@ -22,6 +22,7 @@ from .columns.numbers import NumberColumn
 from .columns.place import Place, fitting
 from .columns.sparse import SparseColumn
 from .columns.text import TextColumn
+from .columnwise import columnwise
 from .layout import DensePlan, dense_plan, locate_numbers, should_be_sparse, sparse_rows, sparse_scores, write_dense
 from .schema import Role, Schema, listed
 from .soundness import require_columns_of
@@ -113,11 +114,13 @@ class Encoder:
         """
         where = f"{name} (sample)"
         declared = {key: int(value) for key, value in (sample.schema.metadata or {}).items() if key in _DECLARED}
-        columns = [
-            _fit_column(column.role, in_one_piece(sample.column(column.name)), Place(where, 0, column.name), declared,
-                        hash_bits, rows_expected)
-            for column in schema.features()
-        ]  # fmt: skip
+        features = schema.features()
+
+        def fitted(at: int) -> ColumnEncoder:
+            name, values = features[at].name, in_one_piece(sample.column(features[at].name))
+            return _fit_column(features[at].role, values, Place(where, 0, name), declared, hash_bits, rows_expected)
+
+        columns = columnwise(fitted, [sample.column(column.name) for column in features])
         if sparse is None:
             sparse = should_be_sparse(columns)
         goal = schema.named(Role.TARGET) or ""

@@ -26,6 +26,7 @@ from .columns.convert import (
 )
 from .columns.numbers import LARGEST, NARROWEST
 from .columns.place import Place, fitting
+from .columnwise import columnwise
 from .target import finite_numbers
 
 # Whole numbers with more distinct values than this in the sample are quantities, not classes.
@@ -142,7 +143,8 @@ def infer_schema(
     goals, place = in_one_piece(sample.column(target)), Place(name, 0, target)
     with fitting(goals, place, Role.TARGET):
         found, notice = _judge_task(goals, place, task)
-    columns = tuple(_column(sample, name, column, special, overrides) for column in sample.column_names)
+    names = sample.column_names
+    columns = tuple(columnwise(lambda at: _column(sample, name, names[at], special, overrides), sample.columns))
     left_out = [column for column in columns if column.note and column.name not in overrides]
     notices = ([notice] if notice else []) + _left_out(left_out)
     schema = Schema(columns, found, target, tuple(notices))

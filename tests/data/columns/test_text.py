@@ -31,7 +31,7 @@ def tokens_of(text: str) -> list[str]:
 
 def split(texts: list[str]) -> list[list[str]]:
     tokens = tokenize(pa.array(texts, pa.string()))
-    words = [tokens.text(at) for at in range(len(tokens.hashes))]
+    words = tokens.texts(np.arange(len(tokens.hashes)))
     ends = np.cumsum(tokens.counts)
     return [words[end - count : end] for end, count in zip(ends, tokens.counts, strict=True)]
 
@@ -60,7 +60,7 @@ def test_tokens_of_other_scripts() -> None:
 
 def test_hashes_follow_the_words() -> None:
     tokens = tokenize(pa.array(["a b a b", "b a", ""]))
-    words = [tokens.text(at) for at in range(7)]
+    words = tokens.texts(np.arange(7))
     assert len(set(zip(words, tokens.hashes.tolist(), strict=True))) == len(set(words)) == 3
     pairs, first = pair_hashes(tokens)
     assert first.tolist() == [0, 1, 2, 4]

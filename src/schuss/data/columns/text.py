@@ -190,19 +190,32 @@ def _frequent_terms(
     values: pa.Array, place: Place, bits: int, frequency: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Find the words of the most frequent buckets: for each the first term met that falls into it."""
-    wanted = np.zeros(1 << bits, bool)
-    wanted[np.argsort(-frequency, kind="stable")[:NAMED_AT_MOST]] = True
+    wanted = _most_frequent(frequency, NAMED_AT_MOST)
     names: dict[int, str] = {}
     for piece in _pieces(values, place):
         tokens = tokenize(_with_any(piece, bits, wanted))
         pairs, first = pair_hashes(tokens)
         buckets = _bucket(np.concatenate([tokens.hashes, pairs]), bits)
         found, where = np.unique(buckets, return_index=True)
-        for bucket, at in zip(found[wanted[found]].tolist(), where[wanted[found]].tolist(), strict=True):
-            names[bucket] = _term(tokens, first, at)
+        new = wanted[found]
+        names.update(zip(found[new].tolist(), _spelled(tokens, first, where[new]), strict=True))
         wanted[found] = False
     named = sorted(names)
     return np.array(named, np.int64), tuple(names[bucket] for bucket in named)
+
+
+def _most_frequent(frequency: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
+    """Mark at most so many buckets, the most frequent ones; of equal ones those that come first.
+
+    >>> _most_frequent(np.array([1, 3, 1, 1]), 2).tolist()
+    [True, True, False, False]
+    """
+    if most >= len(frequency):
+        return np.ones(len(frequency), bool)
+    limit = np.partition(frequency, -most)[-most]
+    marked = frequency > limit
+    marked[np.flatnonzero(frequency == limit)[: most - np.count_nonzero(marked)]] = True
+    return marked
 
 
 def _with_any(strings: pa.Array, bits: int, wanted: NDArray[np.bool_]) -> pa.Array:
@@ -212,9 +225,11 @@ def _with_any(strings: pa.Array, bits: int, wanted: NDArray[np.bool_]) -> pa.Arr
     return strings.take(pa.array(np.unique(rows[wanted[buckets]])))
 
 
-def _term(tokens: Tokens, first: NDArray[np.int64], at: int) -> str:
-    """Spell a term, given its place among the tokens and then the pairs."""
-    if at < len(tokens.hashes):
-        return f"'{tokens.text(at)}'"
-    token = int(first[at - len(tokens.hashes)])
-    return f"'{tokens.text(token)} {tokens.text(token + 1)}'"
+def _spelled(tokens: Tokens, first: NDArray[np.int64], places: NDArray[np.int64]) -> list[str]:
+    """Spell terms, given their places among the tokens and then the pairs."""
+    are_pairs, own = places >= len(tokens.hashes), places.copy()
+    own[are_pairs] = first[places[are_pairs] - len(tokens.hashes)]
+    terms = tokens.texts(own)
+    for at, second in zip(np.flatnonzero(are_pairs).tolist(), tokens.texts(own[are_pairs] + 1), strict=True):
+        terms[at] += f" {second}"
+    return [f"'{term}'" for term in terms]

@@ -34,21 +34,24 @@ class Tokens(NamedTuple):
     stops: NDArray[np.int64]
     characters: NDArray[np.integer]
 
-    def text(self, token: int) -> str:
-        """Give a token as a string."""
-        return "".join(map(chr, self.characters[self.starts[token] : self.stops[token]].tolist()))
+    def texts(self, places: NDArray[np.integer]) -> list[str]:
+        """Give the tokens at some places as strings."""
+        letters = self.characters.tobytes().decode("utf-32-le" if self.characters.itemsize > 1 else "ascii")
+        bounds = zip(self.starts[places].tolist(), self.stops[places].tolist(), strict=True)
+        return [letters[start:stop] for start, stop in bounds]
 
 
 def tokenize(strings: pa.Array) -> Tokens:
     """Cut strings (of type string, without nulls) into lower-case tokens.
 
     >>> tokens = tokenize(pa.array(["Win £1000 NOW!!!", "", "日本"]))
-    >>> [tokens.text(token) for token in range(len(tokens.hashes))], tokens.counts.tolist()
+    >>> tokens.texts(np.arange(8)), tokens.counts.tolist()
     (['win', '£', '1000', 'now', '!!!', '', '日', '本'], [5, 1, 2])
     """
     codes, bounds = characters(lowered(strings))
     kinds = np.zeros(len(codes) + 2, np.uint8)  # with a blank before the first and after the last
-    kinds[1:-1] = kinds_of_characters()[np.minimum(codes, np.uint32(0xFFFF))]
+    plain = codes.dtype == np.uint8
+    kinds[1:-1] = kinds_of_ascii()[codes] if plain else kinds_of_characters()[np.minimum(codes, np.uint32(0xFFFF))]
     # A new token begins wherever the kind changes, at a lone character, and at the first character of a row.
     change = (kinds[1:] != kinds[:-1]) | (kinds[1:] == LONE)
     change[bounds[:-1]] = True
