@@ -16,10 +16,14 @@ import schuss
 ROOT = Path(__file__).parent.parent
 
 
+def done(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False)
+
+
 def run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    found = done(*command, cwd=cwd)
+    assert found.returncode == 0, f"{command}\n{found.stdout}\n{found.stderr}"
+    return found.stdout
 
 
 @pytest.mark.skipif("SCHUSS_TEST_WHEEL" not in os.environ, reason="needs PyPI; CI sets SCHUSS_TEST_WHEEL=1")
@@ -38,3 +42,11 @@ def test_wheel_in_an_empty_environment(tmp_path: Path) -> None:
     predictions = run(bin / "schuss", "predict", summary["model"], "small.csv", cwd=tmp_path)
     assert len(predictions.splitlines()) == 1 + len(rows)
     assert Path(tmp_path, summary["report"]).exists()
+    for extra, words in (
+        ("torch", ["train", "small.csv", "--target", "level", "--network", "8", "--out", "network"]),
+        ("ray", ["train", "small.csv", "--target", "level", "--workers", "1", "--cluster", "auto", "--out", "workers"]),
+        ("onnx", ["export", summary["model"], "--to", "onnx", "--out", "small.onnx"]),
+    ):
+        refused = done(bin / "schuss", *words, cwd=tmp_path)
+        assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
+        assert f"pip install 'schuss[{extra}]'" in refused.stderr

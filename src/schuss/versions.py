@@ -11,7 +11,7 @@ __all__ = ["version_of"]
 
 @cache
 def version_of(package: str) -> str:
-    """Give the version of an installed package, whether it is imported or not.
+    """Give the version of a package, whether it is imported or not; "none" where it is not installed.
 
     The folder of its metadata is named by it; `importlib.metadata` reads what is in that folder as an e-mail, for which
     it takes 20 ms at every start. Where there is no such folder beside the package, it is asked.
@@ -19,6 +19,8 @@ def version_of(package: str) -> str:
     >>> import numpy
     >>> version_of("numpy") == numpy.__version__
     True
+    >>> version_of("nowhere_at_all")
+    'none'
     """
     found = find_spec(package)
     if found is not None and found.origin is not None:
@@ -27,4 +29,7 @@ def version_of(package: str) -> str:
             return folders[0].name.removesuffix(".dist-info").partition("-")[2]
     from importlib import metadata
 
-    return metadata.version(package)
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
