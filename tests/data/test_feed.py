@@ -254,6 +254,15 @@ def test_a_stream_knows_held_out_rows_from_the_start(places: dict[str, Any]) -> 
     assert len(feed.select.targets) == feed.counts.select >= before
 
 
+def test_rows_of_a_slice_still_to_come_do_not_count_as_held_out(
+    places: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("schuss.data.reader._PIECE_BYTES", 2_000_000)
+    feed = feed_of(places["memory"], memory=1)
+    assert feed.counts.training < feed.counts.read / 4, "the slice has more pieces"
+    assert feed.training_rows == pytest.approx(0.9 * ROWS, rel=0.05)
+
+
 def test_sparse_rows_stream(tmp_path: Path) -> None:
     matrix = scipy.sparse.random_array((3000, 500), density=0.01, rng=np.random.default_rng(0), format="csr")
     y = np.random.default_rng(1).integers(0, 2, 3000)

@@ -253,7 +253,8 @@ def _spans(reader: Reader, order: str) -> list[Span]:
 def _too_large(reader: Reader, counts: Counts, size: int, memory: int) -> bool:
     """Whether rows do not fit into memory, or enough have been read to see that they will not."""
     expected = reader.source.rows or (reader.expected_rows or 0) / 2  # an estimate may be twice too high
-    return size > memory or (size > min(PROBE_BYTES, memory) and size / counts.read * expected > memory)
+    given = max(counts.given, 1)
+    return size > memory or (size > min(PROBE_BYTES, memory) and size / given * expected > memory)
 
 
 def _add(pool: Pool, training: Chunk | Draft) -> list[Chunk]:
@@ -288,9 +289,9 @@ def _stream(
     if order == "replace":
         raise OptionError("option '--order replace' draws from all rows, and these do not fit into memory")
     source = reader.source
-    read = counts.read - counts.from_file
-    expected = source.rows or reader.expected_rows or read * 4
-    training_rows = max(round(expected * counts.training / max(read, 1)), counts.training)
+    given = counts.given - counts.from_file
+    expected = source.rows or reader.expected_rows or given * 4
+    training_rows = max(round(expected * counts.training / max(given, 1)), counts.training)
     once = None if source.rereadable else 1
     return StreamFeed(reader, training_rows, order, counts, once, spans, tell, row_bytes, held, index)
 

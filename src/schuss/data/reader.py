@@ -70,10 +70,15 @@ class Counts:
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "goals"}
         return Saved(values, {"goals": self.goals})
 
+    @property
+    def given(self) -> int:
+        """How many rows have been given by use or skipped; of those read, some of a slice may be still to come."""
+        return self.training + self.select + self.score + self.skipped
+
     def went(self) -> dict[str, int]:
         """Say what became of the rows of one pass, as far as it went; the bad ones are among those skipped."""
         went = {"trained": self.training, "held_out": self.select + self.score, "skipped": self.skipped}
-        return {"read": sum(went.values()), **went, "bad": self.bad}
+        return {"read": self.given, **went, "bad": self.bad}
 
     @classmethod
     def resumed(cls, saved: Saved) -> Counts:
