@@ -60,6 +60,21 @@ def test_reading_begins_at_the_row_group_of_the_cursor(tmp_path: Path, monkeypat
         assert seen[0] == row // 1000 * 1000
 
 
+@pytest.mark.parametrize(("text", "most"), [(False, 262_144), (True, 65_536)])
+def test_narrow_rows_come_in_long_batches(tmp_path: Path, text: bool, most: int) -> None:
+    rows = 300_000
+    words = {"text": [f"{row} words" for row in range(rows)]} if text else {}
+    pq.write_table(pa.table({"n": np.arange(rows), **words}), tmp_path / "t.parquet", row_group_size=rows)
+    source = open_source(tmp_path / "t.parquet")
+    edges = [*range(0, rows, most), rows]
+    batches = list(source.batches())
+    assert [batch.row for batch in batches] == edges[:-1]
+    assert all(batch.table["n"][0].as_py() == batch.row for batch in batches)
+    assert [len(batch.table) for batch in batches] == np.diff(edges).tolist()
+    assert [batch.row for batch in source.onwards(Cursor(0, most + 1))] == edges[1:-1], "the very same"
+    assert [len(batch.table) for batch in source.span(Cursor(), most + 9)] == [most, 9]
+
+
 def test_sample_spreads_over_row_groups(tmp_path: Path) -> None:
     pq.write_table(TABLE, tmp_path / "t.parquet", row_group_size=500)
     sample = open_source(tmp_path / "t.parquet").sample(200)

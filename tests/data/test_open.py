@@ -272,7 +272,7 @@ def check_positions(batches: list[Batch], cursor: Cursor, sizes: list[int]) -> N
             assert position.row == sizes[position.part]
             position = Cursor(batch.part, 0)
         assert (batch.part, batch.row) == position
-        assert 0 < batch.table.num_rows <= 65_536
+        assert 0 < batch.table.num_rows <= 262_144
         position = Cursor(batch.part, batch.row + batch.table.num_rows)
     assert position.row == sizes[position.part]
 

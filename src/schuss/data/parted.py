@@ -16,6 +16,16 @@ from schuss.data.source import Batch, Cursor
 from schuss.errors import DataError
 
 BATCH_ROWS = 65_536
+
+LONG_BATCH_BYTES = 1 << 25
+LONGEST_BATCH = 4
+"""Long batches of narrow rows have so many bytes, and four times 65,536 rows at most.
+
+A batch takes a millisecond of Python in two threads. Training on 20 million rows of 28 columns from Parquet, whose row
+groups have as many rows, takes 0.91 to 0.95 of the time and of the processors', for 44 MiB; with batches of 131,072
+rows 0.98 and 0.99.
+"""
+
 _SPREAD = 64
 
 Pieces = Iterator[tuple[int, pa.RecordBatch]]
@@ -89,22 +99,22 @@ class PartedSource:
     _begun: _Begun | None = field(default=None, init=False, repr=False)
 
     def batches(self, cursor: Cursor = Cursor(), *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
-        """Yield the rows from `cursor` on, in order, at most 65,536 at a time."""
-        columns = _known(self, columns)
+        """Yield the rows from `cursor` on, in order, at most 65,536 at a time, of narrow ones four times as many."""
+        columns, most = _known(self, columns), batch_rows(self.schema)
         begun = self._take_begun(cursor, columns)
         for part in range(cursor.part, len(self.parts)):
             start = cursor.row if part == cursor.part else 0
             for row, table in begun or self.read(part, start, columns):
-                yield from cut(table, part, row, start)
+                yield from cut(table, part, row, start, most)
             self._refuse_changed(part)
 
     def onwards(self, cursor: Cursor, *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield the batches that `batches` gives, the very same, from the one on that holds the row at `cursor`."""
-        columns = _known(self, columns)
+        columns, most = _known(self, columns), batch_rows(self.schema)
         for part in range(cursor.part, len(self.parts)):
             start = cursor.row if part == cursor.part else 0
             for row, table in self.read(part, start if self.steady else 0, columns):
-                for batch in cut(table, part, row, row):
+                for batch in cut(table, part, row, row, most):
                     if batch.row + batch.table.num_rows > start:
                         yield batch
             self._refuse_changed(part)
@@ -151,12 +161,12 @@ class PartedSource:
 
     def span(self, start: Cursor, rows: int | None, *, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yield the rows of one part from `start` on, so many or (None) all, and decode no more than these."""
-        columns = _known(self, columns)
+        columns, most = _known(self, columns), batch_rows(self.schema)
         if rows == 0:
             return
         some = self.some or (lambda part, row, columns, rows: self.read(part, row, columns))
         for row, table in some(start.part, start.row, columns, rows):
-            for batch in cut(table, start.part, row, start.row):
+            for batch in cut(table, start.part, row, start.row, most):
                 kept = batch if rows is None else batch._replace(table=batch.table.slice(0, rows))
                 yield kept
                 if rows is not None and (rows := rows - kept.table.num_rows) <= 0:
@@ -187,10 +197,26 @@ class PartedSource:
             refuse_changed(self.files[part])
 
 
-def cut(table: pa.RecordBatch, part: int, row: int, start: int) -> Iterator[Batch]:
-    """Yield the rows of `table` (which begins at `row`) from row `start` on, at most 65,536 at a time."""
-    for offset in range(max(0, start - row), table.num_rows, BATCH_ROWS):
-        yield Batch(table.slice(offset, BATCH_ROWS), part, row + offset)
+def batch_rows(schema: pa.Schema) -> int:
+    """Give the rows that a batch has at most: more of narrow ones whose values all take the same room.
+
+    >>> batch_rows(pa.schema({f"x{j}": pa.float32() for j in range(28)}))
+    262144
+    >>> batch_rows(pa.schema({"number": pa.float32(), "text": pa.string()}))
+    65536
+    """
+    try:
+        row = sum(field.type.bit_width for field in schema) // 8 + 1
+    except ValueError:  # strings and lists
+        return BATCH_ROWS
+    return BATCH_ROWS * min(max(LONG_BATCH_BYTES // (row * BATCH_ROWS), 1), LONGEST_BATCH)
+
+
+def cut(table: pa.RecordBatch, part: int, row: int, start: int, most: int | None = None) -> Iterator[Batch]:
+    """Yield the rows of `table` (which begins at `row`) from row `start` on, at most so many (65,536) at a time."""
+    most = BATCH_ROWS if most is None else most
+    for offset in range(max(0, start - row), table.num_rows, most):
+        yield Batch(table.slice(offset, most), part, row + offset)
 
 
 def spread(items: Sequence[Cursor], limit: int) -> list[Cursor]:
