@@ -19,7 +19,9 @@ PART = ".part"
 
 
 def nearest(missing: str | os.PathLike[str]) -> str:
-    """Ask whether the file or folder is meant whose name is nearest to that of a missing one; nothing if none is near.
+    """Ask whether the file or folder is meant whose name is nearest to that of a missing one.
+
+    Nothing is asked if none is near, or if it is there and merely not what was wanted.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -28,6 +30,8 @@ def nearest(missing: str | os.PathLike[str]) -> str:
     '; did you mean /flights.csv?'
     """
     path = Path(missing)
+    if path.exists():
+        return ""
     try:
         near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], 1)
     except OSError:

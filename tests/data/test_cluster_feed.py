@@ -160,8 +160,8 @@ def test_full_passes_add_up_to_those_of_one_machine(places: dict[str, Path]) -> 
     loss = loss_for("log_loss", 1)
     width = one.chunks(1).__next__().rows.shape[1]  # pyright: ignore[reportAttributeAccessIssue]
     weights = np.random.default_rng(0).normal(size=(width + 1, 1))
-    value, gradient = SingleObjective(near.blocks, loss, 0.1).value_and_gradient(weights)
-    found, slope = SingleObjective(far.blocks, loss, 0.1, far.far).value_and_gradient(weights)
+    value, gradient = SingleObjective(near.blocks, loss).value_and_gradient(weights)
+    found, slope = SingleObjective(far.blocks, loss, far.far).value_and_gradient(weights)
     assert found == pytest.approx(value, rel=1e-6)
     np.testing.assert_allclose(slope, gradient, rtol=1e-4, atol=1e-6)
 

@@ -16,7 +16,6 @@ from schuss.finish import curvature
 from schuss.finish.curvature import _inverse_of_triangle, inverse_with, loss_hessian, whole_hessian
 from schuss.finish.dealing import deal
 from schuss.finish.folds import cross_validate, of_rows
-from schuss.finish.single import SingleObjective
 from schuss.finish.solve import minimise
 from schuss.objective import LinearObjective
 
@@ -93,7 +92,7 @@ def test_triangles_are_inverted_half_by_half(size: int) -> None:
 def test_it_saves_passes() -> None:
     case, chunk = LOSSES_BY_NAME["log_loss"], problem("log_loss", 500)
     steep = chunk._replace(rows=chunk.rows * np.geomspace(0.1, 10, 5, dtype=np.float32))
-    objective, start = SingleObjective(steep, case.loss, 1e-4), np.zeros((6, 1))
+    objective, start = LinearObjective(steep, case.loss, 1e-4), np.zeros((6, 1))
     inverse = inverse_with(whole_hessian(_whole(steep), case.loss, start), 1e-4, 1)
     with_it, without = (minimise(objective, start, passes=500, inverse=one) for one in (inverse, None))
     assert with_it.passes < without.passes / 2

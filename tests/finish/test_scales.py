@@ -10,6 +10,7 @@ from tests.cases import LOSSES_BY_NAME, problem
 
 from schuss.data.chunk import Chunk, SparseRows, cut
 from schuss.data.whole import Whole
+from schuss.descent.penalties import penalty_value
 from schuss.finish.curvature import whole_hessian
 from schuss.finish.scales import by_weights, mean_penalty, of_equal_columns, solve_scaled
 from schuss.finish.single import SingleObjective
@@ -83,5 +84,6 @@ def test_scales_of_one_are_the_plain_penalty_to_the_bit() -> None:
     assert mean_penalty(0.3, np.zeros((6, 1)), np.ones(5)) == 0.3
     options = {"passes": 1, "hessian": lambda: None}
     loss = LOSSES_BY_NAME["log_loss"].loss
-    seen = solve_scaled(SingleObjective(chunk, loss, 0.0), 0.3, np.ones(5), weights, **options)
-    assert seen.value == SingleObjective(chunk, loss, 0.3).value_and_gradient(weights)[0]
+    seen = solve_scaled(SingleObjective(chunk, loss), 0.3, np.ones(5), weights, **options)
+    mean_loss, _ = SingleObjective(chunk, loss).value_and_gradient(weights)
+    assert seen.value == mean_loss + penalty_value(weights[:-1], 0.3)

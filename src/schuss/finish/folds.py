@@ -178,7 +178,7 @@ def of_rows(
 
         def solve(penalty: float, start: NDArray[np.float64]) -> Solution:
             return solve_scaled(
-                SingleObjective(taught, loss, 0.0), penalty, scales[number], start,
+                SingleObjective(taught, loss), penalty, scales[number], start,
                 hessian=partial(hessians.without, number, penalty, start),
                 l1=l1, passes=passes, scale=scale, decrease=ROUGH, stop=stop,
             )  # fmt: skip

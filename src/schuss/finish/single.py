@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, Rows, SparseRows, as_matrix, cut, row_count, transposed
 from ..descent.losses import Loss
-from ..descent.penalties import penalty_value
 from ..kernels import store
 from .turned import LANES, Turned, sums_of_turned
 
@@ -40,7 +39,7 @@ class Sums(NamedTuple):
 
 @dataclass(frozen=True)
 class SingleObjective:
-    """Mean loss and penalty of a linear model as `LinearObjective` has them, in float32; sums of blocks are float64.
+    """Mean loss of a linear model as `LinearObjective` has it, in float32; sums of blocks are float64.
 
     On adult a pass takes a quarter of the time: losses are compiled, and rows come from memory once instead of twice.
 
@@ -49,7 +48,6 @@ class SingleObjective:
 
     rows: Chunk | Turned | Callable[[], Iterable[Chunk]]
     loss: Loss
-    l2: float
     far: Callable[..., Iterable[Sums]] | None = None
 
     def value_and_gradient(self, weights: Array) -> tuple[float, Array]:
@@ -57,9 +55,7 @@ class SingleObjective:
         loss, total, gradient = sums_of(self.rows, self.loss, weights)
         for one in () if self.far is None else self.far(sums_of, self.loss, weights):
             loss, total, gradient = loss + one.loss, total + one.weight, gradient + one.gradient
-        gradient /= total
-        gradient[:-1] += self.l2 * weights[:-1]
-        return loss / total + float(penalty_value(weights[:-1], self.l2)), gradient
+        return loss / total, gradient / total
 
 
 def sums_of(rows: Chunk | Turned | Callable[[], Iterable[Chunk]], loss: Loss, weights: Array) -> Sums:

@@ -88,7 +88,7 @@ class Task:
                 l1=self.champion.run.l1, passes=passes, scale=self.scale, decrease=decrease, stop=self.stop,
             )  # fmt: skip
 
-        rough = SingleObjective(rows if isinstance(rows, Turned) else whole.blocks, self.loss, 0.0, whole.far)
+        rough = SingleObjective(rows if isinstance(rows, Turned) else whole.blocks, self.loss, whole.far)
         near = minimised(rough, start.astype(np.float64), passes, DECREASE if exact else ROUGH)
         if not (exact and near.usable and near.passes < passes):
             return near

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from schuss.errors import DataError, OutputError
+from schuss.files import nearest
 
 from . import figures
 from .figures.plane import MAPS
@@ -52,7 +53,7 @@ def redraw(run: Path | str) -> Path:
     """
     folder = Path(run)
     if not folder.is_dir():
-        raise DataError(f"'{run}' is not the folder of a run")
+        raise DataError(f"'{run}' is not the folder of a run{nearest(folder)}")
     return write_report(folder, folder / "report.html")
 
 
