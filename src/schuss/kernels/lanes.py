@@ -66,6 +66,14 @@ def spread_value(builder, value, width):
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(INT, width), [0] * width))
 
 
+def total_of(builder, values):
+    """Add up the whole numbers of all lanes."""
+    kind = values.type
+    name = f"llvm.vector.reduce.add.v{kind.count}i{kind.element.width}"
+    add = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind.element, [kind]), name)
+    return builder.call(add, [values])
+
+
 def _among(*kinds) -> Any:
     """Give the kind that is lanes if there is one and all others are lanes or numbers, else None."""
     lanes = [kind for kind in kinds if isinstance(kind, Lanes)]

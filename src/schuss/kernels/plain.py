@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
 from schuss.kernels.encode import mixed
-from schuss.kernels.lanes import emitted
+from schuss.kernels.lanes import emitted, spread_value, total_of
 from schuss.kernels.options import kernel
 from schuss.kernels.terms import BASE, BLANK, PAIR
 
@@ -69,16 +68,12 @@ def _(context, builder, signature, arguments):
     count = builder.cttz(builder.not_(bits), ir.Constant(ir.IntType(1), 1))
     left = builder.sub(stop, at)
     count = builder.select(builder.icmp_signed("<", left, count), left, count)
-    spread = builder.insert_element(ir.Constant(_LONGS, ir.Undefined), count, ir.Constant(ir.IntType(32), 0))
-    spread = builder.shuffle_vector(spread, spread, ir.Constant(ir.VectorType(ir.IntType(32), AT_ONCE), [0] * AT_ONCE))
-    counted = builder.icmp_unsigned("<", ir.Constant(_LONGS, list(range(AT_ONCE))), spread)
+    places = ir.Constant(_LONGS, list(range(AT_ONCE)))
+    counted = builder.icmp_unsigned("<", places, spread_value(builder, count, AT_ONCE))
     numbers = builder.add(builder.zext(letters, _LONGS), ir.Constant(_LONGS, [1] * AT_ONCE))
     terms = builder.mul(numbers, ir.Constant(_LONGS, _POWERS[:AT_ONCE]))
     terms = builder.select(counted, terms, ir.Constant(_LONGS, [0] * AT_ONCE))
-    add = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(_LONG, [_LONGS]), f"llvm.vector.reduce.add.v{AT_ONCE}i64"
-    )
-    return context.make_tuple(builder, signature.return_type, [count, builder.call(add, [terms])])
+    return context.make_tuple(builder, signature.return_type, [count, total_of(builder, terms)])
 
 
 @kernel()

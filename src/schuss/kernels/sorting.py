@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.np.arrayobj import make_array
 
-from schuss.kernels.lanes import emitted
+from schuss.kernels.lanes import emitted, spread_value, total_of
 from schuss.kernels.options import inlined, kernel
 
 FEW = 64
@@ -54,8 +53,7 @@ def _at(builder, values, places):
 
 def _spread(builder, number):
     """Give every lane a number."""
-    narrow = builder.trunc(number, _WORD)
-    return _at(builder, builder.insert_element(ir.Constant(_LANES, ir.Undefined), narrow, _WORD(0)), [0] * GROUP)
+    return spread_value(builder, builder.trunc(number, _WORD), GROUP)
 
 
 def _are_there(builder, many):
@@ -86,10 +84,7 @@ def _(context, builder, signature, arguments):
     before = builder.load(group(6, after), align=4)
     builder.store(mine, group(6, zero), align=4)
     builder.store(builder.add(before, ranks), group(6, after), align=4)
-    add = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(_WORD, [_LANES]), f"llvm.vector.reduce.add.v{GROUP}i32"
-    )
-    return builder.zext(builder.call(add, [ranks]), ir.IntType(64))
+    return builder.zext(total_of(builder, ranks), ir.IntType(64))
 
 
 @inlined
