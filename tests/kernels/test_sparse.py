@@ -48,6 +48,35 @@ def test_uncompiled_kernels_give_the_same(rule: str, loss: str, monkeypatch: pyt
             np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-6 * np.abs(b).max())
 
 
+WIDE_PAIRS = [
+    ("adagrad", "log_loss", 0.0),
+    ("adagrad", "softmax", 0.1),
+    ("ftrl", "squared_error", 0.1),
+    ("sgd", "hinge", 0.1),
+]
+
+
+@pytest.mark.parametrize(("rule", "loss", "penalty"), WIDE_PAIRS, ids=["-".join(pair[:2]) for pair in WIDE_PAIRS])
+def test_features_together_have_the_bits_of_one_after_the_other(
+    rule: str, loss: str, penalty: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run steps sixteen features at a time, a block of four one by one; rows of 0 to 40 nonzeros."""
+    case = LOSSES_BY_NAME[loss]
+    rows = dense_rows(30, 40, density=0.6)
+    rows[3], rows[29], rows[5], rows[6, 16:] = 0.0, 0.0, 1.5, 0.0
+    chunk = chunk_of(to_sparse(rows), targets_for(case, rows), np.random.default_rng(0).uniform(0.5, 2, 30))
+
+    def weights(rates: list[float]) -> np.ndarray:
+        ours = Linear(RULES_BY_NAME[rule].rule, case.loss, 40, case.outputs, 1, True, l1=rule == "sgd")
+        state, _ = learn(ours, runs_of(rates, l2=penalty, l1=penalty * (rule == "sgd")), [chunk, chunk])
+        return weights_of(ours, state)
+
+    alone = weights([0.1])
+    np.testing.assert_array_equal(alone[0], weights([0.1, 0.03, 0.01])[0])
+    monkeypatch.setattr(store, "run", uncompiled)
+    np.testing.assert_allclose(alone, weights([0.1]), rtol=1e-5, atol=1e-6 * np.abs(alone).max())
+
+
 @njit(**FAST)
 def compiled_inverse_root(like, x, out):
     for i in range(len(x)):

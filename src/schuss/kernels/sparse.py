@@ -15,9 +15,20 @@ import numpy as np
 
 from schuss.kernels.dispatch import evaluate, rest, step, update
 from schuss.kernels.lanes import fused, load, store
-from schuss.kernels.lines import add_to, load_at, load_each, prefetch_far, spread, store_at, store_each
-from schuss.kernels.options import inlined, kernel
+from schuss.kernels.lines import add_to, load_at, load_each, load_part, prefetch_far, spread, store_at, store_each
+from schuss.kernels.options import compiled_form_of, inlined, kernel
 from schuss.kernels.scores import columns_of, learn_from_scores, losses_of_scores
+from schuss.kernels.together import (
+    WIDE,
+    features_of,
+    gaps,
+    gather,
+    gather_each,
+    repeated,
+    scatter,
+    scatter_each,
+    send_for_each,
+)
 
 ZERO = np.float32(0.0)
 NEAR = 1 << 17
@@ -263,12 +274,8 @@ def prefetch_slots(like, slots, weights, place):
         prefetch_far(slots, slot * np.uint64(weights.size) + place)
 
 
-@inlined
-def rest_row(rule, like, scalars, indices, first, end, base, now, since, weights, slots, columns):
-    """Catch the features of a row up; send for two of the three lines of later ones, and leave one to `step_row`.
-
-    So lines are fetched while catching up is computed: one run, 16 million features 37 → 22 ns a nonzero.
-    """
+def rest_each(rule, like, scalars, indices, first, end, base, now, since, weights, slots, columns):
+    """Catch the features of a row up one by one, see `rest_row`."""
     ahead = far_ahead(indices, end, end - first)
     for n in range(first, end):
         later = np.uint64(indices[n + ahead])
@@ -278,9 +285,8 @@ def rest_row(rule, like, scalars, indices, first, end, base, now, since, weights
         rest_feature(rule, like, scalars, base, now, since, weights, slots, columns, np.uint64(indices[n]))
 
 
-@inlined
-def step_row(rule, like, scalars, indices, values, first, end, scores, weights, slots, columns, resting):
-    """Step along the gradient of one row; send for lines of later ones, all of them if no `rest_row` did."""
+def step_each(rule, like, scalars, indices, values, first, end, scores, weights, slots, columns, resting):
+    """Step along the gradient of one row feature by feature, see `step_row`."""
     ahead = far_ahead(indices, end, end - first)
     for column in range(np.uint64(0), columns, np.uint64(len(like[2]))):
         d = load(scores, np.uint64(0), column, like[2])
@@ -291,6 +297,76 @@ def step_row(rule, like, scalars, indices, values, first, end, scores, weights, 
                 prefetch_slots(like, slots, weights, later)
             place = np.uint64(indices[n]) * columns + column
             step_weights(rule, like, scalars, weights, slots, place, d * values[n])
+
+
+@inlined
+def send_for_slots(like, slots, weights, features, columns, column):
+    """Send for the lines of the slots of some features."""
+    for slot in range(np.uint64(len(like[1]))):
+        send_for_each(slots, features, columns, slot * np.uint64(weights.size) + column)
+
+
+def rest_together(rule, like, scalars, indices, first, end, base, now, since, weights, slots, columns):
+    """Catch the features of a row up, sixteen at a time, for one run; see `rest_row`."""
+    ahead, clocks, none = far_ahead(indices, end, end - first), np.uint64(len(now)), np.uint64(0)
+    scalars, far = repeated(scalars, WIDE), weights.size + slots.size > NEAR
+    for n in range(first, end, np.uint64(len(WIDE))):
+        features, later = features_of(indices, n, end, WIDE), features_of(indices, n + ahead, end + ahead, WIDE)
+        if far:
+            send_for_each(since, later, clocks, none)
+        total = spread(ZERO, WIDE)
+        for clock in range(clocks):
+            total = fused(base[clock, none], gaps(since, features, clocks, clock, now[clock]), total)
+        for column in range(none, columns):
+            if far:
+                send_for_slots(like, slots, weights, later, columns, column)
+            memory = gather_each(slots, features, columns, column, weights.size, like[1])
+            w = rest(rule, scalars, total, gather(weights, features, columns, column), memory)
+            scatter(weights, features, columns, column, w)
+
+
+def step_together(rule, like, scalars, indices, values, first, end, scores, weights, slots, columns, resting):
+    """Step along the gradient of one row, sixteen features at a time, for one run; see `step_row`."""
+    ahead, none = far_ahead(indices, end, end - first), np.uint64(0)
+    scalars, far = repeated(scalars, WIDE), weights.size + slots.size > NEAR
+    for column in range(none, columns):
+        d = scores[none, column]
+        for n in range(first, end, np.uint64(len(WIDE))):
+            features, later = features_of(indices, n, end, WIDE), features_of(indices, n + ahead, end + ahead, WIDE)
+            if far:
+                send_for_each(weights, later, columns, column)
+            if far and not resting:
+                send_for_slots(like, slots, weights, later, columns, column)
+            memory = gather_each(slots, features, columns, column, weights.size, like[1])
+            w, g = gather(weights, features, columns, column), load_part(values, n, end - n, WIDE) * d
+            w, memory = step(rule, scalars, w, g, memory)
+            scatter_each(slots, features, columns, column, weights.size, memory)
+            scatter(weights, features, columns, column, w)
+
+
+def rest_row(rule, like, scalars, indices, first, end, base, now, since, weights, slots, columns):
+    """Catch the features of a row up; send for two of the three lines of later ones, and leave one to `step_row`.
+
+    So lines are fetched while catching up is computed: one run, 16 million features 37 → 22 ns a nonzero.
+    """
+    catch_up = rest_together if len(like[2]) == 1 else rest_each
+    catch_up(rule, like, scalars, indices, first, end, base, now, since, weights, slots, columns)
+
+
+def step_row(rule, like, scalars, indices, values, first, end, scores, weights, slots, columns, resting):
+    """Step along the gradient of one row; send for lines of later ones, all of them if no `rest_row` did."""
+    go = step_together if len(like[2]) == 1 else step_each
+    go(rule, like, scalars, indices, values, first, end, scores, weights, slots, columns, resting)
+
+
+@compiled_form_of(rest_row)
+def _rest_row(rule, like, scalars, indices, first, end, base, now, since, weights, slots, columns):
+    return rest_together if like[2].count == 1 else rest_each
+
+
+@compiled_form_of(step_row)
+def _step_row(rule, like, scalars, indices, values, first, end, scores, weights, slots, columns, resting):
+    return step_together if like[2].count == 1 else step_each
 
 
 @inlined
