@@ -17,8 +17,9 @@ from schuss.kernels.dense import score, step_vector
 from schuss.kernels.lanes import fused, load, store
 from schuss.kernels.lines import element, load_each, spread
 from schuss.kernels.options import inlined, kernel
+from schuss.kernels.resting import rest_row, step_intercept, step_row
 from schuss.kernels.scores import columns_of, learn_from_scores
-from schuss.kernels.sparse import load_scalars, rest_row, score_rows, step_intercept, step_row
+from schuss.kernels.sparse import load_scalars, score_rows
 
 LARGEST = 50.0
 """A loss counts as this at most: a run that was lost once would need thousands of rows to be heard again."""
@@ -97,7 +98,7 @@ def learn_sparse(
     rule, loss, like, indptr, indices, values, targets, row_weights, table, free_table, base, now, since,
     weights, slots, sharpness, fade, standing, answers, scores, shares, tally, ones,
 ):  # fmt: skip
-    """Answer and learn sparse rows; arrays as for `sparse.advance_resting` and `learn_dense`."""
+    """Answer and learn sparse rows; arrays as for `resting.advance_resting` and `learn_dense`."""
     rows, width, columns = np.uint64(len(targets)), like[2], columns_of(loss, like[2], weights)
     outputs = columns // np.uint64(len(width))
     scalars, free = load_scalars(table, 0, like), load_scalars(free_table, 0, like)

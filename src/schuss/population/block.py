@@ -30,7 +30,7 @@ class Block(NamedTuple):
     weights : `(features + 1, outputs · lanes)`; slots : `(slots, features + 1, outputs · lanes)`; carry :
     `(carries, lanes)`. On sparse rows: scale : `(lanes,)`, by which the weights of "scaled" and "coasting" rules are to
     be multiplied; now, since : `(schedules,)` and `(features, schedules)`, how far "resting" weights are up to date,
-    see `kernels.sparse.advance_resting`; moving : `(2, features + 1)`, which features of a "coasting" rule have a
+    see `kernels.resting.advance_resting`; moving : `(2, features + 1)`, which features of a "coasting" rule have a
     velocity, and a list of them, whose last element is their number; spare : `(features + 1, …)`, workspace, one value
     for no feature in between.
     """

@@ -153,7 +153,7 @@ def _advance_resting(
     bounds = np.append(rows[0][:-1:batch], rows[0][-1])
     most = 0 if batch == 1 else min(int(np.diff(bounds).max(initial=0)), features)
     store.run(
-        "sparse:advance_resting", (plain, loss, _like(stepper, lanes)), *rows[:3], chunk.targets, chunk.weights, batch,
+        "resting:advance_resting", (plain, loss, _like(stepper, lanes)), *rows[:3], chunk.targets, chunk.weights, batch,
         table.phase, table.shift, table.penalised, table.free, int(table.penalty), table.factors, single(table.bases),
         block.now, block.since, block.weights, block.slots, _workspace(block, batch), np.ones((1, lanes), np.float32),
         block.spare, np.empty(most, np.int32), _workspace(block, most), tally,
@@ -196,7 +196,7 @@ def bring_up_to_date(way: str, stepper: Any, plain: Any, scalars: Doubles, bases
         block.scale[:] = 1.0
     if way == "resting" and scalars[:, stepper.free].any():
         store.run(
-            "sparse:rest_all", (plain, _like(stepper, lanes)), single(scalars), single(bases), block.now, block.since,
+            "resting:rest_all", (plain, _like(stepper, lanes)), single(scalars), single(bases), block.now, block.since,
             block.weights, block.slots,
         )  # fmt: skip
 
