@@ -64,8 +64,10 @@ def scaling_of(X: Any, weights: Array, *, centred: bool) -> Scaling:
     shares = weights / weights.sum()
     if isinstance(X, np.ndarray):
         unit = _unit(np.maximum(X.max(axis=0), -X.min(axis=0)).astype(np.float64))
-        mean = shares @ (X / unit)
-        variance = shares @ np.square(X / unit - mean)
+        apart = X / unit
+        mean = shares @ apart
+        apart -= mean
+        variance = shares @ np.square(apart, out=apart)
     else:
         X = canonical(X)
         largest = np.zeros(X.shape[1])

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schuss.data.columns.kind import Entries, blocks
+from schuss.data.columns.kind import LEAST_DEVIATION, Entries, blocks
 from schuss.data.columns.moments import take_moments
 from schuss.data.columns.numbers import NumberColumn
 from schuss.data.columns.place import Place
@@ -38,6 +38,36 @@ def test_moments_keep_their_digits(offset: float) -> None:
     np.testing.assert_array_equal(moments.least, np.nanmin(values, axis=0))
     np.testing.assert_array_equal(moments.most, np.nanmax(values, axis=0))
     np.testing.assert_allclose(moments.missing, np.isnan(values).mean(axis=0))
+
+
+def test_what_is_counted_of_a_column_does_not_depend_on_the_piece_where_it_stands() -> None:
+    first = np.tile([0.0, 2.0, 5.0, -1.0, 0.0], (4, 1))
+    second = np.array([[0.0, 2.0, 0.0, 1.0, np.nan], [1.0, 2.0, 5.0, 0.5, 4.0], [np.nan, np.nan, 5.0, 1.0, 4.0]])
+    pieces = [first, second, first[:1]]
+    given = [piece.copy() for piece in pieces]
+    moments = take_moments(lambda: iter(pieces), 5)
+    whole = np.concatenate(pieces)
+    np.testing.assert_array_equal(moments.zeros, (whole == 0).mean(axis=0))
+    np.testing.assert_allclose(moments.missing, np.isnan(whole).mean(axis=0), atol=1e-15)
+    # Two values in the first, third and last column, one in the second, more in the fourth, but not in one piece.
+    indicators = LEAST_DEVIATION * np.array([1.0, 0.0, 5.0, 0.0, 4.0])
+    plain = np.where([True, False, True, True, True], np.nanstd(whole, axis=0), 0.0)
+    np.testing.assert_allclose(moments.deviation, np.maximum(plain, indicators), rtol=1e-12)
+    rare = [np.zeros((5000, 2)), np.array([[1.0, 0.4], [0.0, 1.0]])]
+    # The second column has a third value, in its last piece only, and is not taken for an indicator.
+    found = take_moments(lambda: iter(rare), 2).deviation
+    assert found[0] == pytest.approx(LEAST_DEVIATION)
+    assert found[1] == pytest.approx(np.concatenate(rare)[:, 1].std(), rel=1e-9)
+    for piece, as_given in zip(pieces, given, strict=True):
+        np.testing.assert_array_equal(piece, as_given)
+
+
+@pytest.mark.parametrize("wild", [np.inf, -np.inf, -1e151, 1e151, np.nan])
+def test_a_wild_value_has_no_part_in_the_statistics(wild: float) -> None:
+    values = np.array([[1.0, wild], [2.0, 3.0], [3.0, 7.0]])
+    moments = NumberColumn.fit(vectors(values), PLACE, vector=True).moments
+    assert (moments.least.tolist(), moments.most.tolist()) == ([1.0, 3.0], [3.0, 7.0])
+    np.testing.assert_allclose(moments.missing, [0.0, 1 / 3])
 
 
 def test_moments_of_one_wild_value() -> None:

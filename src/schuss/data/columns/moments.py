@@ -46,14 +46,16 @@ def take_moments(pieces: Callable[[], Iterator[NDArray[np.float64]]], width: int
     unit = np.where(reach > 0, reach, 1.0)
     first, second, count, zeros, ends = np.zeros((5, width))
     for piece in pieces():
+        at_ends = np.flatnonzero(ends == count)  # so far: most columns are out of it after the first piece
         position = (piece - least) / unit
-        there = ~np.isnan(position)
-        position[~there] = 0.0
+        lacking = np.isnan(position)
+        np.copyto(position, 0.0, where=lacking)
         first += position.sum(axis=0)
         second += np.einsum("ij,ij->j", position, position)
-        ends += ((position == 1) | ((position == 0) & there)).sum(axis=0)
-        zeros += (piece == 0).sum(axis=0)
-        count += there.sum(axis=0)
+        zeros += _counted(piece == 0)
+        count += len(piece) - _counted(lacking)
+        some, there = position[:, at_ends], ~lacking[:, at_ends]
+        ends[at_ends] += _counted((some == 1) | ((some == 0) & there))
     present = np.maximum(count, 1)
     mean = first / present
     deviation = np.sqrt(np.maximum(second / present - mean**2, 0))
@@ -62,3 +64,8 @@ def take_moments(pieces: Callable[[], Iterator[NDArray[np.float64]]], width: int
     return Moments(
         least + mean * unit, np.where(reach > 0, deviation * unit, 0.0), least, most, zeros / total, 1 - count / total
     )
+
+
+def _counted(flags: NDArray[np.bool_]) -> NDArray[np.intp] | int:
+    """Count the flags of each column; most pieces have none, and to see that takes a twentieth of the time."""
+    return np.count_nonzero(flags, axis=0) if flags.any() else 0

@@ -156,9 +156,11 @@ def _pieces(prepared: Prepared) -> Iterator[NDArray[np.float64]]:
     for rows in blocks(*prepared.values.shape):
         with np.errstate(invalid="ignore"):  # a NaN may be of the kind that signals, and is replaced below
             piece = prepared.values[rows].astype(np.float64)
+            sound = piece.min(initial=0.0) >= -LARGEST and piece.max(initial=0.0) <= LARGEST  # no NaN is
+        if not sound:
+            piece[~(np.abs(piece) <= LARGEST)] = np.nan
         if prepared.missing is not None:
             piece[prepared.missing[rows]] = np.nan
-        piece[~(np.abs(piece) <= LARGEST)] = np.nan
         yield piece
 
 
