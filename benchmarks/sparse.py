@@ -3,7 +3,7 @@
 Rows of 75 nonzeros whose features follow Zipf's law (probability ~ 1/rank, the ranks scattered over the columns), log
 loss with L2. Each round times every contender once, one after the other, the second of two epochs, so that none pays
 for what the one before left in the caches; ratios are taken within a round. The limit is a kernel that only fetches
-the same lines of weights, the next row's lines sent for ahead, and adds them up; for sixteen runs on two threads, a
+the same lines of weights, sent for ahead, and adds them up, in four sums; for sixteen runs on two threads, a
 block of eight on each.
 
     pip install -e '.[benchmarks]'
@@ -32,9 +32,10 @@ from vowpalwabbit import Workspace
 from schuss.data.chunk import Chunk, SparseRows, cut
 from schuss.descent.losses import LogLoss
 from schuss.descent.optimizers import OPTIMIZERS
-from schuss.kernels.lanes import fused, load, prefetch, store
-from schuss.kernels.lines import spread
+from schuss.kernels.lanes import store
+from schuss.kernels.lines import prefetch_far, spread
 from schuss.kernels.options import kernel
+from schuss.kernels.sparse import NEAR, far_ahead, score_output
 from schuss.population.linear import Linear
 from schuss.population.population import Run
 from schuss.population.workers import side_by_side
@@ -76,13 +77,16 @@ def rows_of(features: int) -> Chunk:
 
 
 @kernel()
-def gather(like, indices, values, weights, out):
+def gather(like, indptr, indices, values, weights, out):
     """Fetch the lines of all nonzeros and add them up: what any method must do at least."""
-    last = np.uint64(len(indices) - 1)
-    total = spread(np.float32(0.0), like)
-    for n in range(np.uint64(len(indices))):
-        prefetch(weights, np.uint64(indices[min(n + np.uint64(NONZEROS), last)]), 0)
-        total = fused(load(weights, np.uint64(indices[n]), 0, like), values[n], total)
+    total, first = spread(np.float32(0.0), like), np.uint64(0)
+    for r in range(np.uint64(len(indptr) - 1)):
+        start, stop = np.uint64(indptr[r]), np.uint64(indptr[r + np.uint64(1)])
+        ahead = far_ahead(indices, stop, stop - start)
+        if weights.size > NEAR:
+            for n in range(start, stop):
+                prefetch_far(weights, np.uint64(indices[n + ahead]) * np.uint64(len(like)))
+        total = total + score_output(like, indices, values, start, stop, weights, np.uint64(len(like)), first)
     store(out, 0, 0, total)
 
 
@@ -93,7 +97,7 @@ def limit(rows: Chunk, lanes: int, threads: int = 1) -> Contender:
     def fetching() -> Epoch:
         weights, out = np.zeros((sparse.width, lanes), np.float32), np.zeros((1, lanes), np.float32)
         weights[:] = 1.0  # pages of zeros would all be the same one
-        return lambda: gather(like, sparse.indices, sparse.values, weights, out)
+        return lambda: gather(like, sparse.indptr, sparse.indices, sparse.values, weights, out)
 
     jobs = [fetching() for _ in range(threads)]
     blocks = lanes if threads == 1 else f"{threads} × {lanes}"
