@@ -241,17 +241,23 @@ def advance_fully(
         learn_from_scores(loss, width, outputs, scores, targets[start:stop], row_weights[start:stop], tally)
         scalars, free = load_scalars(table, line, like), load_scalars(free_table, line, like)
         for column in range(np.uint64(0), columns, lanes):
-            for r in range(start, stop):
-                d = load(scores, r - start, column, width)
-                for n in range(np.uint64(indptr[r]), np.uint64(indptr[r + 1])):
-                    f = np.uint64(indices[n])
-                    store(gradient, f, column, fused(d, values[n], load(gradient, f, column, width)))
+            add_slopes(width, indptr, indices, values, start, stop, scores, column, gradient)
             for f in range(features):
                 place = f * columns + column
                 update_weights(rule, like, scalars, weights, slots, place, load_at(gradient, place, width))
                 store(gradient, f, column, spread(ZERO, width))
             total = sum_of_rows(width, scores, stop - start, column)
             update_weights(rule, like, free, weights, slots, features * columns + column, total)
+
+
+@inlined
+def add_slopes(width, indptr, indices, values, start, stop, slopes, column, gradient):
+    """Add each row times its slopes, those of the runs from a column on, to the gradient of its features."""
+    for r in range(start, stop):
+        d = load(slopes, r - start, column, width)
+        for n in range(np.uint64(indptr[r]), np.uint64(indptr[r + 1])):
+            f = np.uint64(indices[n])
+            store(gradient, f, column, fused(d, values[n], load(gradient, f, column, width)))
 
 
 @inlined

@@ -11,7 +11,7 @@ import numpy as np
 
 from schuss.kernels import dense, sparse
 from schuss.kernels.dispatch import measure, settle, update
-from schuss.kernels.lanes import fused, load, store
+from schuss.kernels.lanes import load, store
 from schuss.kernels.lines import add_each_to, load_each, spread, store_each
 from schuss.kernels.options import inlined, kernel
 from schuss.kernels.scores import columns_of, learn_from_scores
@@ -92,11 +92,7 @@ def advance_sparse(
         sparse.score_rows(width, indptr, indices, values, start, stop, ones, 0, weights, columns, scores)
         learn_from_scores(loss, width, outputs, scores, targets[start:stop], row_weights[start:stop], tally)
         for column in range(np.uint64(0), columns, np.uint64(len(width))):
-            for r in range(start, stop):
-                d = load(scores, r - start, column, width)
-                for n in range(np.uint64(indptr[r]), np.uint64(indptr[r + 1])):
-                    f = np.uint64(indices[n])
-                    store(gradient, f, column, fused(d, values[n], load(gradient, f, column, width)))
+            sparse.add_slopes(width, indptr, indices, values, start, stop, scores, column, gradient)
             total = sparse.sum_of_rows(width, scores, stop - start, column)
             store(gradient, np.uint64(len(weights) - 1), column, total)
         line = (np.int64(phase) + np.int64(t)) >> np.int64(shift)
