@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...kernels import store
 from .convert import SparseLists, as_sparse_lists
-from .kind import LEAST_DEVIATION, Entries, Scale, add_entry_scores
+from .kind import LEAST_DEVIATION, Entries, Scale, add_entry_scores, blocks
 from .place import Place
 
 # Each feature takes some 60 bytes of statistics before anything is learned.
@@ -71,16 +71,22 @@ class SparseColumn:
             )
             raise place.error(row, f"{complaint} is room for")
         rows = max(len(values), 1)
-        counts = np.bincount(indices, minlength=width)
-        sums = np.bincount(indices, numbers, minlength=width)
-        squares = np.bincount(indices, numbers**2, minlength=width)
-        common = float(np.median(np.abs(numbers))) if len(numbers) else 1.0
+        counts, (sums, squares) = np.zeros(width, np.int64), np.zeros((2, width))
+        for some in blocks(len(numbers), 1):  # to the bits of bincount, which copies them as a whole
+            np.add.at(counts, indices[some], 1)
+            np.add.at(sums, indices[some], numbers[some])
+            np.add.at(squares, indices[some], numbers[some] ** 2)
+        sizes = np.abs(numbers, out=numbers)
+        common = float(np.median(sizes)) if len(sizes) else 1.0
         size = np.sqrt(squares / np.maximum(counts, 1))
         size[counts == 0] = common  # what the sample has never seen is taken to be like the rest
         unit = np.maximum(np.where((size > common / ALIKE) & (size < common * ALIKE), common, size), LEAST_UNIT)
         deviation = np.sqrt(np.maximum(squares / rows - (sums / rows) ** 2, (LEAST_DEVIATION * size) ** 2))
         deviation = np.maximum(deviation, LEAST_UNIT)
-        reach = max(2 * float(np.abs(numbers / unit[indices]).max(initial=0.0)), LEAST_REACH)
+        farthest = max(
+            (float((sizes[some] / unit[indices[some]]).max()) for some in blocks(len(sizes), 1)), default=0.0
+        )
+        reach = max(2 * farthest, LEAST_REACH)
         unset = Scale(np.empty(0), np.empty(0))
         column = cls(place.column, first, unit, counts / rows, sums / rows, deviation, reach, unset)
         return column.laid_out(sparse=False)
