@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -66,6 +68,24 @@ def test_dense_rows_are_centred_and_scaled() -> None:
     dense = matrix.toarray().astype(float)
     size = np.sqrt((dense**2).sum(axis=0) / (dense != 0).sum(axis=0))
     np.testing.assert_allclose(out, ((dense - dense.mean(axis=0)) / size)[50:150], atol=1e-5)
+
+
+def test_statistics_of_many_blocks_of_pairs_take_little_memory() -> None:
+    matrix = random(40_000, 30, 0.5)
+    matrix.data -= np.float32(0.25)
+    matrix.data[-1] = -30.0  # the farthest is the very last
+    values, dense = pairs(matrix), matrix.toarray().astype(float)
+    tracemalloc.start()
+    column = SparseColumn.fit(values, PLACE, None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    there = dense != 0
+    np.testing.assert_array_equal(column.shares, there.mean(axis=0))
+    np.testing.assert_allclose(column.mean, dense.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(column.deviation, np.sqrt((dense**2).sum(axis=0) / there.sum(axis=0)), rtol=1e-9)
+    size = np.median(np.abs(dense[there]))
+    assert column.reach == pytest.approx(2 * 30.0 / size, rel=1e-12)
+    assert peak < 30 * there.sum(), "bytes a pair; sums by whole arrays took 34"
 
 
 def test_indices_beyond_the_width_are_left_out_and_counted() -> None:
