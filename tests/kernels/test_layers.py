@@ -98,10 +98,10 @@ def test_a_chunk_is_learned_as_by_operations_of_pytorch(
         np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("activation", COMPILED)
-@pytest.mark.parametrize("outputs", [1, 3])
-def test_uncompiled_it_does_the_same(activation: str, outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    architecture, case = Architecture(FEATURES, outputs, (5, 2), activation), ("sgd", "log_loss", activation)
+def require_the_same_uncompiled(
+    case: tuple[str, str, str], architecture: Architecture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Require that the kernel left as Python learns what PyTorch's operations do."""
     with monkeypatch.context() as patch:
         patch.setattr(compiled.store, "run", uncompiled)
         ours = learned(case, architecture, 2, 4, rows=7)
@@ -109,6 +109,13 @@ def test_uncompiled_it_does_the_same(activation: str, outputs: int, monkeypatch:
     theirs = learned(case, architecture, 2, 4, rows=7)
     for own, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", COMPILED)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_uncompiled_it_does_the_same(activation: str, outputs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    architecture, case = Architecture(FEATURES, outputs, (5, 2), activation), ("sgd", "log_loss", activation)
+    require_the_same_uncompiled(case, architecture, monkeypatch)
 
 
 @pytest.mark.parametrize(("loss", "outputs"), EVERY_LOSS)
@@ -116,13 +123,7 @@ def test_every_loss_is_learned_as_by_operations_of_pytorch(
     loss: str, outputs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     architecture, case = Architecture(FEATURES, outputs, (5, 2), "tanh"), ("adam", loss, "tanh")
-    with monkeypatch.context() as patch:
-        patch.setattr(compiled.store, "run", uncompiled)
-        ours = learned(case, architecture, 2, 4, rows=7)
-    monkeypatch.setattr(compiled, "has_kernel", lambda architecture: False)
-    theirs = learned(case, architecture, 2, 4, rows=7)
-    for own, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-5)
+    require_the_same_uncompiled(case, architecture, monkeypatch)
 
 
 def test_nothing_is_read_beyond_the_rows() -> None:

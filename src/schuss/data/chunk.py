@@ -153,8 +153,17 @@ def long_chunk(rows: int, size: int) -> int:
     >>> long_chunk(1_000_000, 120_000_000), long_chunk(1_000_000, 3_000_000_000), long_chunk(100_000, 12_000_000)
     (57344, 8192, 8192)
     """
-    most = min(LONG_CHUNK_BYTES * rows // max(size, 1), rows // LONG_CHUNKS) // CHUNK_ROWS
-    return CHUNK_ROWS * min(max(most, 1), LONGEST_CHUNK)
+    most = min(LONG_CHUNK_BYTES * rows // max(size, 1), rows // LONG_CHUNKS)
+    return whole_units(most, CHUNK_ROWS, LONGEST_CHUNK)
+
+
+def whole_units(most: int, unit: int, longest: int) -> int:
+    """Give the largest multiple of `unit` rows within `most`: one unit at least, `longest` of them at most.
+
+    >>> [whole_units(most, 8192, 4) for most in (100, 20_000, 1_000_000)]
+    [8192, 16384, 32768]
+    """
+    return unit * min(max(most // unit, 1), longest)
 
 
 def cut(chunk: Chunk, first: int = 0, length: int | None = None) -> Iterator[Chunk]:

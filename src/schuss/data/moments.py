@@ -12,13 +12,14 @@ from ..kernels import store
 from .chunk import Rows, SparseRows, feature_count, row_count, take_rows
 from .saved import Saved
 
-__all__ = ["ENOUGH_ROWS", "Moments", "moments_of"]
+__all__ = ["ENOUGH_ROWS", "FEATURES_AT_ONCE", "Moments", "moments_of"]
 
 ENOUGH_ROWS = 20_000
 """Of rows learned from, so many tell the means of features as well as anybody wants to know."""
 
 NUMBERS = 1 << 20
 FEATURES_AT_ONCE = 1 << 15
+"""Features whose sums are worked on together: of 800,000 at once each step asks the system for memory anew."""
 
 
 class Moments(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from schuss.data.bad_rows import BadRows
+from schuss.data.chunk import whole_units
 from schuss.data.files import File, refuse_changed
 from schuss.data.marks import BEGINNING, Mark, Marks
 from schuss.data.source import Batch, Cursor
@@ -209,7 +210,7 @@ def batch_rows(schema: pa.Schema) -> int:
         row = sum(field.type.bit_width for field in schema) // 8 + 1
     except ValueError:  # strings and lists
         return BATCH_ROWS
-    return BATCH_ROWS * min(max(LONG_BATCH_BYTES // (row * BATCH_ROWS), 1), LONGEST_BATCH)
+    return whole_units(LONG_BATCH_BYTES // row, BATCH_ROWS, LONGEST_BATCH)
 
 
 def cut(table: pa.RecordBatch, part: int, row: int, start: int, most: int | None = None) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .buckets import Buckets, buckets_for
-from .chunk import CHUNK_ROWS, Chunk
+from .chunk import CHUNK_ROWS, Chunk, whole_units
 from .draft import Draft, like, training_rows
 from .room import Chunks, Pool
 from .saved import Saved, load_chunk, save_chunk, together
@@ -105,8 +105,7 @@ def chunk_length(width: int, *, light: bool) -> int:
     (32768, 16384, 8192)
     """
     row = 4 * (width + 2)  # with target and weight
-    longest = LONGEST_CHUNK if light else 1
-    return CHUNK_ROWS * min(max(LONG_CHUNK_BYTES // (row * CHUNK_ROWS), 1), longest)
+    return whole_units(LONG_CHUNK_BYTES // row, CHUNK_ROWS, LONGEST_CHUNK if light else 1)
 
 
 def shuffled(pieces: Iterator[Chunk | Draft], rng: np.random.Generator | None) -> Iterator[Chunk]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.chunk import Chunk, Rows, SparseRows, row_count, take
+from ..data.moments import FEATURES_AT_ONCE
 from ..kernels import store
 
 __all__ = ["single_feature"]
@@ -16,8 +17,6 @@ Array = NDArray[np.float64]
 
 NUMBERS = 1 << 22
 FEWEST_ROWS = 200
-FEATURES_AT_ONCE = 1 << 15
-"""Features whose sums are worked on together: of 800,000 at once each step asks the system for memory anew."""
 
 
 def single_feature(learned: Chunk, judged: Chunk, classes: int | None) -> tuple[int, float] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -71,11 +71,7 @@ class SparseColumn:
             )
             raise place.error(row, f"{complaint} is room for")
         rows = max(len(values), 1)
-        counts, (sums, squares) = np.zeros(width, np.int64), np.zeros((2, width))
-        for some in blocks(len(numbers), 1):  # to the bits of bincount, which copies them as a whole
-            np.add.at(counts, indices[some], 1)
-            np.add.at(sums, indices[some], numbers[some])
-            np.add.at(squares, indices[some], numbers[some] ** 2)
+        counts, sums, squares = _sums_by_feature(indices, numbers, width)
         sizes = np.abs(numbers, out=numbers)
         common = float(np.median(sizes)) if len(sizes) else 1.0
         size = np.sqrt(squares / np.maximum(counts, 1))
@@ -152,6 +148,18 @@ class SparseColumn:
     def describe(self) -> dict[str, object]:
         """Say what the sample showed."""
         return {"missing": 0.0, "pairs_per_row": self.density, "never_seen": int((self.shares == 0).sum())}
+
+
+def _sums_by_feature(
+    indices: NDArray[Any], numbers: NDArray[np.float64], width: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Count the values of each feature, and add them and their squares up."""
+    counts, (sums, squares) = np.zeros(width, np.int64), np.zeros((2, width))
+    for some in blocks(len(numbers), 1):  # to the bits of bincount, which copies them as a whole
+        np.add.at(counts, indices[some], 1)
+        np.add.at(sums, indices[some], numbers[some])
+        np.add.at(squares, indices[some], numbers[some] ** 2)
+    return counts, sums, squares
 
 
 def refuse_bad_pairs(lists: SparseLists, place: Place, first: int) -> None:
