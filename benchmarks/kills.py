@@ -146,8 +146,11 @@ def resume(kind: Kind) -> int:
 
 
 def checkpoints() -> set[str]:
-    """Name those that there are."""
-    return {path.name for path in Path("run", "checkpoint").glob("[0-9]*.safetensors")}
+    """Name those that there are; the folder goes when its training ends, perhaps as it is looked at."""
+    try:
+        return {path.name for path in Path("run", "checkpoint").iterdir() if path.match("[0-9]*.safetensors")}
+    except FileNotFoundError:
+        return set()
 
 
 def wait_for_checkpoint(process: int) -> None:
