@@ -271,12 +271,15 @@ def test_a_fault_at_any_file_operation_leaves_a_whole_model(
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_an_interruption_saves_the_rows_so_far(model: Path) -> None:
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
     process = start(model, "-", "--acknowledge")
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stdout.readline() == "0\n"
     process.stdin.write("a,b,kind,y\n1,2,red,yes\n1,2,red,no\n")
     process.stdin.flush()
+    while fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)) != bytes(4):
+        time.sleep(0.01)  # the pipe still holds them
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
