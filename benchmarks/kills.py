@@ -264,7 +264,8 @@ def main() -> int:
             tallies = measure(options.kills, options.seed, options.only or list(FORMATS), Path(folder))
         finally:
             os.chdir(here)
-    text = page(tallies, f"python benchmarks/kills.py --kills {options.kills} --seed {options.seed}")
+    only = "".join(f"--only {form} " for form in options.only or [])
+    text = page(tallies, f"python benchmarks/kills.py {only}--kills {options.kills} --seed {options.seed}")
     print(text)
     if options.write:
         results.write_section(TITLE, text)

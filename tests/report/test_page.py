@@ -267,6 +267,23 @@ def test_long_names_are_cut_and_whole_in_the_title():
     assert any(long in title for title in page.titles)
 
 
+def test_values_as_long_as_books_make_no_long_page():
+    record = records.multiclass()
+    short = len(render(record))
+    start, finish = record[0], record[-1]
+    book = "word " * 200_000
+    start["target"] = book
+    start["classes"] = [f"{book}{place}" for place in range(len(start["classes"]))]
+    for column in start["columns"]:
+        column["name"] = f"{book}{column['name']}"
+    for weight in finish["weights"]:
+        weight.update(feature=f"{book}{weight['feature']}", output=start["classes"][0], unit=f"per unit of {book}")
+    html = render(record)
+    assert "word word" in html
+    assert len(html) < short + 200_000
+    ElementTree.fromstring(svgs(html)[0])
+
+
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_every_record_gives_a_whole_page(name):
     html = render(DEGENERATE[name])

@@ -13,7 +13,7 @@ from schuss.intervals import wilson
 from .figures.results import confusion_counts
 from .history import History, interval, mapping, number, sequence
 from .runs import loss_name, loss_unit, settings_in_words
-from .words import count, duration, figure, no_better, percent, plural, setting, short_count, short_path
+from .words import count, duration, figure, no_better, percent, plural, setting, short_count, short_path, shorten
 
 __all__ = ["Stat", "heading", "how_it_ended", "lead", "source_in_words", "stats", "warnings"]
 
@@ -45,7 +45,7 @@ def source_in_words(history: History) -> str:
 
 def target_in_words(history: History) -> str:
     """The name of the target, quoted where it stands in a sentence."""
-    return str(history.start.get("target") or "the target")
+    return shorten(history.start.get("target") or "the target", 80)
 
 
 def heading(history: History) -> str:

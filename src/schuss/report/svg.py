@@ -22,6 +22,7 @@ from schuss.files import replacing
 
 from .markup import Markup, element, joined, short
 from .palette import DARK, LIGHT, css_variables
+from .words import shorten
 
 if TYPE_CHECKING:
     from .figures.axes import Plot
@@ -46,6 +47,7 @@ Point = tuple[float, float]
 Anchor = Literal["start", "middle", "end"]
 
 TEXT = 13.0  # size of text, in pixels
+_SAID = 400  # cells of what a drawing says when pointed at, whose names may be values of any length
 # Without quotes, and with names: what draws PNG files does not know which font a system calls its own.
 _FONT = (
     "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Noto Sans, Liberation Sans, Arial, DejaVu Sans, sans-serif"
@@ -212,7 +214,7 @@ def words(
 def told(saying: str, *parts: Markup, run: int | None = None, **attributes: str | float | None) -> Markup:
     """Group parts that say something when pointed at; those of a run also carry its number."""
     of_run = {} if run is None else {"class": "run", "data-run": str(run)}
-    return element("g", {**of_run, **attributes}, element("title", {}, saying), joined(parts))
+    return element("g", {**of_run, **attributes}, element("title", {}, shorten(saying, _SAID)), joined(parts))
 
 
 def _paint(colour: str) -> str:

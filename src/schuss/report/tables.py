@@ -228,7 +228,7 @@ def weights_table(history: History) -> Table | None:
             signed(weight.moved),
             signed(weight.weight),
             signed(weight.in_data_units),
-            weight.unit,
+            shorten(weight.unit, 100) if weight.unit else "",
         )
         for weight in weights
     ]

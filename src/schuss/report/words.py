@@ -25,6 +25,8 @@ __all__ = [
 
 MINUS = "\N{MINUS SIGN}"
 UNKNOWN = "\N{EN DASH}"
+_MARKS = 8
+"""So many characters for each cell are looked at, since marks that combine with others take no cell of their own."""
 
 # Not allowed in XML, or able to turn the text around: controls, surrogates, noncharacters, bidirectional overrides.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
@@ -47,7 +49,10 @@ def shorten(value: object, cells: int) -> str:
     'a_rathe…name'
     """
     text = str(value) or "(no name)"
-    if _width(text) <= cells:
+    most = _MARKS * cells
+    if len(text) > 2 * most:  # a value may be a book; its width is not asked of every character
+        text = text[:most] + text[-most:]
+    elif _width(text) <= cells:
         return text
     tail = _take(text[::-1], max(1, (cells - 1) * 2 // 5))[::-1]
     return _take(text, cells - 1 - _width(tail)) + "…" + tail

@@ -7,7 +7,7 @@ from ..figures.columns import read_columns
 from ..figures.weights import read_weights
 from ..history import History
 from ..markup import Markup
-from ..words import figure
+from ..words import figure, shorten
 from .parts import picture
 
 __all__ = ["learned"]
@@ -22,7 +22,7 @@ def learned(history: History) -> Markup:
         return Markup()
     if not weights:
         return layout.section("learned", heading, columns, layout.paragraph("The record holds no weights."))
-    raised = f"raises the score of {only}" if only else "raises the score"
+    raised = f"raises the score of {shorten(only, 60)}" if only else "raises the score"
     if history.task == "regression":
         raised = "raises the prediction"
     slopes = " Of a network it is its mean slope over held-out rows." if history.network else ""
@@ -31,7 +31,7 @@ def learned(history: History) -> Markup:
         f"{raised}, to the left it lowers it.{slopes}"
     )
     first = weights[0]
-    summary = f"The largest is {first.name} with {figure(first.moved, 3)}."
+    summary = f"The largest is {shorten(first.name, 80)} with {figure(first.moved, 3)}."
     table = tables.weights_table(history)
     drawn = picture("weights", figures.largest_weights, history, caption, summary, table)
     return layout.section("learned", heading, columns, drawn)
@@ -46,5 +46,5 @@ def _columns(history: History) -> Markup:
         f"that say the same share what they say.{' Of a network: integrated gradients.' if history.network else ''}"
     )
     most, spread = columns[0]
-    summary = f"{most} moves it most, by {figure(spread, 3)}."
+    summary = f"{shorten(most, 80)} moves it most, by {figure(spread, 3)}."
     return picture("columns", figures.column_importance, history, caption, summary, tables.importance_table(columns))

@@ -14,7 +14,7 @@ from ..history import History, interval, mapping, number, sequence
 from ..markup import Markup
 from ..runs import loss_name, loss_unit
 from ..tables import Table
-from ..words import count, figure, percent, plural
+from ..words import count, figure, percent, plural, shorten
 from .parts import folded, picture
 
 __all__ = ["results"]
@@ -164,4 +164,5 @@ def _confused(history: History) -> str:
         return "none elsewhere"
     true, predicted = divmod(int(wrong.argmax()), len(wrong))
     names = class_names(history, len(wrong))
-    return f"the commonest mistake is {names[predicted]} for {names[true]} ({plural(float(wrong.max()), 'row')})"
+    mistake = f"{shorten(names[predicted], 60)} for {shorten(names[true], 60)}"
+    return f"the commonest mistake is {mistake} ({plural(float(wrong.max()), 'row')})"
