@@ -236,6 +236,16 @@ def test_a_line_break_in_a_category_breaks_no_line() -> None:
     assert "\x1b" not in text
 
 
+def test_features_of_any_length_make_lines_that_end() -> None:
+    row = {"output": "yes", "weight": 0.5, "importance": 0.5, "in_data_units": 0.5, "unit": ""}
+    long = row | {"feature": "note = " + "long " * 100_000 + "end"}
+    lines = printout.weights([long, row | {"feature": "a"}]).splitlines()
+    assert [line.split()[0] for line in lines] == ["feature", "note", "a"]
+    assert "\N{HORIZONTAL ELLIPSIS}" in lines[1]
+    assert "long end " in lines[1]
+    assert max(map(len, lines)) < 300
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
 def test_a_full_disk_under_standard_output_is_told_of(arguments: list[str]) -> None:

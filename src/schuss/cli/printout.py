@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..report.comparison import ladder_table
-from ..report.words import bytes_in_words, count, duration, no_better, plural
+from ..report.words import bytes_in_words, count, duration, no_better, plural, shorten
 from .command import on_one_line
+
+_WIDEST = 200
+"""Characters of a cell: a feature may be a value of any length, and `--json` gives it whole."""
 
 
 def training(summary: Mapping[str, Any], record: Iterable[Mapping[str, Any]]) -> str:
@@ -214,8 +217,8 @@ def _labelled(lines: Iterable[tuple[str, str]]) -> str:
 
 
 def _table(header: list[str], rows: list[list[str]], *, left: int = 2, last: bool = False) -> str:
-    """Align columns: the first ones, and the last if said so, to the left, numbers to the right."""
-    rows = [[on_one_line(cell) for cell in row] for row in rows]
+    """Align columns: the first ones, and the last if said so, to the left, numbers to the right; long cells are cut."""
+    rows = [[cell and shorten(on_one_line(cell), _WIDEST) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     numeric = [place >= left and not (last and place == len(header) - 1) for place in range(len(header))]
     return "\n".join(
