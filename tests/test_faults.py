@@ -16,8 +16,11 @@ import pytest
 from schuss import Model, train
 from schuss.data.saved import Saved
 from schuss.errors import OutputError
+from schuss.files import replacing
+from schuss.race.record import read_record
 from schuss.runs.checkpoints import Checkpoints
-from schuss.runs.folder import MODEL, RECORD, REPORT, RunFolder
+from schuss.runs.folder import MODEL, NEW, RECORD, REPORT, RunFolder
+from schuss.runs.recording import recording, write_out
 
 OPERATIONS = ("open", "fsync", "chmod", "replace", "unlink", "mkdir", "close")
 
@@ -205,3 +208,63 @@ def test_publishing(tmp_path: Path, fault: str) -> None:
         again = RunFolder(folder.path, force=True)
         found = {each: (again.path / each).read_text() for each in (RECORD, REPORT, MODEL)}
         assert len(set(found.values())) == 1, (at, found)
+
+
+def write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def ended(folder: RunFolder, name: str) -> None:
+    """All that a training does with its folder, but for checkpoints."""
+    with recording(folder, None) as record:
+        record("runs", runs=[])
+        record("finish", outcome="converged", name=name)
+        write_out(folder, record, lambda path: write(path, name))
+
+
+def ended_as(folder: Path) -> dict[str, str]:
+    """What each file of a run was written by, as whoever opens the folder next finds it."""
+    RunFolder(folder, force=True)
+    texts = {each: (folder / each).read_text() for each in (MODEL, REPORT) if (folder / each).exists()}
+    return texts | {RECORD: read_record(folder / RECORD)[-1]["name"]}
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("older", [True, False])
+def test_the_end_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, older: bool) -> None:
+    """A finished run stays whole until another one is; a model whose report alone fails is kept, here or within."""
+    monkeypatch.setattr("schuss.report.write_report", lambda events, path: write(path, events[-1].get("name", "")))
+
+    def prepared(name: str) -> RunFolder:
+        folder = RunFolder(tmp_path / name, force=True)
+        if older:
+            ended(folder, "old")
+        return folder
+
+    whole = prepared("whole")
+    count = every_operation(lambda: ended(whole, "new"))
+    assert count > 20
+    old, new = [dict.fromkeys((MODEL, REPORT, RECORD), name) for name in ("old", "new")]
+    unreported = {name: "new" for name in new if name != REPORT}
+    seen = []
+    for at in range(1, count + 1):
+        folder = prepared(f"{at}")
+        try:
+            under(lambda folder=folder: ended(folder, "new"), at, fault)
+        except pytest.fail.Exception:
+            assert fault != "kill", "only what cleans up behind may fail and be forgotten"
+        if not older and not RunFolder(folder.path, force=True).finished:  # the model itself could not be written
+            continue
+        found = ended_as(folder.path)
+        if (folder.path / NEW).exists():
+            seen.append("within")
+            assert found == old
+            assert ended_as(folder.path / NEW) == unreported
+        elif not older and found == unreported:
+            seen.append("here")
+        else:
+            assert found in ([old, new] if older else [new]), at
+    if fault != "kill":
+        assert len(seen) > 4

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from schuss import Model
 from schuss.errors import OutputError, TrainingError
 from schuss.race.record import read_record
-from schuss.runs.folder import MODEL, RECORD, REPORT, RunFolder
+from schuss.report import redraw
+from schuss.runs.folder import MODEL, NEW, RECORD, REPORT, RunFolder
+from schuss.training.resuming import is_finished
 from schuss.training.training import train
 
 KILLED = """
@@ -101,19 +106,87 @@ def test_a_failed_training_leaves_the_finished_run_as_it_is(tmp_path: Path) -> N
     assert contents(out) == before
 
 
-@pytest.mark.parametrize("at", [MODEL, REPORT])
-def test_a_disk_that_fails_at_the_end(tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def failing(error: Exception) -> Any:
+    def fail(*_: Any) -> None:
+        raise error
+
+    return fail
+
+
+def test_a_model_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "run"
     quick(out)
     before = contents(out)
-
-    def fail(*_: Any) -> None:
-        raise OutputError("the disk is full")
-
-    monkeypatch.setattr("schuss.model.model.Model.save" if at == MODEL else "schuss.report.write_report", fail)
+    monkeypatch.setattr("schuss.model.model.Model.save", failing(OutputError("the disk is full")))
     with pytest.raises(OutputError, match="the disk is full"):
         quick(out, force=True, seed=9)
     assert contents(out) == before
+
+
+FULL = OutputError("the disk is full")
+
+
+def test_a_report_that_cannot_be_written_costs_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
+    wanted = quick(tmp_path / "undisturbed").model
+    with monkeypatch.context() as patch:
+        patch.setattr("schuss.report.write_report", failing(FULL))
+        with pytest.raises(OutputError, match=r"the disk is full; the model is kept in .*run, and schuss report .*run"):
+            quick(out, checkpoint_every="0.000001s")  # a checkpoint at every chance
+    assert set(contents(out)) == {MODEL, RECORD}
+    np.testing.assert_array_equal(Model.load(out).weights, wanted.weights)
+    assert read_record(out / RECORD)[-1]["event"] == "finish"
+    assert is_finished(out)
+    redraw(out)
+    assert set(contents(out)) == {MODEL, RECORD, REPORT}
+
+
+def test_a_finished_run_stays_where_the_report_of_another_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    quick(out)
+    before = contents(out)
+    with monkeypatch.context() as patch:
+        patch.setattr("schuss.report.write_report", failing(FULL))
+        for seed in (9, 10):  # the second one finds what the first has left
+            with pytest.raises(OutputError, match=r"kept in .*new, and schuss report .*new draws its report; the run"):
+                quick(out, force=True, seed=seed)
+    after = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert after == before
+    assert set(contents(out / NEW)) == {MODEL, RECORD}
+    assert Model.load(out / NEW).settings["seed"] == 10
+    redraw(out / NEW)
+
+
+def test_the_best_model_so_far_is_no_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "run"
+    quick(out)
+    lines = (out / RECORD).read_text().splitlines()
+    finish = json.loads(lines[-1]) | {"outcome": "interrupted"}
+    (out / RECORD).write_text("\n".join([*lines[:-1], json.dumps(finish)]) + "\n")
+    monkeypatch.setattr("schuss.report.write_report", failing(FULL))
+    with pytest.raises(OutputError, match="the disk is full"):
+        quick(out, force=True, seed=9)
+    assert set(contents(out)) == {MODEL, RECORD}, "the older report does not stand beside the newer model"
+    assert Model.load(out).settings["seed"] == 9
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x / 0"), MemoryError()])
+def test_a_report_that_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr("schuss.report.write_report", failing(error))
+    out = tmp_path / "run"
+    with pytest.raises((ZeroDivisionError, OutputError)) as raised:
+        quick(out)
+    assert f"the model is kept in {out}" in "".join(traceback.format_exception_only(raised.value))
+    Model.load(out)
+
+
+@pytest.mark.parametrize("name", [RECORD, REPORT, MODEL])
+def test_a_folder_in_the_place_of_a_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "run" / name).mkdir(parents=True)
+    with pytest.raises(OutputError, match=rf"{name}' is a folder, where a file is to be written"):
+        quick(tmp_path / "run", force=True)
 
 
 @pytest.mark.skipif(

@@ -96,8 +96,8 @@ class Recorder:
             return
         self._file = None
         try:
-            os.fsync(file.fileno())
-            file.close()
+            with file:
+                os.fsync(file.fileno())
         except OSError as error:
             failure = failure or error
         if failure is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from schuss.cluster.workers import Workers
 from schuss.data.saved import Saved, understood
 from schuss.descent.optimizers import bare, hyperparameters, per_run, rule_named, trait
 from schuss.errors import OptionError, ResumeError, TrainingError
+from schuss.files import replacing
 from schuss.population.cluster import on_workers
 from schuss.population.network.copies import SCORED_ROWS, Batch, Copies, evaluation, is_out_of_memory
 from schuss.population.network.inputs import called, mapped
@@ -34,7 +35,7 @@ from schuss.race.loop import Contender, Finish, Plan, go_on, run_race
 from schuss.race.record import Event, Recorder
 from schuss.race.state import Champion, Saving
 from schuss.runs.checkpoints import Checkpointer
-from schuss.runs.folder import MODEL, RECORD, REPORT, RunFolder
+from schuss.runs.folder import REPORT, RunFolder
 from schuss.runs.recording import recording, write_out
 from schuss.sealed import write_sealed
 from schuss.torch.feed import SharedFeed, TensorFeed, feed_of
@@ -272,20 +273,15 @@ class _Task:
         }  # fmt: skip
         self.record("finish", winner=champion.run.number, **summary)
         if folder is not None:
-            self._publish(folder, champion, tensors, ended.outcome)
+            write_out(folder, self.record, partial(self._save, champion, tensors))
         report = None if folder is None else folder.path / REPORT
         summary["why_in_turn"] = self.why_in_turn
         return RaceResult(module, self._optimizer(module, champion), self.record.events, report, summary)
 
-    def _publish(self, folder: RunFolder, champion: Champion, tensors: Mapping[str, Any], outcome: str) -> None:
-        """Write the winner's tensors and the report, and let all files take their places."""
-        with folder.draft(MODEL).open("wb") as file:
+    def _save(self, champion: Champion, tensors: Mapping[str, Any], path: Path) -> None:
+        """Write the winner's tensors."""
+        with replacing(path) as file:
             write_sealed(file, RACED, {"format": 1, "chosen": _shown(champion.run)}, tensors)
-        write_out(self.record.events, folder)
-        self.record.close()
-        folder.publish(RECORD, REPORT, MODEL)
-        if outcome != "interrupted":
-            folder.checkpoints.clear()
 
     def _optimizer(self, module: nn.Module, champion: Champion) -> RuleOptimizer:
         """Give the winner's rule over the parameters of the winner, with what it remembers."""

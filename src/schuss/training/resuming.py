@@ -140,9 +140,7 @@ def is_finished(path: str | Path) -> bool:
     folder = RunFolder(Path(path), force=True)
     if not folder.finished or folder.checkpoints.files or folder.draft(RECORD).exists():
         return False
-    record = folder.path / RECORD
-    events = read_record(record) if record.exists() else []
-    return not events or events[-1].get("outcome") != "interrupted"
+    return not folder.was_interrupted
 
 
 def _threads(saved: Saved) -> int:

@@ -30,7 +30,7 @@ from ..race.loop import Champion, Finish, Plan, run_race
 from ..race.record import Event, Recorder
 from ..race.state import Saving
 from ..runs.checkpoints import Checkpointer
-from ..runs.folder import BAD_ROWS, MODEL, RECORD, REPORT, RunFolder
+from ..runs.folder import MODEL, REPORT
 from ..runs.recording import recording, write_out
 from .basis import place_of, places_for_workers, save_basis, versions
 from .ending import finished_race, has_committee, is_decided_by_passes, is_finished_by_passes
@@ -353,9 +353,7 @@ def _conclude(task: Task, ended: Finish, finished: Finished, started: float) -> 
     )
     folder = prepared.folder
     if folder is not None:
-        _publish(folder, model, record)
-        if ended.outcome != "interrupted":
-            folder.checkpoints.clear()
+        write_out(folder, record, model.save)
     report = None if folder is None else folder.path / REPORT
     return Result(model, record.events, report, _summary(prepared, feed, record.events))
 
@@ -410,15 +408,6 @@ def _trained(prepared: Prepared, champion: Champion) -> dict[str, Any]:
     classes, mean = prepared.reader.class_weights, prepared.reader.mean_weight
     weights = {"mean_weight": mean} | ({} if classes is None else {"class_weights": classes.tolist()})
     return {"rows": champion.rows, **weights}
-
-
-def _publish(folder: RunFolder, model: Model, record: Recorder) -> None:
-    """Write model and report, and only then let all files of the run take their places, the model last."""
-    model.save(folder.draft(MODEL))
-    write_out(record.events, folder)
-    record.close()
-    bad_rows = [BAD_ROWS] if folder.draft(BAD_ROWS).exists() else []
-    folder.publish(RECORD, *bad_rows, REPORT, MODEL)
 
 
 def _summary(prepared: Prepared, feed: Feed, events: list[Event]) -> dict[str, Any]:
