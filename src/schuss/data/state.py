@@ -101,9 +101,9 @@ def conforms(value: Any, hint: Any) -> bool:
         return any(conforms(value, one) for one in inside)
     if origin is tuple:
         return isinstance(value, tuple) and all(conforms(item, inside[0]) for item in value)
-    if origin is np.ndarray:
-        wanted = np.dtype(get_args(inside[1])[0])
-        right = isinstance(value, np.ndarray) and value.dtype == wanted and value.ndim == 1
+    if origin in (np.ndarray, NDArray):  # since NumPy 2.5 NDArray[…] is no ndarray[shape, dtype[…]] any more
+        (scalar,) = get_args(inside[-1]) or inside
+        right = isinstance(value, np.ndarray) and value.dtype == np.dtype(scalar) and value.ndim == 1
         return right and bool(np.isfinite(value).all())
     if hint is Any:
         return isinstance(value, str | int | float)
