@@ -25,7 +25,7 @@ def columnwise(look: Callable[[int], T], columns: Sequence[Column]) -> list[T]:
     >>> columnwise(lambda place: place + 1, [pa.array([1.5]), pa.array(["a"])])
     [1, 2]
     """
-    places, sizes = range(len(columns)), [column.nbytes for column in columns]
+    places, sizes = range(len(columns)), [column.get_total_buffer_size() for column in columns]
     threads = min(pa.cpu_count(), len(columns))
     if threads < 2 or sum(sizes) < MANY_BYTES:
         return [look(place) for place in places]

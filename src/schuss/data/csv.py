@@ -31,7 +31,7 @@ from schuss.data.csv_types import (
     unite,
 )
 from schuss.data.doubts import spellings
-from schuss.data.files import Content, explain, translated
+from schuss.data.files import Content, block_bytes, explain, translated
 from schuss.data.marks import BEGINNING, Mark, Marks, marks_of
 from schuss.data.parted import (
     PartedSource,
@@ -214,7 +214,8 @@ def _counted(file: _File) -> list[Mark]:
         return []
     with translated(file.text.name), file.text.open() as stream:
         try:
-            return [*marks_of(line_blocks(stream, file.dialect.quoting), rows_in, int(file.dialect.header))]
+            blocks = line_blocks(stream, file.dialect.quoting, columns=len(file.names))
+            return [*marks_of(blocks, rows_in, int(file.dialect.header))]
         except NotByLinesError:
             return []
 
@@ -252,15 +253,16 @@ def _fast(file: _File, wanted: pa.Schema, schema: pa.Schema) -> Iterator[pa.Reco
     rows = 0
     final: pa.Scalar | None = None
     held_back: pa.RecordBatch | None = None  # the last rows, until it is known that no quote is left open
+    texts = [place for place, field in enumerate(wanted) if not is_parsed(field.type)]
     for table in _tables(file, convert):
-        if any(holds_nul(table.column(field.name)) for field in wanted if not is_parsed(field.type)):
+        if any(holds_nul(table.column(place)) for place in texts):
             raise pa.ArrowInvalid("a NUL byte")
         if held_back is not None:
             yield held_back
         rows += table.num_rows
         if table.num_rows and watched:
             final = table.column(last.name)[-1]
-        arrays = [tidied(table.column(name)) for name in wanted.names]
+        arrays = [tidied(array) for array in table.columns[: len(wanted)]]
         held_back = assemble(arrays, wanted, table.num_rows)
     if final is not None:
         _refuse_open_quote(file, final.as_py(), rows)
@@ -279,7 +281,7 @@ def _tables(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.RecordBat
             return
     except NotByLinesError:
         pass
-    for table in _blocks(file, convert, _BLOCK_BYTES, threads=True):
+    for table in _blocks(file, convert, block_bytes(_BLOCK_BYTES, len(file.names)), threads=True):
         if given < table.num_rows:
             yield table.slice(given)
         given = max(0, given - table.num_rows)
@@ -287,7 +289,8 @@ def _tables(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.RecordBat
 
 def _tables_by_lines(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.RecordBatch]:
     """Read the rows of a file as long as no field is quoted, and note where its blocks begin."""
-    wanted = pa.schema([(name, convert.column_types[name]) for name in convert.include_columns])
+    types = convert.column_types  # a copy of all of them, each time that it is asked for
+    wanted = pa.schema([(name, types[name]) for name in convert.include_columns])
 
     row, byte = file.begin
     passed: Mark | None = None
@@ -312,7 +315,7 @@ def _tables_by_lines(file: _File, convert: pacsv.ConvertOptions) -> Iterator[pa.
 
     try:
         with file.text.opened(byte) as stream:
-            blocks = line_blocks(stream, file.dialect.quoting, byte)
+            blocks = line_blocks(stream, file.dialect.quoting, byte, len(file.names))
             for length, tables, skipped in converted_ahead(blocks, converted, pa.cpu_count()):
                 for bad in skipped:
                     file.refuse(row, bad)

@@ -13,6 +13,8 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
+from schuss.data.files import block_bytes
+
 T = TypeVar("T")
 
 _BLOCK_BYTES = 1 << 21  # 1 MiB: an epoch takes 5 % more of the processors, 4 MiB: as much as 1 MiB
@@ -23,19 +25,21 @@ class NotByLinesError(Exception):
     """A block holds a quote, or no line ends: it cannot be cut into lines without parsing what came before."""
 
 
-def line_blocks(stream: BinaryIO, quoting: bool = True, begin: int = 0) -> Iterator[bytes]:
+def line_blocks(stream: BinaryIO, quoting: bool = True, begin: int = 0, columns: int = 1) -> Iterator[bytes]:
     r"""Yield text in blocks of whole lines; raises NotByLinesError at the first that cannot be cut.
 
     quoting : whether a quote may begin a field that goes on over several lines; a first line of quoted names does not;
-    begin : the byte at which the stream has been entered, where a block begins: the next ones are cut as they were.
+    begin : the byte at which the stream has been entered, where a block begins: the next ones are cut as they were;
+    columns : how many fields a row has.
 
     >>> import io
     >>> list(line_blocks(io.BytesIO(b'"a","b"\n1,2\n3,4')))
     [b'"a","b"\n1,2\n', b'3,4']
     """
-    rest, first, wanted = b"", begin == 0, _BLOCK_BYTES - begin % _BLOCK_BYTES
+    size = block_bytes(_BLOCK_BYTES, columns)
+    rest, first, wanted = b"", begin == 0, size - begin % size
     while block := stream.read(wanted):
-        wanted = _BLOCK_BYTES
+        wanted = size
         end = block.rfind(b"\n") + 1
         names = block.find(b"\n") + 1 if first else 0
         quoted = block.find(b'"', names) >= 0 or block.count(b'"', 0, names) % 2 == 1

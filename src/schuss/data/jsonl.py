@@ -15,7 +15,7 @@ import pyarrow.json as pajson
 
 from schuss.data.bad_rows import BadRows, faults
 from schuss.data.csv_types import STRAY_SHARE
-from schuss.data.files import Content, read_blocks, translated
+from schuss.data.files import Content, block_bytes, read_blocks, translated
 from schuss.data.marks import Mark, Marks, marks_of
 from schuss.data.parted import PartedSource, Pieces, assemble, emptied, projected, unique_columns
 from schuss.data.source import Cursor
@@ -75,7 +75,7 @@ def jsonl_source(
         steady=True,
         bad=bad,
         marks=marks,
-        counted=lambda part: _counted(contents[part]),
+        counted=lambda part: _counted(contents[part], len(schema)),
     )
 
 
@@ -170,11 +170,12 @@ def _is_rare(kind: str, counts: Counter[str]) -> bool:
     return counts[kind] <= max(1, STRAY_SHARE * counts.total())
 
 
-def _counted(content: Content) -> Iterator[Mark]:
+def _counted(content: Content, columns: int) -> Iterator[Mark]:
     """Yield where the blocks of a file begin, and where it ends."""
     if content.quick:
         with translated(content.name), content.open() as stream:
-            yield from marks_of(read_blocks(stream, _BLOCK_BYTES), lambda block: _count(_without_mark(block)))
+            blocks = read_blocks(stream, block_bytes(_BLOCK_BYTES, columns))
+            yield from marks_of(blocks, lambda block: _count(_without_mark(block)))
 
 
 def _read(
@@ -184,14 +185,14 @@ def _read(
     parsed = wanted if len(wanted) else pa.schema([schema.field(0)])
     row, byte = begin
     with translated(content.name), content.opened(byte) as stream:
-        for block in read_blocks(stream, _BLOCK_BYTES, byte):
+        for block in read_blocks(stream, block_bytes(_BLOCK_BYTES, len(schema)), byte):
             lines = _without_mark(block) if byte == 0 else block
             byte += len(block)
             if not lines.strip():
                 continue
             table, skipped = _parse_or_skip(lines, content.name, row, parsed, part, bad)
             whole = table.combine_chunks().to_batches()[0]
-            yield row, emptied(assemble([whole.column(name) for name in wanted.names], wanted, len(whole)), skipped)
+            yield row, emptied(assemble(whole.columns[: len(wanted)], wanted, len(whole)), skipped)
             row += table.num_rows
             if content.enter is not None:
                 marks.add(part, row, byte)

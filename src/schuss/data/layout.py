@@ -47,7 +47,7 @@ def dense_plan(columns: Sequence[ColumnEncoder]) -> DensePlan:
     """Part the columns into those of numbers and others."""
     edges = width_edges(columns)
     numbers = [at for at, column in enumerate(columns) if isinstance(column, NumberColumn)]
-    others = [at for at in range(len(columns)) if at not in set(numbers)]
+    others = [at for at, column in enumerate(columns) if not isinstance(column, NumberColumn)]
     lines = [columns[at].lanes for at in numbers]  # pyright: ignore[reportAttributeAccessIssue] — they are NumberColumns
     lanes = lanes_at(lines, [edges[at] for at in numbers]) if numbers else None
     return DensePlan(edges, numbers, lanes, others)

@@ -276,8 +276,9 @@ def same_columns(names: Sequence[str], first: Sequence[str], file: str, first_fi
 
     Raises DataError naming both files and the first column that differs.
     """
-    missing = [name for name in first if name not in set(names)]
-    added = [name for name in names if name not in set(first)]
+    here, there = set(names), set(first)
+    missing = [name for name in first if name not in here]
+    added = [name for name in names if name not in there]
     if missing and added:
         raise DataError(f"{file} has a column {added[0]!r} where {first_file} has {missing[0]!r}")
     if missing:
@@ -297,7 +298,8 @@ def unique_columns(names: Sequence[str], file: str) -> None:
 
 def _known(source: PartedSource, columns: Sequence[str] | None) -> Sequence[str] | None:
     """Require the columns asked for to exist."""
-    for name in columns or ():
-        if name not in source.schema.names:
-            raise DataError(f"{source.name} has no column {name!r}, only {', '.join(source.schema.names[:20])}")
+    known = source.schema.names
+    if unknown := set(columns or ()).difference(known):
+        name = next(name for name in columns or () if name in unknown)
+        raise DataError(f"{source.name} has no column {name!r}, only {', '.join(known[:20])}")
     return columns

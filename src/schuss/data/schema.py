@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -128,7 +129,7 @@ def infer_schema(
     overrides = overrides or {}
     if task not in ("auto", "classification", "regression"):
         raise OptionError(f"task must be auto, classification or regression, not '{task}'")
-    twice = next((column for column in sample.column_names if sample.column_names.count(column) > 1), None)
+    twice = next((column for column, times in Counter(sample.column_names).items() if times > 1), None)
     if twice is not None:
         raise DataError(f"{name} has several columns named '{twice}'")
     if len(sample) == 0:
