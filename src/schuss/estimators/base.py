@@ -16,7 +16,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import assert_all_finite, check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
 
 from ..descent.losses import Loss
 from ..descent.optimizers import rule_named
@@ -93,7 +92,7 @@ class LinearSGD(BaseEstimator):
             raise ValueError("alpha='auto' needs learning_rate='auto': a stated schedule is for a stated objective")
         if self.power_t < 0:
             warnings.warn(
-                "Negative values for `power_t` are deprecated: the learning rate grows", FutureWarning, stacklevel=4
+                "Negative values for `power_t` are deprecated: the learning rate grows", FutureWarning, stacklevel=5
             )
 
     def _check_optimizer(self) -> None:
@@ -196,7 +195,7 @@ class LinearSGD(BaseEstimator):
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the"
                 " fit.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return [self._answer(done.weights, done.averaged) for done in found]
 
@@ -301,12 +300,9 @@ class LinearSGD(BaseEstimator):
 
 
 def _fitted(*arguments: Any, **options: Any) -> Fitted:
-    """Fit; runs that diverge are no warning of NumPy's, and where none is left it is a ValueError.
-
-    BLAS uses one thread: its results change with their number, and on digits several took sixteen times as long.
-    """
+    """Fit; runs that diverge are no warning of NumPy's, and where none is left it is a ValueError."""
     try:
-        with np.errstate(all="ignore"), threadpool_limits(1, user_api="blas"):
+        with np.errstate(all="ignore"):
             return fit(*arguments, **options)
     except TrainingError as error:
         raise ValueError(str(error)) from error

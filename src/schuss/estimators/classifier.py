@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 
 from ..descent.losses import Softmax, probabilities
 from ..fitting.problem import Problem
+from ..process import one_blas_thread
 from .base import Array, LinearSGD, labels_of, one_of
 from .held import held_out
 from .losses import FOR_CLASSES, FOR_NUMBERS, loss_named
@@ -145,6 +146,7 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         self.runs = runs
         self.standardize = standardize
 
+    @one_blas_thread
     def fit(
         self, X: Any, y: Any, coef_init: Any = None, intercept_init: Any = None, sample_weight: Any = None
     ) -> SGDClassifier:
@@ -177,6 +179,7 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
         self._set(self._learned(problems, starts, scores, X.shape[0]), X.dtype)
         return self
 
+    @one_blas_thread
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> SGDClassifier:
         """Learn from every row once, and go on from where the last call ended.
 

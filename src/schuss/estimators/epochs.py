@@ -18,7 +18,7 @@ from ..descent.losses import Loss, loss_for
 from ..descent.optimizers import bare, rule_named
 from ..model.model import Model, outputs_of
 from ..model.scorers import slopes_of
-from ..process import limited_threads
+from ..process import limited_threads, one_blas_thread
 from ..race.grid import default_runs
 from ..training.networks import architecture_of, batch_of, network_of
 from ..training.settings import Settings
@@ -151,6 +151,7 @@ def learn_until(
     return most
 
 
+@one_blas_thread
 def learner_of(
     options: dict[str, Any], data: tuple[Any, ...], classes: int | None, model: Model | None = None
 ) -> EpochLearner:

@@ -20,6 +20,7 @@ from ..descent.losses import predicted_numbers, probabilities
 from ..errors import InputError, TrainingError
 from ..model.metrics import predicted_classes
 from ..model.model import Model
+from ..process import one_blas_thread
 from ..training.training import train
 from .base import labels_of, number, one_of
 from .epochs import EpochLearner, learn_until, learner_of
@@ -170,6 +171,7 @@ class _Network(BaseEstimator):
     def _models(self) -> list[Model]:
         return [one.model for one in self._learners] if self._learners else self.models_
 
+    @one_blas_thread
     def _learn(self, X: Any, goals: NDArray[Any], sample_weight: Any, classes: int | None) -> None:
         """Learn goals `(n, targets)`, and set what is known of it; raises ValueError where nothing can be learned."""
         if X.shape[0] < 2:
@@ -212,7 +214,7 @@ class _Network(BaseEstimator):
         done = [learn_until(one, one.encoded(_data(X, goal, weights)), **how) for one, goal in pairs]
         self.n_iter_ = max(done)
         if self.tol != "auto" and self.n_iter_ >= most:
-            warnings.warn(f"{most} epochs were not enough to reach tol={self.tol}", ConvergenceWarning, stacklevel=4)
+            warnings.warn(f"{most} epochs were not enough to reach tol={self.tol}", ConvergenceWarning, stacklevel=5)
 
     def _begin(self, X: Any, goals: NDArray[Any], weights: NDArray[Any] | None, classes: int | None) -> None:
         """Make networks that learn epoch by epoch."""

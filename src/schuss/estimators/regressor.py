@@ -13,6 +13,7 @@ from sklearn.model_selection import ShuffleSplit
 from sklearn.utils import check_array, check_consistent_length
 
 from ..fitting.problem import Problem
+from ..process import one_blas_thread
 from .base import Array, LinearSGD, one_of
 from .held import held_out
 from .losses import FOR_NUMBERS, loss_named
@@ -97,6 +98,7 @@ class SGDRegressor(RegressorMixin, LinearSGD):
         self.runs = runs
         self.standardize = standardize
 
+    @one_blas_thread
     def fit(
         self, X: Any, y: Any, coef_init: Any = None, intercept_init: Any = None, sample_weight: Any = None
     ) -> SGDRegressor:
@@ -123,6 +125,7 @@ class SGDRegressor(RegressorMixin, LinearSGD):
         self._set(self._learned(problems, starts, scores, X.shape[0]), X.dtype)
         return self
 
+    @one_blas_thread
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> SGDRegressor:
         """Learn from every row once, and go on from where the last call ended."""
         first = not hasattr(self, "coef_")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..data.chunk import Chunk, as_matrix
 from ..descent.losses import Loss, values_and_gradients
 from ..descent.quasi_newton import minimise_smooth
+from ..process import one_blas_thread
 
 __all__ = ["DECREASE", "FEWEST_CORRECTIONS", "MEMORY", "ROUGH", "Solution", "WithGradient", "losses_of", "minimise"]
 
@@ -139,7 +140,8 @@ def _minimise_in_parts(
     begin = np.concatenate([np.maximum(flat[:slopes], 0.0), np.maximum(-flat[:slopes], 0.0), flat[slopes:]])
     bounds = [(0.0, None)] * (2 * slopes) + [(None, None)] * start.shape[1]
     ends = {"maxcor": corrections, "ftol": decrease, "gtol": slope, "maxiter": 10**9, "maxfun": 10**9, "maxls": 50}
-    minimize(evaluate, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=ends)
+    with one_blas_thread:  # SciPy's own BLAS is loaded by the import above, with as many as there are cores
+        minimize(evaluate, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=ends)
 
 
 def losses_of(loss: Loss, rows: Chunk, weights: NDArray[np.floating]) -> NDArray[np.float32]:
