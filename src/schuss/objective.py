@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from .descent.losses import Loss, curvature_products, values_and_gradients
 from .descent.penalties import penalty_value
 from .errors import OptionError
 
-__all__ = ["LinearObjective", "Objective", "in_float64"]
+__all__ = ["HessianPart", "LinearObjective", "Objective", "in_float64", "mean_hessian"]
 
 Array = NDArray[np.float64]
 
@@ -157,23 +157,8 @@ class LinearObjective:
         x̃ is a row and a one. Raises OptionError for a loss with kinks.
         """
         self._require_smooth()
-        size, outputs = weights.shape
-        found, total = np.zeros((outputs, size, outputs, size)), 0.0
-        for block in self._blocks():
-            rows = as_matrix(block.rows)
-            scores = np.asfortranarray(_scores(rows, weights))
-            total += float(block.weights.sum(dtype=np.float64))
-            squares = _squares(rows)
-            for output in range(outputs):
-                unit = np.zeros(scores.shape, order="F")
-                unit[:, output] = block.weights
-                curvatures = curvature_products(self.loss, scores, block.targets, unit).T
-                found[output, :, : output + 1] += squares(curvatures[: output + 1]).transpose(1, 0, 2)
-        for output in range(outputs):
-            found[:output, :, output] = found[output, :, :output].transpose(1, 0, 2)
-        found = (found / total).transpose(1, 0, 3, 2).reshape(weights.size, weights.size)
-        found[np.arange(weights.size - outputs), np.arange(weights.size - outputs)] += self.l2
-        return found
+        parts = (_hessian_part(block, self.loss, weights) for block in self._blocks())
+        return mean_hessian(parts, weights.shape, self.l2)
 
     def _require_smooth(self) -> None:
         if not self.loss.smooth:
@@ -195,6 +180,48 @@ class LinearObjective:
         """Give the mean loss of some of the rows in memory, without the penalty: a mini-batch."""
         assert isinstance(self.rows, Chunk)
         return LinearObjective(take(self.rows, places), self.loss, 0.0)
+
+
+class HessianPart(NamedTuple):
+    """What some rows have in a Hessian.
+
+    weight : of the rows; squares : Σᵢ cᵢ x̃ᵢ x̃ᵢᵀ ∂²ℓ/∂sⱼ∂sₖ for each pair of outputs j ≥ k, in the order of
+    `np.tril_indices(outputs)`: `(pairs, features + 1, features + 1)`.
+    """
+
+    weight: float
+    squares: NDArray[Any]
+
+
+def mean_hessian(parts: Iterable[HessianPart], shape: tuple[int, ...], l2: float) -> Array:
+    """Give the Hessian of the mean loss of all parts, added up in order, with λ₂ for slopes, for weights of a shape."""
+    size, outputs = shape
+    squares, total = np.zeros((outputs * (outputs + 1) // 2, size, size)), 0.0
+    for part in parts:
+        squares += part.squares
+        total += part.weight
+    squares /= total
+    found = np.empty((size, outputs, size, outputs))
+    pairs = ((j, k) for j in range(outputs) for k in range(j + 1))
+    for square, (j, k) in zip(squares, pairs, strict=True):
+        found[:, j, :, k] = found[:, k, :, j] = square
+    found = found.reshape(size * outputs, size * outputs)
+    slopes = np.arange((size - 1) * outputs)
+    found[slopes, slopes] += l2
+    return found
+
+
+def _hessian_part(block: Chunk, loss: Loss, weights: Array) -> HessianPart:
+    """Give the part of a block in a Hessian."""
+    rows = as_matrix(block.rows)
+    scores, squares = np.asfortranarray(_scores(rows, weights)), _squares(rows)
+    found = []
+    for output in range(weights.shape[1]):
+        unit = np.zeros(scores.shape, order="F")
+        unit[:, output] = block.weights
+        curvatures = curvature_products(loss, scores, block.targets, unit).T
+        found.append(squares(curvatures[: output + 1]))
+    return HessianPart(float(block.weights.sum(dtype=np.float64)), np.concatenate(found))
 
 
 def in_float64(chunk: Chunk) -> Chunk:

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from tests.cases import LOSSES_BY_NAME, problem
 
-from schuss.data.chunk import Chunk, cut, take
+from schuss.data.chunk import Chunk, cut, join, take
 from schuss.data.whole import Whole
 from schuss.finish import curvature
 from schuss.finish.curvature import _inverse_of_triangle, inverse_with, loss_hessian, whole_hessian
 from schuss.finish.dealing import deal
 from schuss.finish.folds import cross_validate, of_rows
 from schuss.finish.solve import minimise
-from schuss.objective import LinearObjective
+from schuss.objective import LinearObjective, in_float64
 
 
 def _whole(chunk: Chunk) -> Whole:
@@ -47,6 +47,37 @@ def test_where_there_are_many_rows_every_nth_is_taken(monkeypatch: pytest.Monkey
     assert found is not None
     thinned = take(chunk, np.arange(0, 20_000, 3))
     np.testing.assert_allclose(found, LinearObjective(thinned, case.loss, 0.0).hessian(weights), rtol=1e-4, atol=1e-6)
+
+
+def _thin(chunk: Chunk, every: int) -> Chunk:
+    return take(chunk, np.arange(0, len(chunk.targets), every))
+
+
+@pytest.mark.parametrize("name", ["log_loss", "softmax", "squared_error"])
+def test_rows_in_memory_are_gone_through_span_by_span_to_the_same_bits_in_any_number_of_threads(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, chunk = LOSSES_BY_NAME[name], problem(name, 20_000)
+    chunk = chunk._replace(weights=np.random.default_rng(1).uniform(0.0, 2.0, 20_000).astype(np.float32))
+    chunks = take(chunk, np.arange(13_001)), take(chunk, np.arange(13_001, 20_000))
+    weights = np.random.default_rng(0).normal(size=(6, case.outputs))
+    monkeypatch.setattr(curvature, "PRODUCTS", 20_000 * weights.size**2 / 2.5)
+    monkeypatch.setattr(curvature, "SPAN_VALUES", 6 * 500)
+    whole = Whole(partial(cut, chunk), 20_000, 100_000, chunks=chunks)
+    found = [whole_hessian(whole, case.loss, weights, threads) for threads in (1, 2, 3)]
+    assert found[0] is not None
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0], other)
+    expected = LinearObjective(in_float64(join([_thin(one, 3) for one in chunks])), case.loss, 0.0).hessian(weights)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_none_where_scores_overflow_and_no_thread_warns(threads: int) -> None:
+    chunk, case = problem("squared_error", 20_000), LOSSES_BY_NAME["squared_error"]
+    steep = chunk._replace(rows=chunk.rows * np.float32(1e30))
+    whole = Whole(partial(cut, steep), 20_000, 100_000, chunks=(steep,))
+    assert whole_hessian(whole, case.loss, np.full((6, 1), 1e30), threads) is None
 
 
 def test_none_where_there_are_many_weights_or_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from schuss.data.chunk import Chunk, SparseRows, join, take
 from schuss.data.feed import Feed, MemoryFeed
 from schuss.data.reader import Counts
 from schuss.descent.losses import Hinge, values_and_gradients
-from schuss.finish import dealing, penalty
+from schuss.finish import curvature, dealing, penalty
 from schuss.finish import finish as module
 from schuss.finish.finish import PENALTIES, Finished, finish, has_passes, run_rows
 from schuss.finish.penalty import FOLD_PENALTIES
@@ -24,6 +24,7 @@ from schuss.finish.solve import minimise
 from schuss.finish.task import Recipe, Task
 from schuss.objective import LinearObjective
 from schuss.population.population import Run, WinnerState
+from schuss.population.workers import side_by_side
 from schuss.race.record import Recorder
 from schuss.race.state import Champion
 from schuss.training import reading
@@ -539,3 +540,17 @@ def test_a_users_penalty_is_kept() -> None:
     assert result.summary["chosen"]["l2"] == 0.01
     assert [entry["l2"] for entry in events(result, "polish")[0]["penalties"]] == [0.01]
     assert train(load_breast_cancer(return_X_y=True), l2=0.01, holdout="none").summary["chosen"]["passes"] > 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_hessians_are_formed_by_as_many_threads_as_learn(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def watched(jobs: Any, many: int) -> list[Any]:
+        seen.append(many)
+        return side_by_side(jobs, many)
+
+    monkeypatch.setattr(curvature, "side_by_side", watched)
+    X = np.random.default_rng(0).normal(size=(120_000, 3)).astype(np.float32)
+    train((X, X[:, 0] + X[:, 1] ** 2 > 0), runs=2, threads=threads)
+    assert set(seen) == {threads}

@@ -8,7 +8,7 @@ from tests.cases import LOSS_CASES, LOSSES_BY_NAME, LossCase, ids, problem, unco
 
 from schuss.data.chunk import Chunk, join, take
 from schuss.finish import turned as room
-from schuss.finish.turned import Turned, hessian_of_turned, sums_of_turned, turn
+from schuss.finish.turned import Turned, hessian_of_turned, sums_of_turned, turn, turn_every
 from schuss.objective import LinearObjective
 
 SOLVABLE = [case for case in LOSS_CASES if case.loss.smooth and case.loss.convex]
@@ -65,6 +65,21 @@ def test_any_number_of_rows_and_features(name: str, rows: int, features: int) ->
     np.testing.assert_allclose(
         hessian_of_turned(turned, case.loss, weights), whole.hessian(weights), rtol=1e-3, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 50])
+@pytest.mark.parametrize("rows", [0, 1, 16, 33, 100])
+def test_every_nth_row_is_turned(rows: int, every: int) -> None:
+    chunk = take(weighed("log_loss", 100, 3), np.arange(rows))
+    turned, places = turn_every(chunk, every), range(0, rows, every)
+    assert turned.weight == pytest.approx(float(chunk.weights[::every].sum()))
+    assert turned.rows.shape == (-(-len(places) // 16), 4, 16)
+    for number, place in enumerate(places):
+        vector, lane = divmod(number, 16)
+        np.testing.assert_array_equal(turned.rows[vector, :, lane], [*chunk.rows[place], 1.0])
+        assert turned.targets[vector, lane] == chunk.targets[place]
+        assert turned.weights[vector, lane] == chunk.weights[place]
+    assert np.count_nonzero(turned.weights) == len(places)
 
 
 @pytest.mark.parametrize("name", ["log_loss", "softmax"])

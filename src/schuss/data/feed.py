@@ -153,7 +153,9 @@ class MemoryFeed:
     def whole(self) -> Whole:
         """Give all training rows for full passes; the memory of chunks, of which none are held then, is given back."""
         self._taker = Chunks(self.chunk_rows)
-        return Whole(partial(cut, self.training), self.training_rows, _extent(self.training)[1])
+        return Whole(
+            partial(cut, self.training), self.training_rows, _extent(self.training)[1], chunks=(self.training,)
+        )
 
     def twins(self) -> float | None:
         """Give the share of the held-out rows that have an identical training row; None without held-out rows."""

@@ -15,9 +15,11 @@ class Whole(NamedTuple):
 
     blocks : gives them anew, each block good until the next one; rows, values : how many they are, and hold; far : has
     work done with those that workers hold, and gives what each of them tells; `blocks` are the other rows then.
+    chunks : the same rows, where all of them lie in memory.
     """
 
     blocks: Callable[[], Iterable[Chunk]]
     rows: int
     values: int
     far: Callable[..., Iterable[Any]] | None = None
+    chunks: tuple[Chunk, ...] = ()

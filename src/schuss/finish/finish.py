@@ -131,6 +131,7 @@ def finish(
     holdout: Kind = "share",
     unit: float = 1.0,
     stop: Callable[[], bool] = lambda: False,
+    threads: int = 1,
 ) -> Finished:
     """Solve for the optimum with several penalties, choose one, and solve once more with all rows.
 
@@ -143,12 +144,13 @@ def finish(
     constant prediction; spent_rows : rows that all runs of the race have learned from, half of which the finish may
     take again; holdout : how rows are held out: where it is at random, they may be dealt into folds too, and only those
     of a file of their own are never learned from; unit : what losses are multiplied by for the record; stop : asked
-    before every pass. Passes, not a clock, bound the work: the same data give the same model.
+    before every pass; threads : that go through rows in memory. Passes, not a clock, bound the work: the same data give
+    the same model.
     """
     whole = feed.whole()
     if whole is None or not _solvable(loss, champion.state.weights.size, champion.run.l1) or constant_loss <= 0:
         return Finished(champion, champion)
-    task = Task(champion, loss, l2, constant_loss, record, unit, stop)
+    task = Task(champion, loss, l2, constant_loss, record, unit, stop, threads)
     products = max(whole.values * champion.state.weights.shape[1], 1)
     chosen = None
     few = whole.rows < FOLD_ROWS and products * FEWEST_FOLD_PASSES < WORK
@@ -252,7 +254,8 @@ def _with_all_rows(task: Task, chosen: _Chosen, others: list[Chunk | None]) -> C
     if not held_out or whole is None or recipe is None:
         return champion
     rows = whole.rows + sum(len(chunk.targets) for chunk in held_out)
-    everything = whole._replace(blocks=partial(_followed, whole.blocks, held_out), rows=rows)
+    chunks = (*whole.chunks, *held_out) if whole.chunks else ()
+    everything = whole._replace(blocks=partial(_followed, whole.blocks, held_out), rows=rows, chunks=chunks)
     start, spent = champion.state.weights.astype(np.float64), champion.passes
     if task.l2 is None:
         recipe = recipe._replace(penalties=tuple(penalty * whole.rows / rows for penalty in recipe.penalties))

@@ -35,7 +35,10 @@ class Recipe(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What all parts of a finish share; scale : the constant prediction's loss; unit : of the record's losses."""
+    """What all parts of a finish share.
+
+    scale : the constant prediction's loss; unit : of the record's losses; threads : that go through rows in memory.
+    """
 
     champion: Champion
     loss: Loss
@@ -44,6 +47,7 @@ class Task:
     record: Recorder
     unit: float
     stop: Callable[[], bool]
+    threads: int = 1
 
     @property
     def is_free(self) -> bool:
@@ -84,7 +88,7 @@ class Task:
 
         def minimised(mean_loss: WithGradient, start: NDArray[np.float64], passes: int, decrease: float) -> Solution:
             return solve_scaled(
-                mean_loss, penalty, scales, start, hessian=partial(whole_hessian, rows, self.loss, start),
+                mean_loss, penalty, scales, start, hessian=partial(whole_hessian, rows, self.loss, start, self.threads),
                 l1=self.champion.run.l1, passes=passes, scale=self.scale, decrease=decrease, stop=self.stop,
             )  # fmt: skip
 

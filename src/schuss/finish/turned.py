@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,19 @@ from numpy.typing import NDArray
 from ..data.chunk import Chunk, SparseRows
 from ..descent.losses import Loss, curvatures
 from ..kernels import store
+from ..objective import HessianPart, mean_hessian
 from ..population.aligned import aligned
 
-__all__ = ["LANES", "Turned", "hessian_of_turned", "sums_of_turned", "turn", "turning_pays"]
+__all__ = [
+    "LANES",
+    "Turned",
+    "hessian_of_turned",
+    "part_of_turned",
+    "sums_of_turned",
+    "turn",
+    "turn_every",
+    "turning_pays",
+]
 
 Floats = NDArray[np.float32]
 
@@ -68,19 +78,36 @@ def turning_pays(parts: Sequence[Chunk]) -> bool:
 
 def turn(parts: Sequence[Chunk]) -> tuple[Turned, list[tuple[int, int]]]:
     """Turn dense rows, and give the vectors of each part: from one number to before the other."""
-    counts = [-(-len(part.targets) // LANES) for part in parts]
-    ends = np.cumsum([0, *counts]).tolist()
+    ends = np.cumsum([0, *(-(-len(part.targets) // LANES) for part in parts)]).tolist()
     features = parts[0].rows.shape[1]  # pyright: ignore[reportAttributeAccessIssue]
-    rows = aligned((ends[-1], max(features + 1, FEWEST_LINES), LANES))
-    targets, weights = (aligned((ends[-1], LANES)) for _ in range(2))
+    found = _room(ends[-1], features)
     for part, (begin, end) in zip(parts, pairwise(ends), strict=True):
-        filled = np.zeros(((end - begin) * LANES, features), np.float32)
-        filled[: len(part.targets)] = part.rows
-        rows[begin:end, :features] = filled.reshape(end - begin, LANES, features).transpose(0, 2, 1)
-        targets[begin:end].reshape(-1)[: len(part.targets)] = part.targets
-        weights[begin:end].reshape(-1)[: len(part.targets)] = part.weights
+        _turn_into(found, begin, end, part)
+    return found._replace(weight=_sum(found.weights)), [*pairwise(ends)]
+
+
+def turn_every(chunk: Chunk, every: int) -> Turned:
+    """Turn every n-th of dense rows, from the first on."""
+    vectors = -(-len(range(0, len(chunk.targets), every)) // LANES)
+    found = _room(vectors, chunk.rows.shape[1])  # pyright: ignore[reportAttributeAccessIssue]
+    _turn_into(found, 0, vectors, chunk, every)
+    return found._replace(weight=_sum(found.weights))
+
+
+def _room(vectors: int, features: int) -> Turned:
+    """Make room for so many vectors of rows, which weigh nothing yet."""
+    rows = aligned((vectors, max(features + 1, FEWEST_LINES), LANES))
     rows[:, -1] = 1.0
-    return Turned(rows, targets, weights, features, _sum(weights)), [*pairwise(ends)]
+    return Turned(rows, aligned((vectors, LANES)), aligned((vectors, LANES)), features, 0.0)
+
+
+def _turn_into(room: Turned, begin: int, end: int, chunk: Chunk, every: int = 1) -> None:
+    """Turn every n-th of some rows into the vectors from `begin` to before `end`."""
+    targets, weights = chunk.targets[::every], chunk.weights[::every]
+    rows: Any = np.ascontiguousarray(chunk.rows, np.float32)
+    store.run("turned:turn", (LIKE,), rows, every, room.rows[begin:end])
+    room.targets[begin:end].reshape(-1)[: len(targets)] = targets
+    room.weights[begin:end].reshape(-1)[: len(weights)] = weights
 
 
 def sums_of_turned(turned: Turned, loss: Loss, weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -98,6 +125,11 @@ def sums_of_turned(turned: Turned, loss: Loss, weights: NDArray[np.float64]) -> 
 
 def hessian_of_turned(turned: Turned, loss: Loss, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the Hessian of the mean loss, as `LinearObjective.hessian` does, from curvatures in single precision."""
+    return mean_hessian([part_of_turned(turned, loss, weights)], weights.shape, 0.0)
+
+
+def part_of_turned(turned: Turned, loss: Loss, weights: NDArray[np.float64]) -> HessianPart:
+    """Give the part of rows in a Hessian."""
     lined, (vectors, many, _) = _lined(turned, weights), turned.rows.shape
     outputs = len(lined)
     scores = aligned((vectors, outputs, LANES))
@@ -108,13 +140,7 @@ def hessian_of_turned(turned: Turned, loss: Loss, weights: NDArray[np.float64]) 
     found = np.zeros((len(factors), many, many))
     scaled = aligned((min(max(BLOCK_BYTES // (8 * LANES * many), 1), vectors), many, LANES))
     store.run("turned:squares", (LIKE,), turned.rows, factors, found, scaled, np.empty((many, many), np.float32))
-    squares = _kept(turned, _kept(turned, found).transpose(0, 2, 1)) / turned.weight
-    size = turned.features + 1
-    whole = np.empty((size, outputs, size, outputs))
-    pairs = ((j, k) for j in range(outputs) for k in range(j + 1))
-    for square, (j, k) in zip(squares, pairs, strict=True):
-        whole[:, j, :, k] = whole[:, k, :, j] = square
-    return whole.reshape(weights.size, weights.size)
+    return HessianPart(turned.weight, _kept(turned, _kept(turned, found).transpose(0, 2, 1)))
 
 
 def _sum(weights: Floats) -> float:

@@ -125,6 +125,17 @@ def _replace_by_slopes(loss, like, outputs, scores, place, targets, weights):
 
 
 @kernel()
+def turn(like, rows, every, x):
+    """Write every n-th of some rows `(rows, features)` into the first lines of turned rows."""
+    features, lined = rows.shape[1], x.shape[1]
+    for r in range((len(rows) + every - 1) // every):
+        place = r * every * features
+        line = (r // len(like)) * lined * len(like) + r % len(like)
+        for f in range(features):
+            store_element(x, line + f * len(like), element(rows, place + f))
+
+
+@kernel()
 def sums(loss, like, x, targets, row_weights, begin, end, weights, tally, gradient, scores, part):
     """Add weight · loss to `tally` `(lanes,)`, its gradient to `gradient` `(outputs, lines)`, both float64.
 

@@ -12,7 +12,7 @@ from ..finish.finish import Finished, finish, has_passes, run_rows
 from ..model.model import outputs_of
 from ..race.record import Recorder
 from ..race.state import Finish
-from .lineup import population_of
+from .lineup import learning_threads, population_of
 from .networks import architecture_of, least_rate
 from .preparation import Prepared
 
@@ -69,5 +69,6 @@ def finished_race(
         constant_loss=constant_loss,
         spent_rows=run_rows(record, ended.rows),
         holdout=prepared.reader.holdout.kind,
+        threads=learning_threads(settings, feed),
         **options,
     )

@@ -25,7 +25,15 @@ from ..race.loop import Contender
 from .networks import Say, batch_of, inits_of, network_bytes, network_of
 from .settings import Settings
 
-__all__ = ["Constant", "available_threads", "constant_prediction", "line_up", "population_of", "weights_bytes"]
+__all__ = [
+    "Constant",
+    "available_threads",
+    "constant_prediction",
+    "learning_threads",
+    "line_up",
+    "population_of",
+    "weights_bytes",
+]
 
 DENSE_BATCH = 32
 
@@ -105,8 +113,8 @@ def _own_population(
     """Give the population that learns on one machine."""
     rule = rule_named(bare(name))
     if settings.network is not None:
-        return network_of(settings, encoder, rule, loss, batch, _threads(settings, feed), say)
-    threads, outputs, l1 = _threads(settings, feed), outputs_of(encoder.classes), settings.l1 > 0
+        return network_of(settings, encoder, rule, loss, batch, learning_threads(settings, feed), say)
+    threads, outputs, l1 = learning_threads(settings, feed), outputs_of(encoder.classes), settings.l1 > 0
     return Linear(rule, loss, encoder.width, outputs, batch, encoder.sparse, threads, settings.seed, l1)
 
 
@@ -116,7 +124,7 @@ def _batch_size(settings: Settings, encoder: Encoder, rule: Any) -> int:
     return natural if settings.batch_size == "auto" else int(settings.batch_size)
 
 
-def _threads(settings: Settings, feed: Feed) -> int:
+def learning_threads(settings: Settings, feed: Feed) -> int:
     """Give the threads that learn: those that decode and encode rows from a source need the other cores."""
     return available_threads(settings.threads) if isinstance(feed, MemoryFeed) else 1
 
