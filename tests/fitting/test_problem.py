@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from schuss.fitting.problem import scaling_of
+from schuss.descent.losses import LogLoss
+from schuss.fitting.problem import Problem, scaling_of
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -36,3 +37,19 @@ def test_sparse_rows_are_scaled_as_dense_ones_are() -> None:
 def test_squares_of_large_values_do_not_overflow() -> None:
     X = np.array([[1e300], [3e300]])
     assert scaling_of(X, np.ones(2), centred=True).factor == pytest.approx(1e-300)
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("places", [range(30), [3, 4, 20], []], ids=["all", "some", "none"])
+def test_scaled_rows_are_those_at_the_places(places: list[int], sparse: bool) -> None:
+    rng = np.random.default_rng(2)
+    X, weights = rng.normal(size=(30, 4)) * (rng.random((30, 4)) < 0.5), np.ones(30)
+    scaling = scaling_of(X, weights, centred=True)
+    rows = csr_array(X) if sparse else X
+    problem = Problem(rows, rng.integers(0, 2, 30), weights, LogLoss(), 1, 0.1, 0.0, True, scaling)
+    for _ in range(2):  # the second time from what is kept
+        found = problem.scaled_rows(np.array(places, np.intp))
+        assert found.shape == (len(places), 5)
+        expected = (X[np.array(places, int)] - X.mean(axis=0)) / X.std(axis=0)
+        np.testing.assert_allclose(found[:, :-1], expected, rtol=1e-10, atol=1e-12)
+        np.testing.assert_array_equal(found[:, -1], 1.0)

@@ -108,9 +108,7 @@ def _formed_step(problem: Problem, weights: Array, gradient: Array) -> Array | N
     features = problem.shape[0] - 1
     if max(len(rows), features) * features**2 > FORMED:
         return None
-    X = problem.X[rows]
-    dense = X if isinstance(X, np.ndarray) else X.toarray()
-    scaled = np.column_stack([(dense - problem.scaling.centre) * problem.scaling.factor, np.ones(len(rows))])
+    scaled = problem.scaled_rows(rows)
     hessian = scaled.T @ (scaled * curved[rows, None])
     hessian[np.arange(features), np.arange(features)] += problem.l2
     if not problem.intercept:

@@ -143,6 +143,20 @@ class Problem:
         """The mean loss in float64, of the features as they come."""
         return LinearObjective(as_chunk(self.X, self.targets, self.weights, np.float64), self.loss, 0.0)
 
+    @cached_property
+    def _scaled(self) -> Array:
+        """Dense rows with their features scaled, and a one."""
+        return _with_ones((self.X - self.scaling.centre) * self.scaling.factor)
+
+    def scaled_rows(self, places: NDArray[np.integer]) -> Array:
+        """Give the rows at some places, in order, with their features scaled, and a one `(places, features + 1)`.
+
+        All rows are scaled once, if they are dense: for each of Newton's steps anew it took a third of the step.
+        """
+        if not isinstance(self.X, np.ndarray):
+            return _with_ones((self.X[places].toarray() - self.scaling.centre) * self.scaling.factor)
+        return self._scaled if len(places) == self.rows else self._scaled[places]
+
     def with_loss(self, loss: Loss) -> Problem:
         """Give the same problem with another loss."""
         other = replace(self, loss=loss)
@@ -197,6 +211,11 @@ class Problem:
         elif isinstance(self.loss, Softmax):
             gradient[-1] -= gradient[-1].mean()
         return gradient
+
+
+def _with_ones(rows: Array) -> Array:
+    """Add a column of ones."""
+    return np.column_stack([rows, np.ones(len(rows))])
 
 
 def canonical(X: Any) -> Any:
