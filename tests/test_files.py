@@ -7,9 +7,12 @@ import os
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import schuss
 from schuss import OutputError
+from schuss.cli.main import main
 from schuss.files import nearest, replacing
 
 
@@ -64,3 +67,24 @@ def test_the_nearest_name_is_asked_for(tmp_path: Path) -> None:
         assert nearest(missing) == f"; did you mean {tmp_path / 'digits-digit'}?"
     for other in ("digits-digit", "zebra", "nowhere/digits-digti"):
         assert nearest(tmp_path / other) == ""
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "update", "export"])
+def test_addresses_are_not_written_to(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    schuss.train((X, X[:, 0] > 0), epochs=1, runs=2).model.save("model.safetensors")
+    Path("rows.csv").write_text("x0,x1,y\n1,2,True\n3,4,False\n")
+    out = ["--out", "s3://bucket/out.csv"]
+    arguments = {
+        "train": ["rows.csv", "--target", "y"],
+        "export": ["model.safetensors", "--to", "json"],
+    }.get(command, ["model.safetensors", "rows.csv"])
+    assert main([command, *arguments, *out]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        said == "schuss: 's3://bucket/out.csv' is an address: what is written goes to a file or folder of this machine"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "rows.csv"}

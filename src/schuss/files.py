@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from .errors import OutputError
 
-__all__ = ["PART", "nearest", "remove_leftovers", "replacing", "sync_folder"]
+__all__ = ["PART", "nearest", "refuse_address", "remove_leftovers", "replacing", "sync_folder"]
 
 PART = ".part"
 """How the names of files end that are being written."""
@@ -39,6 +39,12 @@ def nearest(missing: str | os.PathLike[str]) -> str:
     return f"; did you mean {path.with_name(near[0])}?" if near else ""
 
 
+def refuse_address(out: str | Path | None) -> None:
+    """Raise OutputError for the address of a bucket, of which `Path` would make a folder named "s3:"."""
+    if "://" in str(out):
+        raise OutputError(f"'{out}' is an address: what is written goes to a file or folder of this machine")
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Give a file to write in, which takes the place of `path` only when all of it is safely on the disk.
@@ -49,7 +55,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     Raises
     ------
     OutputError
-        When the folder is missing or read-only, or the disk is full.
+        When the folder is missing, read-only or an address, or the disk is full.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -58,6 +64,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     ...     Path(folder, "a.txt").read_text()
     'whole'
     """
+    refuse_address(path)
     path = Path(path)
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder, where a file is to be written")

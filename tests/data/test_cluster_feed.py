@@ -169,7 +169,7 @@ def test_full_passes_add_up_to_those_of_one_machine(places: dict[str, Path]) -> 
 def test_more_workers_than_places_to_enter(places: dict[str, Path]) -> None:
     groups, files = (open_source(places[name]) for name in ("row groups", "files"))
     assert len(spans_for(groups, 12)) == len(groups.anchors) == 12  # pyright: ignore[reportAttributeAccessIssue]
-    with pytest.raises(OptionError, match="at most 12 here, not 13: t has no more files or row groups"):
+    with pytest.raises(OptionError, match="at most 12 here, not 13: t has no more files, row groups or blocks"):
         spans_for(groups, 13)
     with pytest.raises(OptionError, match="at most 6 here, not 7: csv has no more files"):
         spans_for(files, 7)
@@ -196,7 +196,7 @@ def test_one_file_of_text_is_shared_out_too(places: dict[str, Path], monkeypatch
     with pytest.raises(OptionError, match="at most 1 here, not 2: one has no more"):
         spans_for(open_source(packed), 2)
     with pytest.raises(
-        OptionError, match=r"at most 1 here, not 2: quoted has no more .* \(quoted fields and packed text"
+        OptionError, match=r"at most 1 here, not 2: quoted has no more .* \(packed text and text with quotes"
     ):
         spans_for(open_source(quoted), 2)
 

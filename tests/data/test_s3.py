@@ -76,3 +76,38 @@ def test_an_object_that_disappears(query: str, objects: dict[str, bytes]) -> Non
     del objects["bucket/days/part-2.parquet"]
     with pytest.raises(DataError, match=r"part-2\.parquet"):
         list(source.batches())
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("https://example.org/rows.csv", r"begin with s3://.* or file://; .* curl -L ADDRESS \| schuss train - …"),
+        ("nowhere://rows.csv", r"addresses begin with s3://, gs://, abfs://, hdfs:// or file://$"),
+    ],
+)
+def test_addresses_of_other_kinds(place: str, said: str) -> None:
+    with pytest.raises(DataError, match=f"{place} cannot be read: .*{said}"):
+        open_source(place)
+
+
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        ("gs://bucket/rows.csv", "gs://bucket/rows.csv?retry_limit_seconds=30"),
+        ("gs://bucket/rows.csv?scheme=http", "gs://bucket/rows.csv?scheme=http&retry_limit_seconds=30"),
+        ("gs://bucket/rows.csv?retry_limit_seconds=2", "gs://bucket/rows.csv?retry_limit_seconds=2"),
+    ],
+)
+def test_storage_of_google_gives_up_in_time(address: str, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses: list[str] = []
+
+    class Storage:
+        @staticmethod
+        def from_uri(uri: str) -> object:
+            addresses.append(uri)
+            raise OSError("Could not create a OAuth2 access token. error_info={reason=, domain=}")
+
+    monkeypatch.setattr("schuss.data.files.fs.FileSystem", Storage)
+    with pytest.raises(DataError, match=r"cannot be read: Could not create a OAuth2 access token\.$"):
+        open_source(address)
+    assert addresses == [asked]

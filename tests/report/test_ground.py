@@ -241,7 +241,7 @@ def test_without_the_package_that_draws_png_files_a_sentence_says_so(tmp_path, m
 
 def test_the_command_draws_the_report_and_the_figures(tmp_path, capsys, monkeypatch):
     run, shown = folder(tmp_path / "run", ground.bowl()), []
-    monkeypatch.setattr("click.launch", lambda address: shown.append(address) or 0)
+    monkeypatch.setattr("webbrowser.open", lambda address: not shown.append(address))
     assert main(["report", str(run), "--open", "--figures", str(tmp_path / "figures")]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == str(run / "report.html")
@@ -250,7 +250,7 @@ def test_the_command_draws_the_report_and_the_figures(tmp_path, capsys, monkeypa
     assert main(["report", str(tmp_path / "nothing")]) == 2
     assert capsys.readouterr().err == f"schuss: '{tmp_path / 'nothing'}' is not the folder of a run\n"
     monkeypatch.setitem(sys.modules, "resvg_py", None)
-    monkeypatch.setattr("click.launch", lambda address: 1)
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
     assert main(["report", str(run), "--open", "--figures", str(tmp_path / "figures")]) == 0
     said = capsys.readouterr().err
     assert "notice: the SVG files are written, but PNG files need the package resvg_py" in said

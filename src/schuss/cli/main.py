@@ -12,6 +12,7 @@ import io
 import os
 import sys
 import traceback
+import webbrowser
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -381,7 +382,7 @@ def report(run: str, show: bool, figures: str | None) -> None:
             notice(f"the SVG files are written, but {error}")
         else:
             click.echo(f"{len(files)} files in {figures}")
-    if show and click.launch(path.resolve().as_uri()) != 0:
+    if show and not webbrowser.open(path.resolve().as_uri()):
         notice(f"no browser was found: open {path.resolve().as_uri()} in one")
 
 

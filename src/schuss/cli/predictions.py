@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from ..data.columns.compute import pc
 from ..data.shuffle import ahead
 from ..errors import OptionError
-from ..files import replacing
+from ..files import refuse_address, replacing
 
 Batches = Iterable[pa.RecordBatch]
 
@@ -53,7 +53,8 @@ def writer(out: str | None, *, reads: Sequence[str] = ()) -> Callable[[Batches],
 
 
 def refuse_what_is_read(out: str, reads: Sequence[str]) -> None:
-    """Raise OptionError where `out` is one of the files that are read."""
+    """Raise OptionError where `out` is one of the files that are read, and OutputError where it is an address."""
+    refuse_address(out)
     if any(Path(place).exists() and Path(out).exists() and Path(out).samefile(place) for place in reads):
         raise OptionError(f"option '--out': '{out}' is read, so it cannot be written")
 

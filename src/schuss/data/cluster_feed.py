@@ -290,8 +290,8 @@ def spans_for(source: Source, workers: int) -> list[Span]:
         spans = spans_of(source, min(LARGEST_SPAN, rows // (SPANS_EACH * workers)))
     if len(spans) < workers:
         raise OptionError(
-            f"option '--workers' takes at most {len(spans)} here, not {workers}: {source.name} has no more files or "
-            "row groups to share out, nor lines that could be told apart (quoted fields and packed text hide them)"
+            f"option '--workers' takes at most {len(spans)} here, not {workers}: {source.name} has no more files, row "
+            "groups or blocks of some MB of text to share out (packed text and text with quotes cannot be cut)"
         )
     return spans
 

@@ -48,6 +48,7 @@ SNIFFED_BYTES = 1 << 16
 _READ_BYTES = 1 << 20
 # What is hashed to notice that a file was changed: so many blocks of all files together.
 LOOKS, LOOK_BYTES = 256, 1 << 16
+_PATIENCE = 30
 # Lines are parsed as a whole; what unpacks to one without end must not fill the memory.
 LONGEST_LINE = 64 << 20
 # Blocks of text are twice as long from so many columns on, three times from twice as many, up to so many times.
@@ -257,7 +258,7 @@ def translated(name: str) -> Iterator[None]:
 
 def explain(error: Exception, name: str) -> str:
     """Say in one sentence what Arrow or the system found wrong while reading `name`."""
-    text = re.sub(r"\s+", " ", str(error).split(" Detail:")[0]).strip()
+    text = re.sub(r"\s+", " ", re.split(r" Detail:| error_info=", str(error))[0]).strip()
     if isinstance(error, FileNotFoundError):
         return f"{name} does not exist"
     if isinstance(error, PermissionError):
@@ -306,9 +307,9 @@ def _expand_url(url: str) -> list[File]:
         fixed, magic, rest = place[:cut], "*", place[cut + 1 :]
     with translated(url):
         try:
-            filesystem, path = fs.FileSystem.from_uri(fixed + query)
+            filesystem, path = fs.FileSystem.from_uri(fixed + _with_patience(place, query))
         except (pa.ArrowInvalid, ValueError) as error:
-            raise DataError(explain(error, url)) from error
+            raise DataError(_explain_address(error, url)) from error
         info = filesystem.get_file_info(path)
         if info.type == fs.FileType.NotFound:
             raise DataError(f"{url} does not exist")
@@ -321,6 +322,21 @@ def _expand_url(url: str) -> list[File]:
     if not matching:
         raise DataError(f"no file matches {url}")
     return [_file(filesystem, info, info.base_name) for info in sorted(matching, key=lambda info: info.path)]
+
+
+def _with_patience(place: str, query: str) -> str:
+    """Have Google's storage give up within seconds: by itself it tries for 15 minutes, and no signal ends that."""
+    if not place.startswith(("gs://", "gcs://")) or "retry_limit_seconds=" in query:
+        return query
+    return f"{query}{'&' if query else '?'}retry_limit_seconds={_PATIENCE}"
+
+
+def _explain_address(error: Exception, url: str) -> str:
+    """Say what is wrong with an address."""
+    if "Unrecognized filesystem type" not in str(error):
+        return explain(error, url)
+    piped = "; what a web server gives can be piped: curl -L ADDRESS | schuss train - …" if "http" in url[:5] else ""
+    return f"{url} cannot be read: addresses begin with s3://, gs://, abfs://, hdfs:// or file://{piped}"
 
 
 def _split_query(url: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from ..data.columns.kind import width_edges
 from ..data.encoder import Encoder, Prepared
 from ..data.open import open_source
 from ..data.parted import with_gaps
-from ..data.schema import Role, require_columns
+from ..data.schema import Role, listed
 from ..data.source import Batch
 from ..data.unusable import checks_of_encoder, usable_rows
 from ..descent.losses import (
@@ -32,7 +32,7 @@ from ..descent.losses import (
     unit_of,
     values_and_gradients,
 )
-from ..errors import OptionError
+from ..errors import DataError, OptionError
 from ..files import replacing
 from ..population.architecture import Architecture
 from ..population.outside import Outside
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from ..export.terms import Terms
 
 # Changed whenever an older schuss could not read the file.
-FILE_FORMAT = 2
+FILE_FORMAT = 1
 FILE_NAME = "model.safetensors"
 
 # Rows that are worked on at once, at most; numbers of sparse rows that are encoded at once, 64 MB of them, and of dense
@@ -434,4 +434,7 @@ def outputs_of(classes: list[Any] | None) -> int:
 
 def _require(names: list[str], source: Source) -> None:
     """Refuse a source that lacks columns."""
-    require_columns(names, source.schema.names, source.parts[0], " that the model needs")
+    lacking = [name for name in names if name not in source.schema.names]
+    if lacking:
+        plural = "s" if len(lacking) > 1 else ""
+        raise DataError(f"{source.parts[0]} lacks the column{plural} {listed(lacking)} that the model needs")

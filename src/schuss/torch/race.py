@@ -21,7 +21,7 @@ from schuss.cluster.workers import Workers
 from schuss.data.saved import Saved, understood
 from schuss.descent.optimizers import bare, hyperparameters, per_run, rule_named, trait
 from schuss.errors import OptionError, ResumeError, TrainingError
-from schuss.files import replacing
+from schuss.files import refuse_address, replacing
 from schuss.population.cluster import on_workers
 from schuss.population.network.copies import SCORED_ROWS, Batch, Copies, evaluation, is_out_of_memory
 from schuss.population.network.inputs import called, mapped
@@ -123,6 +123,7 @@ def race(
     feed = feed_of(data, holdout, batch_size=given.batch_size, seed=given.seed)
     if given.workers is not None and not isinstance(feed, TensorFeed):
         raise OptionError("workers share rows of arrays or tensors in memory, not batches")
+    refuse_address(out)
     folder = None if out is None else RunFolder(Path(out), force=force or resume)
     saved = folder.checkpoints.newest(lambda said: None) if resume and folder is not None else None
     before = b"" if saved is None else saved.part("record").arrays["lines"].tobytes()

@@ -23,6 +23,7 @@ from ..descent.optimizers import rule_named
 from ..descent.schedules import SCHEDULES, parse_schedule
 from ..descent.specs import split_specs
 from ..errors import OptionError
+from ..files import refuse_address
 
 __all__ = ["OUT", "Settings", "parse_bytes", "parse_seconds"]
 
@@ -207,6 +208,7 @@ class Settings:
             if getattr(self, name) is not None:
                 above(name, getattr(self, name), 1, exclusive=False, whole=True)
         self._check_workers()
+        refuse_address(self.out)
         pairings = len(self.optimizers) * len(self.schedules) * len(self.inits)
         if self.runs < pairings:
             each = "optimizer" if pairings == len(self.optimizers) else "pairing of optimizer, schedule and init"
