@@ -73,25 +73,26 @@ def ratio(above: Array, below: Array) -> Interval | None:
 def auc(negative: Array, positive: Array) -> Interval | None:
     """The interval of the area under the ROC curve by the scores of the rows of both classes.
 
-    The variance is that of DeLong, DeLong and Clarke-Pearson (1988), computed from mid-ranks (Sun and Xu, 2014); the
+    The variance is that of DeLong, DeLong and Clarke-Pearson (1988), computed from ranks (Sun and Xu, 2014); the
     interval is that of the logit of the area (Pepe 2003, section 5.2), so it stays within 0 and 1. None where the area
     is 0 or 1, or a class has fewer than two rows.
     """
     few, many = positive.size, negative.size
     if min(few, many) < 2:
         return None
-    both = _midranks(np.concatenate([positive, negative]))
-    above = (both[:few] - _midranks(positive)) / many  # of each positive row the share of negative ones below it
-    below = 1 - (both[few:] - _midranks(negative)) / few
+    bad, good = np.sort(negative), np.sort(positive)
+    above = _places(good, bad) / many  # of each positive row the share of negative ones below it
+    below = 1 - _places(bad, good) / few
     area = float(above.mean())
     return _by_logit(area, float(above.var(ddof=1)) / few + float(below.var(ddof=1)) / many)
 
 
-def _midranks(values: Array) -> Array:
-    """Give the rank of each value, from 1; equal ones share the mean of theirs."""
-    ordered = np.sort(values, kind="stable")
-    first, last = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
-    return (first + last + 1) / 2
+def _places(values: Array, others: Array) -> Array:
+    """Count for each of some sorted values which of others lie below it, an equal one for a half.
+
+    Looking up sorted values in sorted ones takes a fifth of the time that it takes in any order.
+    """
+    return (np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")) / 2
 
 
 def average_precision(negative: Array, positive: Array) -> float | None:
@@ -103,8 +104,8 @@ def average_precision(negative: Array, positive: Array) -> float | None:
     if not positive.size:
         return None
     bad, good = np.sort(negative), np.sort(positive)
-    true = good.size - np.searchsorted(good, positive, "left")
-    false = bad.size - np.searchsorted(bad, positive, "left")
+    true = good.size - np.searchsorted(good, good, "left")
+    false = bad.size - np.searchsorted(bad, good, "left")
     return float((true / (true + false)).mean())
 
 

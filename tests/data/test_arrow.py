@@ -41,6 +41,36 @@ def test_words_that_repeat_are_read_as_dictionaries(tmp_path: Path) -> None:
     assert (source.rows, source.nbytes) == (10_000, (tmp_path / "t.parquet").stat().st_size)
 
 
+@pytest.mark.parametrize("files", [1, 2])
+def test_only_the_footer_of_a_single_file_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int) -> None:
+    """Of many files each is parsed when it is read, so that memory does not grow with their number."""
+    for part in range(files):
+        pq.write_table(TABLE, tmp_path / f"part{part}.parquet", row_group_size=1000)
+    source, given, original = open_source(tmp_path), list[object](), pq.ParquetFile
+
+    def watched(*arguments: object, **options: object) -> pq.ParquetFile:
+        given.append(options["metadata"])
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(pq, "ParquetFile", watched)
+    assert [batch.table.num_rows for batch in source.sample(80)]
+    assert read(source).num_rows == files * 10_000
+    assert [footer is not None for footer in given] == [files == 1] * len(given)
+
+
+def test_a_file_that_is_written_anew_behind_its_footer(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(TABLE, path, row_group_size=1000)
+    source = open_source(path)
+    for other in (TABLE.slice(0, 100), TABLE.select(["many", "v", "few", "n"])):
+        pq.write_table(other, path, row_group_size=100)
+        with pytest.raises(DataError, match=r"t\.parquet was changed while it was read"):
+            read(source)
+    path.unlink()
+    with pytest.raises(DataError, match=r"t\.parquet"):
+        read(source)
+
+
 def test_reading_begins_at_the_row_group_of_the_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq.write_table(TABLE, tmp_path / "t.parquet", row_group_size=1000)
     source = open_source(tmp_path / "t.parquet")

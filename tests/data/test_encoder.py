@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from schuss.data.chunk import Rows, SparseRows, row_count
-from schuss.data.columns.place import NOT_FINITE
+from schuss.data.columns.place import NOT_FINITE, Place
 from schuss.data.encoder import Encoded, Encoder
 from schuss.data.schema import Role, infer_schema
-from schuss.errors import DataError
+from schuss.data.target import TargetEncoder
+from schuss.errors import DataError, UnknownClassError
 from schuss.population.sparse import scores
 
 RNG = np.random.default_rng(0)
@@ -120,6 +121,30 @@ def test_classes(case: str) -> None:
     encoded = encode(encoder, table)
     assert encoded.targets.dtype == np.int32
     assert encoded.targets.tolist() == indices
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "int64", "uint64", "float", "double", "bool"])
+@pytest.mark.parametrize("labels", [[0, 1], [-128, -127, 127], list(range(-128, 128)), [2**31, 2**31 + 1], [5, 9, 100]])
+def test_classes_that_are_numbers_of_any_type(kind: str, labels: list[int]) -> None:
+    """The place of each label in the sorted list of all, as Python finds it."""
+    arrow = pa.type_for_alias(kind)
+    rows = [labels[at] for at in np.random.default_rng(0).integers(0, len(labels), 500)] + labels
+    try:
+        values = pa.array(rows).cast(arrow)
+    except pa.ArrowInvalid:
+        pytest.skip("the type does not hold these labels")
+    classes = sorted(set(values.to_pylist()))
+    if len(classes) < 2:
+        pytest.skip("the type has one value for these labels")
+    target = TargetEncoder(tuple(label if kind == "bool" else int(label) for label in classes))
+    indices, missing = target.encode(values, Place("t", 0, "y"))
+    assert missing is None
+    assert indices.dtype == np.int32
+    assert indices.tolist() == [classes.index(value) for value in values.to_pylist()]
+    for strange in (labels[0] - 1, labels[-1] + 1, 6):
+        if kind == "int64" and strange not in labels:
+            with pytest.raises(UnknownClassError, match=f"row 2, column 'y': '{strange}' is none of the"):
+                target.encode(pa.array([labels[0], strange], pa.int64()), Place("t", 0, "y"))
 
 
 def test_labels_that_a_file_spells_otherwise() -> None:

