@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,55 @@ def test_a_late_class_ends_in_the_model_of_classes_that_were_known(
         assert len(said) == (len(models) == 1)
         assert all("row 3,994, column 'label': 'rare' is none of the 2 classes" in one for one in said)
     assert models[0] == models[1]
+
+
+@pytest.mark.parametrize("rows", [400, 4000])
+@pytest.mark.parametrize(
+    ("target", "begun", "wanted"),
+    [("label", True, True), ("yes", True, True), ("price", False, False), ("count", True, False)],
+)
+def test_labels_are_read_beside_the_sample_where_they_look_like_classes(
+    tmp_path: Path, target: str, begun: bool, wanted: bool, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not wanted after all is given up: here it would be waited for in vain."""
+    monkeypatch.setattr(preparation, "SAMPLE_ROWS", 500)
+    table = late(rows).drop(columns="w").assign(yes=np.arange(rows) % 2 == 0, price=np.arange(rows) / 7)
+    table.assign(count=np.arange(rows)).to_parquet(tmp_path / "t.parquet", row_group_size=1000)
+    happened = list[str]()
+
+    def labels(source: Any, target: str, over: threading.Event) -> Any:
+        happened.append("labels begun")
+        if not wanted:
+            assert over.wait(60)
+            happened.append("labels given up")
+        return original(source, target, over)
+
+    def sample(*arguments: Any) -> Any:
+        happened.append("sample")
+        return sampled(*arguments)
+
+    original, sampled = preparation._labels, preparation._sample
+    monkeypatch.setattr(preparation, "_labels", labels)
+    monkeypatch.setattr(preparation, "_sample", sample)
+    encoder = preparation.prepare(tmp_path / "t.parquet", Settings(target)).encoder
+    known = {"label": ["no", "rare", "yes"], "yes": [False, True]}
+    assert encoder.classes == known.get(target)
+    if begun and rows > 500:
+        assert sorted(happened) == sorted(["labels begun", "sample"] + ["labels given up"] * (not wanted))
+    else:
+        assert happened == ["sample"]
+
+
+def test_labels_are_given_up_where_the_sample_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "SAMPLE_ROWS", 500)
+    late().to_parquet(tmp_path / "t.parquet", row_group_size=1000)
+
+    def labels(source: Any, target: str, over: threading.Event) -> None:
+        assert over.wait(60)
+
+    monkeypatch.setattr(preparation, "_labels", labels)
+    with pytest.raises(DataError, match="has no column 'wages'"):
+        preparation.prepare(tmp_path / "t.parquet", Settings("label", numeric=["wages"]))
 
 
 def test_a_stream_cannot_know_classes_that_come_late(monkeypatch: pytest.MonkeyPatch) -> None:
