@@ -21,10 +21,10 @@ from tests.cases import (
     weights_of,
 )
 
-from schuss.data.chunk import Chunk
+from schuss.data.chunk import Chunk, SparseRows
 from schuss.descent.optimizers import scalar_table
 from schuss.kernels import store
-from schuss.kernels.sparse import SMALLEST_SCALE
+from schuss.kernels.sparse import NEAR, SMALLEST_SCALE
 from schuss.population import sparse
 from schuss.population.linear import RATES, SAME_RATE_ROWS, SETTLED, Linear
 from schuss.population.population import Run
@@ -59,18 +59,26 @@ def test_bits_do_not_depend_on_the_width_of_a_block(name: str, batch: int) -> No
         np.testing.assert_array_equal(weights_of(ours, state), whole[:count])
 
 
-def test_rows_one_by_one_have_the_bits_of_mini_batches_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = rare_rows(400, 20)
-    ours, runs = population("sgd", 20, 1), runs_of([0.3, 0.1, 0.03], l2=[0.0, 0.1, 0.01])
-    chunks, run = [chunk_of(to_sparse(x), y)] * 2, store.run
+@pytest.mark.parametrize("features", [40, NEAR + 40])
+@pytest.mark.parametrize("count", [1, 3])
+def test_rows_one_by_one_have_the_bits_of_mini_batches_of_one(
+    count: int, features: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of 0 to 40 nonzeros; from some number of features on lines are sent for."""
+    x, y = rare_rows(400, 40)
+    x[7:20] = np.tri(13, 40, 30) * (1.0 + x[7:20])
+    ours, runs = population("sgd", features, 1), runs_of([0.3, 0.1, 0.03][:count], l2=[0.1, 0.0, 0.01][:count])
+    apart = to_sparse(x)
+    rows = SparseRows(apart.indptr, apart.indices * (features // 40), apart.values, features)
+    chunks, run = [chunk_of(rows, y)] * 2, store.run
     state, tallies = learn(ours, runs, chunks, planned=1000)
     called = []
 
     def by_batches(kernel: str, static: Any, *given: Any) -> None:
         called.append(kernel)
-        assert kernel == "sparse:advance_rows"
+        assert kernel == "by_row:advance_rows"
         scores = np.empty((1, len(static[1])), np.float32)
-        run("sparse:advance_scaled", static, *given[:5], 1, *given[5:13], scores, *given[13:])
+        run("sparse:advance_scaled", static, *given[:5], 1, *given[5:13], scores, *given[13:15], given[16])
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "run", by_batches)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from schuss.kernels.dispatch import evaluate, update
+from schuss.kernels.dispatch import update
 from schuss.kernels.lanes import fused, load, store
-from schuss.kernels.lines import add_to, load_at, load_each, prefetch_far, spread, store_at, store_each
+from schuss.kernels.lines import load_at, load_each, prefetch_far, spread, store_at, store_each
 from schuss.kernels.options import inlined, kernel
 from schuss.kernels.scores import columns_of, learn_from_scores, losses_of_scores
 
@@ -174,40 +174,6 @@ def advance_scaled(
                 bias = load(weights, intercept, column, like)
                 store(weights, intercept, column, fused(load(free_move, line, 0, like), total, bias))
             t += np.uint64(1)
-
-
-@kernel()
-def advance_rows(
-    loss, like, indptr, indices, values, targets, row_weights, phase, shift, shrink, move, free_move, together, scale,
-    weights, scales, moves, tally,
-):  # fmt: skip
-    """Learn from a chunk row by row, as `advance_scaled` with one output and mini-batches of one: the same bits.
-
-    Score, gradient and intercept stay in registers, and the width of a line is known: K = 1 1.78 → 1.54 ns a nonzero.
-    """
-    rows, intercept, first = np.uint64(len(targets)), np.uint64(len(weights) - 1), np.uint64(0)
-    width, t = np.uint64(len(like)), np.uint64(0)
-    bias = load(weights, intercept, first, like)
-    while t < rows:
-        line = (np.uint64(phase) + t) >> np.uint64(shift)
-        end = min(((line + np.uint64(1)) << np.uint64(shift)) - np.uint64(phase), t + np.uint64(together[line]), rows)
-        for k in range(width):
-            if scale[k] < SMALLEST_SCALE:
-                rescale(like, weights, scale)
-        fill_scales(shrink[line], move[line], scale, end - t, scales, moves)
-        free = load(free_move, line, first, like)
-        for i in range(end - t):
-            start, stop = np.uint64(indptr[t]), np.uint64(indptr[t + np.uint64(1)])
-            total = score_output(like, indices, values, start, stop, weights, width, first)
-            score = fused(total, load(scales, i, first, like), bias)
-            value, derivative = evaluate(loss, score, np.float32(targets[t]))
-            add_to(tally, first, value * row_weights[t])
-            d = derivative * row_weights[t]
-            move_of_row = d * load(moves, i, first, like)
-            add_row(like, indices, values, start, stop, stop - start, weights, width, first, move_of_row)
-            bias = fused(free, d, bias)
-            t += np.uint64(1)
-    store(weights, intercept, first, bias)
 
 
 @inlined

@@ -39,6 +39,53 @@ def _(context, builder, signature, arguments):
     return context.make_tuple(builder, signature.return_type, found)
 
 
+def features_at(indices, n, like):
+    """Give the features of as many nonzeros, from `n` on; of int32 two are read at a time."""
+    return tuple(np.uint64(indices[n + np.uint64(j)]) for j in range(len(like)))
+
+
+@emitted(features_at, lambda indices, n, like: types.UniTuple(types.uint64, like.count))
+def _(context, builder, signature, arguments):
+    data, kind = make_array(signature.args[0])(context, builder, arguments[0]).data, signature.args[0].dtype
+    n, whole, found = context.cast(builder, arguments[1], signature.args[1], types.uint64), ir.IntType(64), []
+    if kind.bitwidth == 32:
+        for j in range(0, signature.return_type.count, 2):
+            pointer = builder.bitcast(builder.gep(data, [builder.add(n, ir.Constant(whole, j))]), whole.as_pointer())
+            both = builder.load(pointer, align=4)
+            found += [builder.and_(both, ir.Constant(whole, 0xFFFFFFFF)), builder.lshr(both, ir.Constant(whole, 32))]
+    else:
+        for j in range(signature.return_type.count):
+            index = builder.load(builder.gep(data, [builder.add(n, ir.Constant(whole, j))]))
+            found.append(context.cast(builder, index, kind, types.uint64))
+    return context.make_tuple(builder, signature.return_type, found)
+
+
+def not_unrolled():
+    """Keep the compiler from unrolling the loop that this stands in: a loop before it does what is left then.
+
+    One run of SGD, a million features: 2.04 → 1.94 ns a nonzero (rows of 75, 18 times four and three).
+    """
+
+
+@emitted(not_unrolled, lambda: types.none)
+def _(context, builder, signature, arguments):
+    # An empty piece of assembly that must not come to depend on more conditions: a loop with one is left as it is.
+    nothing = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "", side_effect=True)
+    builder.call(nothing, [], attrs=("convergent",))
+    return context.get_dummy_value()
+
+
+def apart(lanes):
+    """Give each lane by itself, as the lanes of a block of one run."""
+    return tuple(lanes[j : j + 1] for j in range(len(lanes)))
+
+
+@emitted(apart, lambda lanes: types.UniTuple(Lanes(1), lanes.width))
+def _(context, builder, signature, arguments):
+    numbers = [builder.extract_element(arguments[0], INT(j)) for j in range(signature.return_type.count)]
+    return context.make_tuple(builder, signature.return_type, [spread_value(builder, one, 1) for one in numbers])
+
+
 def repeated(values, like):
     """Give a tuple of the run's numbers, each in every lane of a vector."""
     return tuple(np.repeat(value, len(like)) for value in values)

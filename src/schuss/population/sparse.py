@@ -99,12 +99,20 @@ def _advance_scaled(loss: Loss, chunk: Chunk, batch: int, table: Table, block: B
     of_steps = (table.phase, table.shift, *table.linear)
     static = (loss, _width(len(block.scale)))
     if batch == 1 and not loss.multiclass:
-        store.run("sparse:advance_rows", static, *of_rows, *of_steps, block.scale, block.weights, scales, moves, tally)
+        store.run(
+            "by_row:advance_rows", static, *of_rows, *of_steps, block.scale, block.weights, scales, moves,
+            _kept(chunk, len(block.scale)), tally,
+        )  # fmt: skip
         return
     store.run(
         "sparse:advance_scaled", static, *of_rows, batch, *of_steps, block.scale, block.weights,
         _workspace(block, batch), scales, moves, tally,
     )  # fmt: skip
+
+
+def _kept(chunk: Chunk, lanes: int) -> Floats:
+    """Give room for the weights of a row, which a block of one run keeps between score and step."""
+    return aligned((int(np.diff(_rows(chunk).indptr).max(initial=0)) if lanes == 1 else 0,))
 
 
 def _coefficients(stepper: Any, scalars: NDArray[Any]) -> list[Any]:
