@@ -36,6 +36,7 @@ from schuss.kernels.lanes import store
 from schuss.kernels.lines import prefetch_far, spread
 from schuss.kernels.options import kernel
 from schuss.kernels.sparse import NEAR, far_ahead, score_output
+from schuss.population.aligned import aligned
 from schuss.population.linear import Linear
 from schuss.population.population import Run
 from schuss.population.workers import side_by_side
@@ -95,7 +96,7 @@ def limit(rows: Chunk, lanes: int, threads: int = 1) -> Contender:
     sparse, like = rows.rows, (np.float32(0),) * lanes
 
     def fetching() -> Epoch:
-        weights, out = np.zeros((sparse.width, lanes), np.float32), np.zeros((1, lanes), np.float32)
+        weights, out = aligned((sparse.width, lanes)), aligned((1, lanes))
         weights[:] = 1.0  # pages of zeros would all be the same one
         return lambda: gather(like, sparse.indptr, sparse.indices, sparse.values, weights, out)
 
