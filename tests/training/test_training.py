@@ -446,6 +446,20 @@ def test_a_wrong_option_writes_nothing_over(tmp_path: Path) -> None:
         assert (tmp_path / "run" / "record.jsonl").read_bytes() == kept
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "features", "slow"),
+    [("auto", 20_000, []), ("adam", 19_000, []), ("sgd,adam,lion", 20_000, ["adam", "lion"])],
+)
+def test_optimizers_that_step_every_weight_of_wide_sparse_rows_are_told_of(
+    optimizer: str, features: int, slow: list[str]
+) -> None:
+    X = scipy.sparse.random_array((100, features), density=0.002, rng=np.random.default_rng(0), format="csr")
+    result = quick((X, np.arange(100) % 2), runs=4, epochs=1, optimizer=optimizer)
+    told = [notice for notice in result.record[0]["notices"] if "steps the weights of all" in notice]
+    assert [notice.split()[0] for notice in told] == slow
+    assert all(f"all {features:,} features" in notice for notice in told)
+
+
 def test_little_memory_means_fewer_runs_and_says_so() -> None:
     X = scipy.sparse.random_array((300, 20_000), density=0.002, rng=np.random.default_rng(0), format="csr")
     y = np.arange(300) % 2

@@ -33,7 +33,7 @@ from ..data.unusable import checks_of_schema, checks_of_target, screened
 from ..descent.losses import family_of
 from ..errors import DataError, OptionError
 from ..runs.folder import RunFolder
-from .lineup import weights_bytes
+from .lineup import slow_on_sparse_rows, weights_bytes
 from .networks import notices_of
 from .settings import Settings
 
@@ -92,7 +92,7 @@ def prepare(place: Any, settings: Settings, *, all_classes: bool = True) -> Prep
     doubts = [*([] if sorted_by is None else [sorted_by]), *_doubts(source, sample, encoder, settings)]
     if source.bad is not None and source.rereadable:
         source.bad.clear()  # what was found so far will be found again
-    told = (*schema.notices, *notices, *doubts, *notices_of(settings, encoder))
+    told = (*schema.notices, *notices, *doubts, *notices_of(settings, encoder), *slow_on_sparse_rows(settings, encoder))
     return Prepared(settings, source, encoder, loss, reader, folder, told, all_classes)
 
 
