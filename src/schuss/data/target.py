@@ -77,7 +77,7 @@ class TargetEncoder:
     def _whole_numbers(self, values: pa.Array, place: Place) -> NDArray[np.int32] | None:
         """Look up classes that are whole numbers or booleans; None if there is anything else among the values.
 
-        Where the classes have no gaps 0.4 ns a row of int8, else 6; by way of strings 17.
+        Where the classes have no gaps 0.2 ns a row of int8, else 1.6; by way of strings 17.
         """
         assert self.classes is not None
         low, high, kind = self.classes[0], self.classes[-1], values.type
