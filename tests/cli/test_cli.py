@@ -287,6 +287,7 @@ def test_interrupted_training_says_what_is_saved(
         ),
         (TrainingError("all 16 runs diverged"), 2, "all 16 runs diverged"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (KeyboardInterrupt("no worker has answered for 30 s"), 130, "interrupted: no worker has answered for 30 s"),
         (MemoryError("Unable to allocate 6 TiB"), 2, "there is not enough memory: Unable to allocate 6 TiB"),
         (ZeroDivisionError("1/0"), 1, "this is a defect of schuss; please report it with the lines above"),
     ],

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -111,6 +112,31 @@ def test_a_cluster_of_a_process_that_has_imported_ray_before() -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert "gcs_server" in done.stdout
     assert all(line.startswith("this machine") for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("answers", [0, 3])
+def test_an_end_does_not_wait_for_workers_that_never_answer(answers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who answers, however slowly, is waited for."""
+    monkeypatch.setattr(on_ray, "GRACE", 0.2)
+    left = answers
+
+    def wait(tries: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
+        nonlocal left
+        assert timeout <= on_ray.LOOK
+        time.sleep(0.15)
+        told = tries[:num_returns] if left else []
+        left -= len(told)
+        return told, tries[len(told) :]
+
+    workers = OnRay(3, lambda: True)
+    workers._ray = SimpleNamespace(wait=wait, get=lambda told: told)
+    workers._do = SimpleNamespace(remote=lambda *_: (object(), object()))
+    begun = [workers.begin(lambda: (None, None)) for _ in range(3)]
+    if answers == len(begun):
+        assert len(workers.end(begun)) == answers
+    else:
+        with pytest.raises(KeyboardInterrupt, match="no worker has answered"):
+            workers.end(begun)
 
 
 def test_one_file_of_text_by_workers(tmp_path: Path) -> None:

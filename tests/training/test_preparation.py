@@ -291,5 +291,5 @@ def test_long_chunks_are_of_rows_that_are_quickly_learned_from(
     monkeypatch.setattr("schuss.data.chunk.CHUNK_ROWS", 64)
     X = np.random.default_rng(0).normal(size=(10_000, 3))
     prepared = preparation.prepare((X, np.arange(10_000) % classes), Settings(task="classification", **options))
-    with reading.rows_of(prepared, Recorder()) as feed:
+    with reading.rows_of(prepared, Recorder(), lambda: False) as feed:
         assert len(next(feed.chunks(0)).targets) == length

@@ -66,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(WRONG_INPUT, options.sentence(error))
     except SchussError as error:
         return complain(WRONG_INPUT, str(error))
-    except (KeyboardInterrupt, click.Abort):
-        return complain(INTERRUPTED, "interrupted")
+    except (KeyboardInterrupt, click.Abort) as error:
+        return complain(INTERRUPTED, f"interrupted: {error}" if str(error) else "interrupted")
     except BrokenPipeError:
         _print_nowhere()
         return DONE

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +42,12 @@ OBJECTS = 1 << 30
 ANSWER = 10.0
 """Seconds within which a cluster must answer."""
 
+GRACE = 30.0
+"""Seconds that workers have to tell something after an end was asked for, and between one thing and the next."""
+
+LOOK = 1.0
+"""Seconds after which it is looked whether an end was asked for."""
+
 SEVERAL_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """What tells Ray whether it may span several machines; where it may, it listens on all addresses of this one, also with
 `--node-ip-address=127.0.0.1`."""
@@ -65,10 +71,10 @@ class _Job:
 class OnRay:
     """So many workers on the Ray cluster that this process is connected to."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, interrupted: Callable[[], bool] = lambda: False) -> None:
         import ray
 
-        self.count = count
+        self.count, self._interrupted = count, interrupted
         self._ray: Any = ray
         self._do = ray.remote(num_cpus=1, max_retries=RETRIES, num_returns=2)(_do)
         self._took: defaultdict[Work, deque[float]] = defaultdict(lambda: deque(maxlen=64))
@@ -92,12 +98,17 @@ class OnRay:
         job.tries.append(self._do.remote(job.work, self._versions, *job.arguments))
 
     def end(self, begun: Sequence[_Job]) -> list[tuple[Any, Any]]:
-        """Wait for work; what is late is begun a second time."""
+        """Wait for work; what is late is begun a second time.
+
+        Raises KeyboardInterrupt when an end was asked for and nothing comes any more.
+        """
         waiting = list(begun)
         ended: dict[int, tuple[Any, Any]] = {}
+        silent_since = None
         while waiting:
             open_tries = [told for job in waiting for _, told in job.tries]
             ready, _ = self._ray.wait(open_tries, num_returns=1, timeout=self._patience(waiting))
+            silent_since = self._silent_since(None if ready else silent_since)
             for job in list(waiting):
                 done = [(kept, told) for kept, told in job.tries if told in ready]
                 if done:
@@ -109,16 +120,24 @@ class OnRay:
                     self._try(job)
         return [ended[id(job)] for job in begun]
 
+    def _silent_since(self, before: float | None) -> float | None:
+        """Give since when nothing has come although an end was asked for; after too long wait no more."""
+        if not self._interrupted():
+            return None
+        now = time.monotonic()
+        if before is not None and now - before > GRACE:
+            raise KeyboardInterrupt(f"no worker has answered for {GRACE:.0f} s")
+        return before or now
+
     def _late(self, work: Work) -> float:
         """Give the seconds from which on work of a kind is late."""
         took = self._took[work]
         return max(LATE * statistics.median(took), LEAST_SECONDS) if len(took) >= KNOWN else float("inf")
 
-    def _patience(self, waiting: list[_Job]) -> float | None:
-        """Give the seconds until the first of some work is late, None where none can be."""
+    def _patience(self, waiting: list[_Job]) -> float:
+        """Give the seconds until the first of some work is late, or it is time to look whether to wait on."""
         times = [job.begun + self._late(job.work) - time.monotonic() for job in waiting if len(job.tries) == 1]
-        soonest = min(times, default=float("inf"))
-        return None if soonest == float("inf") else max(soonest, 0.01)
+        return max(min([LOOK, *times]), 0.01)
 
     def _get(self, told: Any) -> Any:
         """Give what is told; raises what work has raised, and ClusterError where it was lost for good."""
@@ -152,14 +171,14 @@ def _versions() -> dict[str, str]:
 
 
 @contextmanager
-def started(count: int, address: str | None) -> Iterator[OnRay]:
+def started(count: int, address: str | None, interrupted: Callable[[], bool] = lambda: False) -> Iterator[OnRay]:
     """Connect to a Ray cluster, or start one on this machine, while training lasts; one in use is used and left.
 
     Raises OptionError without Ray, ClusterError where the cluster cannot be reached or has another version.
     """
     ray = _imported(address)
     if ray.is_initialized():
-        yield OnRay(count)
+        yield OnRay(count, interrupted)
         return
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -167,7 +186,7 @@ def started(count: int, address: str | None) -> Iterator[OnRay]:
         if threading.current_thread() is threading.main_thread():  # Ray puts its own in the place of ours
             for number, handler in kept.items():
                 signal.signal(number, handler)
-        yield OnRay(count)
+        yield OnRay(count, interrupted)
     finally:
         ray.shutdown()
 

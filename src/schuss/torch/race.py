@@ -127,7 +127,11 @@ def race(
     folder = None if out is None else RunFolder(Path(out), force=force or resume)
     saved = folder.checkpoints.newest(lambda said: None) if resume and folder is not None else None
     before = b"" if saved is None else saved.part("record").arrays["lines"].tobytes()
-    with interruptible() as interrupted, recording(folder, progress, before) as record, _workers(given) as workers:
+    with (
+        interruptible() as interrupted,
+        recording(folder, progress, before) as record,
+        _workers(given, interrupted) as workers,
+    ):
         shared = feed if workers is None else SharedFeed(feed, workers)  # pyright: ignore[reportArgumentType]
         task = _Task(factory, loss, shared, given, record, workers)
         saving = None if folder is None else _saving(task, folder, checkpoint_every, interrupted)
@@ -329,9 +333,9 @@ class _Task:
         }
 
 
-def _workers(options: RaceOptions) -> AbstractContextManager[Workers | None]:
+def _workers(options: RaceOptions, interrupted: Callable[[], bool]) -> AbstractContextManager[Workers | None]:
     """Give the workers of a race, if it has some."""
-    return nullcontext() if options.workers is None else workers_of(options.workers, options.cluster)
+    return nullcontext() if options.workers is None else workers_of(options.workers, options.cluster, interrupted)
 
 
 def _saving(task: _Task, folder: RunFolder, every: float, interrupted: Callable[[], bool]) -> Saving:

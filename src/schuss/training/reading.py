@@ -34,7 +34,7 @@ ARRAYS_MEMORY = 1 << 30
 
 
 @contextmanager
-def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
+def rows_of(prepared: Prepared, record: Recorder, interrupted: Callable[[], bool]) -> Iterator[Feed]:
     """Open the feed of a training; what it has to say is recorded, and its cache is gone in the end."""
     settings, reader = prepared.settings, prepared.reader
     with ExitStack() as ending:
@@ -42,7 +42,7 @@ def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
         if settings.on_bad_row == "skip" and prepared.folder is not None:
             reader = replace(reader, on_bad=ending.enter_context(_listing(prepared.folder)))
         if settings.workers is not None:
-            yield open_cluster_feed(reader, *_shared(prepared, settings.workers, ending), order=settings.order)
+            yield open_cluster_feed(reader, *_shared(prepared, ending, interrupted), order=settings.order)
             return
         yield open_feed(
             reader,
@@ -55,7 +55,7 @@ def rows_of(prepared: Prepared, record: Recorder) -> Iterator[Feed]:
 
 
 @contextmanager
-def rows_again(prepared: Prepared, saved: Saved) -> Iterator[Feed]:
+def rows_again(prepared: Prepared, saved: Saved, interrupted: Callable[[], bool]) -> Iterator[Feed]:
     """Open the feed of a training that goes on; its cache of rows that do not fit into memory must be filled anew."""
     settings, reader = prepared.settings, prepared.reader
     with ExitStack() as ending:
@@ -64,7 +64,7 @@ def rows_again(prepared: Prepared, saved: Saved) -> Iterator[Feed]:
             listing = _listing(prepared.folder, _listed(prepared.folder, bad_rows_before(saved)))
             reader = replace(reader, on_bad=ending.enter_context(listing))
         if settings.workers is not None:
-            shared = _shared(prepared, settings.workers, ending)
+            shared = _shared(prepared, ending, interrupted)
             with understood():
                 feed = resume_cluster_feed(reader, *shared, saved, order=settings.order)
             yield feed
@@ -75,10 +75,12 @@ def rows_again(prepared: Prepared, saved: Saved) -> Iterator[Feed]:
         yield feed
 
 
-def _shared(prepared: Prepared, workers: int, ending: ExitStack) -> tuple[Workers, list[Span]]:
+def _shared(prepared: Prepared, ending: ExitStack, interrupted: Callable[[], bool]) -> tuple[Workers, list[Span]]:
     """Give the workers of a training, and the spans that they share."""
-    spans = spans_for(prepared.source, workers)
-    return ending.enter_context(workers_of(workers, prepared.settings.cluster)), spans
+    settings = prepared.settings
+    count = settings.workers or 1
+    spans = spans_for(prepared.source, count)
+    return ending.enter_context(workers_of(count, settings.cluster, interrupted)), spans
 
 
 def _cache(prepared: Prepared, ending: ExitStack) -> RowCache | None:

@@ -111,7 +111,7 @@ def _go_on(folder: RunFolder, source: Any, network: Any, progress: Listener | No
             record("resume", time=datetime.now(UTC).isoformat(timespec="seconds"))
             for notice in notices:
                 record.say(notice)
-            with rows_again(prepared, saved.part("feed")) as feed:
+            with rows_again(prepared, saved.part("feed"), interrupted) as feed:
                 task, race = _restored(saved, prepared, feed, record, interrupted)
                 del saved  # its arrays are in use by now, or in the way
                 if isinstance(race, Race):

@@ -115,7 +115,7 @@ def _recorded(prepared: Prepared, source: Any, started: float, interrupted: Call
         if prepared.folder is not None:
             prepared.folder.checkpoints.clear()
         record("start", **_start_event(prepared, source))
-        with rows_of(prepared, record) as feed:
+        with rows_of(prepared, record, interrupted) as feed:
             return _train(prepared, source, feed, record, started, interrupted)
 
 
