@@ -14,6 +14,7 @@ from sklearn.datasets import dump_svmlight_file
 from schuss import Model, train
 from schuss.cli.main import main
 from schuss.kernels import store
+from schuss.warmup import LONG
 
 ROWS = 400
 
@@ -65,6 +66,8 @@ def place_of(form: str, folder: Path, y: np.ndarray) -> Any:
         labels = np.unique(y, return_inverse=True)[1] if y.dtype.kind == "U" else y
         dump_svmlight_file(matrix, labels, str(folder / "table"))
         return folder / "table"
+    if form == "long arrays":  # gone through span by span
+        return np.random.default_rng(3).normal(size=(LONG, 2)), np.resize(y, LONG)
     if form.endswith("arrays"):  # wide ones have enough values to be turned for full passes
         columns = 90 if form.startswith("wide") else 5
         return np.asfortranarray(np.random.default_rng(3).normal(size=(ROWS, columns))), y
@@ -75,7 +78,7 @@ def place_of(form: str, folder: Path, y: np.ndarray) -> Any:
 
 @pytest.mark.parametrize("kind", ["2", "3", "12", "numbers"])
 @pytest.mark.parametrize(
-    "form", ["csv", "parquet", "stream of a file", "text", "svmlight", "csr", "arrays", "wide arrays"]
+    "form", ["csv", "parquet", "stream of a file", "text", "svmlight", "csr", "arrays", "wide arrays", "long arrays"]
 )
 def test_nothing_is_left_to_compile(
     warm: set[Any], form: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -16,7 +16,7 @@ from schuss.data.chunk import Chunk, SparseRows, join, take
 from schuss.data.feed import Feed, MemoryFeed
 from schuss.data.reader import Counts
 from schuss.descent.losses import Hinge, values_and_gradients
-from schuss.finish import curvature, dealing, penalty
+from schuss.finish import curvature, dealing, penalty, single
 from schuss.finish import finish as module
 from schuss.finish.finish import PENALTIES, Finished, finish, has_passes, run_rows
 from schuss.finish.penalty import FOLD_PENALTIES
@@ -543,14 +543,16 @@ def test_a_users_penalty_is_kept() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_hessians_are_formed_by_as_many_threads_as_learn(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_many_threads_as_learn_go_through_the_rows(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def watched(jobs: Any, many: int) -> list[Any]:
         seen.append(many)
         return side_by_side(jobs, many)
 
-    monkeypatch.setattr(curvature, "side_by_side", watched)
+    for room in (curvature, single):
+        monkeypatch.setattr(room, "side_by_side", watched)
     X = np.random.default_rng(0).normal(size=(120_000, 3)).astype(np.float32)
     train((X, X[:, 0] + X[:, 1] ** 2 > 0), runs=2, threads=threads)
     assert set(seen) == {threads}
+    assert len(seen) > 10

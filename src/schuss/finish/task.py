@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from ..race.state import Champion
 from .curvature import whole_hessian
 from .folds import Solved
 from .scales import by_weights, mean_penalty, of_equal_columns, solve_scaled
-from .single import SingleObjective
+from .single import SingleObjective, Spans, spans_of
 from .solve import DECREASE, ROUGH, Solution, WithGradient
 from .turned import Turned, turn, turning_pays
 
@@ -92,12 +92,18 @@ class Task:
                 l1=self.champion.run.l1, passes=passes, scale=self.scale, decrease=decrease, stop=self.stop,
             )  # fmt: skip
 
-        rough = SingleObjective(rows if isinstance(rows, Turned) else whole.blocks, self.loss, whole.far)
+        rough = SingleObjective(rows if isinstance(rows, Turned) else self._in_passes(whole), self.loss, whole.far)
         near = minimised(rough, start.astype(np.float64), passes, DECREASE if exact else ROUGH)
         if not (exact and near.usable and near.passes < passes):
             return near
         done = minimised(LinearObjective(whole.blocks, self.loss, 0.0), near.weights, passes - near.passes, DECREASE)
         return done._replace(passes=near.passes + done.passes) if done.usable else near
+
+    def _in_passes(self, whole: Whole) -> Spans | Callable[[], Iterable[Chunk]]:
+        """Give rows as passes go through them fastest."""
+        if self.loss.multiclass or not turning_pays(whole.chunks):
+            return whole.blocks
+        return spans_of(whole.chunks, self.threads)
 
     def replaced(self, penalty: float, weights: NDArray[np.float64], loss: float, passes: int) -> Champion:
         """Give the champion new weights; its optimizer's memory stays, for whoever goes on from there."""

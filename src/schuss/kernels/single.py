@@ -12,7 +12,7 @@ import numpy as np
 from schuss.kernels.dense import step
 from schuss.kernels.dispatch import evaluate
 from schuss.kernels.lanes import fused, load, store
-from schuss.kernels.lines import load_each, load_part, registers, spread, store_at, store_element, sum_of
+from schuss.kernels.lines import add_to, load_each, load_part, registers, spread, store_at, store_element, sum_of
 from schuss.kernels.options import inlined, kernel
 
 ALONE, TILE = (None,), (None,) * 4
@@ -101,6 +101,29 @@ def advance_single(
         store(gradient, 0, 0, spread(slope, vector))
         free = load_each(free_table, line, len(vector), like[0], vector)
         step(rule, like, free, weights, slots, vectors, 1, gradient, 0)
+
+
+@kernel()
+def sums(loss, like, x, targets, row_weights, weights, tally, gradient, scores, part):
+    """Add weight · loss to `tally` `(lanes,)` and its gradient to `gradient`, as the weights, both float64.
+
+    As many rows at a time as `scores` has places (whole vectors); `part` `(4, lanes)` is workspace too.
+    """
+    vectors = len(weights) - 1
+    for first in range(0, len(x), len(scores)):
+        rows = min(len(scores), len(x) - first)
+        score(like, x, first, rows, weights, scores)
+        for r in range(0, rows, len(like)):
+            weight = load_part(row_weights, first + r, rows - r, like)  # zero after the last row
+            y = load_part(targets, first + r, rows - r, like)
+            value, derivative = evaluate(loss, load_part(scores, r, rows - r, like), y)
+            add_to(tally, 0, value * weight)
+            add_to(gradient, vectors * len(like), derivative * weight)
+            store_at(scores, r, derivative * weight)
+        for v in range(0, vectors, len(TILE)):
+            slope_tile(like, x, first, rows, scores, v * len(like), part)
+            for i in range(min(vectors - v, len(TILE))):
+                add_to(gradient, (v + i) * len(like), load(part, i, 0, like))
 
 
 @kernel()
