@@ -62,7 +62,7 @@ def parquet_source(files: Sequence[File], *, name: str) -> PartedSource:
 
     Raises DataError where a file is not Parquet or is cut off, or where the columns of two files differ.
     """
-    # To parse it anew for each of a dozen readings took 2 ms each for 77 row groups of 29 columns, 64 for 2,736.
+    # A sample has up to 64 readings: to parse it takes 1.5 ms for 80 row groups of 29 columns, 24 for 2,736 of 11.
     footers = [_footer(file, keep=len(files) == 1) for file in files]
     schema = united_schema([(file.name, footer.schema) for file, footer in zip(files, footers, strict=True)])
     counts = [int(footer.starts[-1]) for footer in footers]
