@@ -23,6 +23,7 @@ from tests.cases import (
 
 from schuss.data.chunk import Chunk, SparseRows
 from schuss.descent.optimizers import scalar_table
+from schuss.descent.optimizers.plain import Momentum, Nesterov
 from schuss.kernels import store
 from schuss.kernels.sparse import NEAR, SMALLEST_SCALE
 from schuss.population import sparse
@@ -88,7 +89,7 @@ def test_rows_one_by_one_have_the_bits_of_mini_batches_of_one(
     np.testing.assert_array_equal(tallies[1].loss, tallies_again[1].loss)
 
 
-def exact_weights(name: str, run: Run, x: np.ndarray, y: np.ndarray, batch: int) -> np.ndarray:
+def exact_weights(rule: Any, run: Run, x: np.ndarray, y: np.ndarray, batch: int) -> np.ndarray:
     """Step every weight at every step, in float64, at a constant rate."""
     rows = np.column_stack([x, np.ones(len(x))]).astype(np.float64)
     starts = iter(range(0, len(rows), batch))
@@ -99,7 +100,7 @@ def exact_weights(name: str, run: Run, x: np.ndarray, y: np.ndarray, batch: int)
         return part.T @ (1 / (1 + np.exp(-part @ w)) - goals) / len(goals)
 
     rates = np.full(-(-len(rows) // batch), run.learning_rate)
-    return descend(RULES_BY_NAME[name].rule, gradient, rates, np.zeros(rows.shape[1]), l2=run.l2, l1=run.l1)
+    return descend(rule, gradient, rates, np.zeros(rows.shape[1]), l2=run.l2, l1=run.l1)
 
 
 @resting
@@ -112,8 +113,25 @@ def test_every_step_of_every_weight_is_caught_up(name: str, batch: int) -> None:
         ours = population(name, 20, batch)
         got = weights_of(ours, learn(ours, runs, [chunk_of(to_sparse(x), y)])[0])[:, :, 0]
         for run, weights in zip(runs, got, strict=True):
-            exact = exact_weights(name, run, x, y, batch)
+            exact = exact_weights(RULES_BY_NAME[name].rule, run, x, y, batch)
             np.testing.assert_allclose(weights, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.1, 20.0])
+@pytest.mark.parametrize("rule", [Momentum(0.9), Momentum(0.1), Momentum(0.0), Nesterov(0.5)], ids=str)
+def test_velocities_from_several_stretches_ago_are_carried_on(rule: Any, l2: float) -> None:
+    """A stretch of μ = 0.9 is 263 steps, of 0.5 forty, of 0.1 twelve, of 0 one; features come back after 1 to 700."""
+    x, y = rare_rows(1200, 20)
+    x[:, -4:] = 0.0
+    for column, touched in ((-1, (0, 700, 1100)), (-2, (262, 263, 264)), (-3, (262, 600)), (-4, (39, 40, 530, 1199))):
+        x[touched, column] = 1.5
+    ours = Linear(rule, LOSS.loss, 20, 1, 1, True)
+    runs = runs_of([0.003, 0.1, 0.3], l2=l2)
+    chunks = pieces(x, y, [500, 700])
+    got = weights_of(ours, learn(ours, runs, chunks)[0])[:, :, 0]
+    for run, weights in zip(runs, got, strict=True):
+        exact = exact_weights(rule, run, x, y, 1)
+        np.testing.assert_allclose(weights, exact, rtol=0, atol=1e-5 * np.abs(exact).max())
 
 
 def test_a_scale_that_runs_out_is_renewed_and_nobody_notices() -> None:
