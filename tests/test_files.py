@@ -69,6 +69,10 @@ def test_the_nearest_name_is_asked_for(tmp_path: Path) -> None:
         assert nearest(tmp_path / other) == ""
 
 
+def test_a_name_that_is_too_long_for_a_file() -> None:
+    assert nearest("x" * 300 + ".csv") == ""
+
+
 @pytest.mark.parametrize("command", ["train", "predict", "update", "export"])
 def test_addresses_are_not_written_to(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

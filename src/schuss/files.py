@@ -30,11 +30,11 @@ def nearest(missing: str | os.PathLike[str]) -> str:
     '; did you mean /flights.csv?'
     """
     path = Path(missing)
-    if path.exists():
-        return ""
     try:
+        if path.exists():
+            return ""
         near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], 1)
-    except OSError:
+    except OSError:  # the name may be too long for any file
         return ""
     return f"; did you mean {path.with_name(near[0])}?" if near else ""
 

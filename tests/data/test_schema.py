@@ -204,6 +204,17 @@ def test_nothing_to_learn_from() -> None:
     refused("data.csv has no rows", pa.table({"a": pa.array([], pa.int64()), "y": pa.array([], pa.int64())}))
 
 
+def test_sentences_end_however_many_columns_there_are_and_however_deep_their_types() -> None:
+    deep = pa.list_(pa.float64())
+    for _ in range(200):
+        deep = pa.list_(deep)
+    with pytest.raises(DataError) as raised:
+        infer(deep=pa.array([None, [], *[None] * (N - 2)], deep), **{f"c{at}": [1] * N for at in range(3000)})
+    assert str(raised.value).endswith("'c8': it is constant, and 2,991 more)")
+    assert "lists of list<item: list<item:" in str(raised.value)
+    assert len(str(raised.value)) < 600
+
+
 def test_columns_with_one_name() -> None:
     table = pa.table([[1, 2], [3, 4], [0, 1]], names=["a", "a", "y"])
     refused("data.csv has several columns named 'a'", table)

@@ -1,5 +1,6 @@
 """The ground: surfaces, maps, slices, steps, the spectrum, drawn from what a run's folder holds."""
 
+import itertools
 import json
 import re
 import sys
@@ -323,3 +324,25 @@ def test_without_a_script_the_surface_is_a_picture():
     assert "turning" not in re.search(r"<div data-surface", html)[0]
     assert "class Turning" in html
     assert "class Turning" not in render(records.binary()), "its script comes only where it is needed"
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+def test_the_words_along_the_floor_of_a_surface_do_not_touch(narrow):
+    """A digit of the widest of the fonts, DejaVu Sans, takes 0.64 of its size, and 0.75 of it in height."""
+    steps = (1.25 * np.linspace(-1, 1, 25)).tolist()
+    longest = [ground.bowl() | {"a": steps, "b": steps}]
+    texts = re.findall(
+        r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="middle" font-size="([\d.]+)"[^>]*>([^<]+)<',
+        loss_surface(longest, narrow=narrow).svg("surface"),
+    )
+    boxes = []
+    for x, y, size, words in texts:
+        half = 0.32 * float(size) * len(words)
+        boxes.append((float(x) - half, float(x) + half, float(y) - 0.75 * float(size), float(y), words))
+    assert len(boxes) == 9
+    touching = [
+        (one[4], other[4])
+        for one, other in itertools.combinations(boxes, 2)
+        if one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
+    ]
+    assert touching == []

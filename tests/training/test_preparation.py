@@ -293,3 +293,13 @@ def test_long_chunks_are_of_rows_that_are_quickly_learned_from(
     prepared = preparation.prepare((X, np.arange(10_000) % classes), Settings(task="classification", **options))
     with reading.rows_of(prepared, Recorder(), lambda: False) as feed:
         assert len(next(feed.chunks(0)).targets) == length
+
+
+@pytest.mark.parametrize(
+    "y",
+    [1e300 * np.arange(1, 101.0), 1e-300 * np.arange(1, 101.0), np.arange(100, dtype=np.uint64) + 2**63],
+    ids=["too large", "too small", "too close together"],
+)
+def test_targets_that_float64_cannot_tell_apart_or_square(y: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"column 'y': its numbers, of mean .* give them in another unit"):
+        preparation.prepare((np.arange(100.0)[:, None], y), Settings(task="regression"))

@@ -69,7 +69,7 @@ def test_fewer_runs_than_optimizers() -> None:
     "options",
     [
         {"target": "y", "weight": "y"}, {"numeric": ["a"], "categorical": ["a"]}, {"text": ["a"], "ignore": ["b", "a"]},
-        {"target": "a", "ignore": ["a"]},
+        {"target": "a", "ignore": ["a"]}, {"target": "y", "holdout": "group:y"},
     ],
 )  # fmt: skip
 def test_a_column_cannot_be_two_things(options: dict[str, Any]) -> None:

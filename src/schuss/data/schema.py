@@ -32,6 +32,8 @@ from .target import finite_numbers
 
 # Whole numbers with more distinct values than this in the sample are quantities, not classes.
 CLASSES_AT_MOST = 20
+# A sentence gives the reasons of so many columns that are left out.
+REASONS = 10
 # A string column is text when its values have this many words on average ...
 TEXT_WORDS = 2.5
 # ... and are this diverse: "Married, spouse absent" has three words but comes back all the time.
@@ -150,7 +152,9 @@ def infer_schema(
     notices = ([notice] if notice else []) + _left_out(left_out)
     schema = Schema(columns, found, target, tuple(notices))
     if not schema.features():
-        reasons = ", ".join(f"'{column.name}': {column.note}" for column in columns if column.note)
+        noted = [f"'{column.name}': {column.note}" for column in columns if column.note]
+        more = [f"and {len(noted) - REASONS:,} more"] if len(noted) > REASONS else []
+        reasons = ", ".join([*noted[:REASONS], *more])
         raise DataError(f"{name} has no column to learn from" + (f" ({reasons})" if reasons else ""))
     return schema
 
@@ -209,7 +213,13 @@ def _judge(name: str, values: pa.Array) -> Column:
         return Column(name, Role.IGNORED, "it is constant") if constant else Column(name, Role.DATETIME)
     if is_stringy(kind):
         return _judge_string(name, as_strings(values))
-    return Column(name, Role.IGNORED, f"values of type {kind} cannot be used")
+    return Column(name, Role.IGNORED, f"values of type {_cut(kind)} cannot be used")
+
+
+def _cut(kind: pa.DataType) -> str:
+    """Name a type: lists in lists in lists may have a name without end."""
+    name = str(kind)
+    return name if len(name) <= 100 else f"{name[:100]}…"
 
 
 def _judge_list(name: str, values: pa.Array) -> Column:
@@ -217,7 +227,7 @@ def _judge_list(name: str, values: pa.Array) -> Column:
     if is_sparse_list(values.type):
         return Column(name, Role.SPARSE)
     if not is_numeric(values.type.value_type):
-        return Column(name, Role.IGNORED, f"lists of {values.type.value_type} cannot be used")
+        return Column(name, Role.IGNORED, f"lists of {_cut(values.type.value_type)} cannot be used")
     lengths = pc.list_value_length(values).unique().drop_null().to_pylist()
     if len(lengths) > 1:
         return Column(name, Role.IGNORED, "its lists have different lengths")

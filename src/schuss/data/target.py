@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .columns.compute import pc
 from .columns.convert import as_numbers, as_strings, is_numeric, string_codes
+from .columns.numbers import LARGEST
 from .columns.place import NOT_FINITE, Place
 
 # An error lists the classes there are when they are at most this many.
@@ -111,10 +112,16 @@ def fit_target(values: pa.Array, place: Place, task: str, *, positive: bool = Fa
     there = np.isfinite(numbers)  # infinite ones are refused when their row is encoded
     if read.missing is not None:
         there &= ~read.missing
-    mean = float(numbers[there].mean())
+    with np.errstate(all="ignore"):
+        mean, deviation = float(numbers[there].mean()), float(numbers[there].std())
+    if not (abs(mean) < LARGEST and 1 / LARGEST < (1.0 if positive else deviation) < LARGEST):
+        raise place.refusal(
+            f"its numbers, of mean {mean:.3g} and deviation {deviation:.3g}, are too large or too close together to be "
+            "learned: give them in another unit"
+        )
     if positive:  # a mean below zero has negative targets, which are refused when their row is encoded
         return TargetEncoder(None, 0.0, abs(mean) or 1.0, positive=True)
-    return TargetEncoder(None, mean, float(numbers[there].std()))
+    return TargetEncoder(None, mean, deviation)
 
 
 def class_labels(values: pa.Array, place: Place) -> tuple[Any, ...]:

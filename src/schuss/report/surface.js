@@ -410,7 +410,8 @@
       const front = this.front();
       for (const axis of [0, 1]) {
         const beside = (along, far) => axis ? this.at(far * front[0], along, 0) : this.at(along, far * front[1], 0);
-        [-1, 0, 1].forEach((along, k) => this.words(this.data.ends[axis][k], beside(along, 1.13), "muted", this.text - 1));
+        const apart = (along) => along === front[axis] ? 0.9 * along : along; // both edges end at the corner in front
+        [-1, 0, 1].forEach((along, k) => this.words(this.data.ends[axis][k], beside(apart(along), 1.13), "muted", this.text - 1));
         this.words(this.data.names[axis], beside(0, 1.42), "ink", this.text);
       }
       const right = ([x, y]) => x * this.cosine - y * this.sine;

@@ -253,7 +253,9 @@ class Settings:
 
     def _check_columns(self) -> None:
         """Refuse a column that is asked to be two things."""
-        asked = [("target", [self.target]), ("weight", [self.weight])]
+        holdout = str(self.holdout)
+        group = holdout.removeprefix("group:") if holdout.startswith("group:") else None
+        asked = [("target", [self.target]), ("weight", [self.weight]), ("holdout", [group])]
         asked += [(name, list(getattr(self, name))) for name in _COLUMNS]
         roles: dict[str, str] = {}
         for role, columns in asked:

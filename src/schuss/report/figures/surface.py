@@ -245,7 +245,9 @@ def _floor_names(surface: Surface, view: _View, size: float) -> list[Markup]:
         # The outer side of an edge is where the other coordinate goes on beyond it.
         beside = front[1 - axis]
         for place, value in ((-1.0, values[0]), (0.0, (values[0] + values[-1]) / 2), (1.0, values[-1])):
-            parts.append(_beside(view, axis, place, 1.13 * beside, axes.loss_label(float(value)), "muted", size - 1))
+            # Both edges end at the corner in front: on a phone, what stands there would touch.
+            along = 0.9 * place if place == front[axis] else place
+            parts.append(_beside(view, axis, along, 1.13 * beside, axes.loss_label(float(value)), "muted", size - 1))
         parts.append(_beside(view, axis, 0.0, 1.42 * beside, shorten(name, 44), "ink", size))
     return parts
 
