@@ -81,6 +81,19 @@ def test_what_is_not_finite_is_named(bad: float) -> None:
     assert write_numbers(plan, located, slice(0, 400), np.arange(400), out, out) is None
 
 
+@pytest.mark.parametrize("components", [1, 2])
+def test_what_is_not_finite_is_named_among_missing_numbers(components: int) -> None:
+    values, missing = RNG.normal(size=(500, components)), np.zeros((500, components), bool)
+    values[300], values[302], missing[302] = np.nan, np.inf, True  # these are missing
+    columns = [(values, missing, [0])]
+    plan, located, scales = laid(columns, [0])
+    out = np.empty((500, components + 1), np.float32)
+    assert write_numbers(plan, located, slice(290, 490), np.arange(290, 490), out, out) is None
+    np.testing.assert_array_equal(out[290:490], in_numpy(*columns[0], scales[0])[290:490])
+    values[417, -1] = values[420, -1] = np.inf
+    assert write_numbers(plan, located, slice(290, 490), np.arange(290, 490), out, out) == (417, components - 1)
+
+
 def test_rows_below_zero_go_aside() -> None:
     columns = columns_of(np.float32, 300, wild=True)
     lanes, located, _ = laid(columns, [0, 1, 5, 7, 16])

@@ -95,19 +95,33 @@ def _standardise(like, address, step, first, scales, c, out, to, count):
 
 
 @inlined
+def _is_missing(x, absent, at):
+    """Whether a number is NaN, or its flag says so."""
+    missing = x != x
+    if absent != 0:
+        missing |= load(absent, at, np.uint8(0)) != 0
+    return missing
+
+
+@inlined
 def _standardise_with_care(like, address, step, absent, first, scales, c, out, to, count, problem):
     """Standardise numbers, missing ones to zero, the others clipped; note the first that is not finite."""
     centre, factor, low, high = scales[c, 0], scales[c, 1], scales[c, 2], scales[c, 3]
+    wild = False
     for i in range(count):
         at = (first + i) * step
         x = np.float64(load(address, at, like))
-        missing = x != x
-        if absent != 0:
-            missing |= load(absent, at, np.uint8(0)) != 0
-        z = 0.0 if missing else min(max((x - centre) * factor, low), high)
-        if not missing and not abs(x) <= TOO_LARGE and problem[0] < 0:
-            problem[0], problem[1] = first + i, c
-        out[to + i] = np.float32(z)
+        missing = _is_missing(x, absent, at)
+        z = min(max((x - centre) * factor, low), high)
+        wild |= (not missing) & (not abs(x) <= TOO_LARGE)
+        out[np.uint64(to + i)] = np.float32(0.0) if missing else np.float32(z)
+    if wild and problem[0] < 0:
+        i = first
+        while _is_missing(np.float64(load(address, i * step, like)), absent, i * step) or (
+            abs(np.float64(load(address, i * step, like))) <= TOO_LARGE
+        ):
+            i += 1
+        problem[0], problem[1] = i, c
 
 
 @inlined
@@ -117,27 +131,28 @@ def _indicate(like, address, step, absent, first, scales, c, out, to, count):
     gone = np.float32((1.0 - scales[c, 0]) * scales[c, 1])
     for i in range(count):
         at = (first + i) * step
-        x = load(address, at, like)
-        missing = x != x
-        if absent != 0:
-            missing |= load(absent, at, np.uint8(0)) != 0
-        out[to + i] = gone if missing else there
+        missing = _is_missing(load(address, at, like), absent, at)
+        out[np.uint64(to + i)] = gone if missing else there
 
 
 @inlined
 def _write_lane(like, lanes, scales, c, first, out, to, count, problem):
     """Write the feature that lane `c` gives for some rows."""
     address, step, absent = lanes[c, 0], lanes[c, 1], lanes[c, 2]
-    if lanes[c, 4] != 0:
+    # Two loops each: LLVM makes vectors of the one over neighbouring numbers alone.
+    if lanes[c, 4] != 0 and step == 1:
+        _indicate(like, address, 1, absent, first, scales, c, out, to, count)
+    elif lanes[c, 4] != 0:
         _indicate(like, address, step, absent, first, scales, c, out, to, count)
     else:
         fine = False
-        # Two loops: LLVM makes vectors of the one over neighbouring numbers alone.
         if absent == 0 and step == 1:
             fine = _standardise(like, address, 1, first, scales, c, out, to, count)
         elif absent == 0:
             fine = _standardise(like, address, step, first, scales, c, out, to, count)
-        if not fine:
+        if not fine and step == 1:
+            _standardise_with_care(like, address, 1, absent, first, scales, c, out, to, count, problem)
+        elif not fine:
             _standardise_with_care(like, address, step, absent, first, scales, c, out, to, count, problem)
 
 
