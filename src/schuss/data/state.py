@@ -58,8 +58,8 @@ def unpack(packed: Any, arrays: Mapping[str, NDArray[Any]], hint: Any) -> Any:
 
 
 def _unpack(packed: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    if isinstance(packed, list):
-        return tuple(_unpack(item, arrays) for item in packed)
+    if isinstance(packed, list):  # of thousands of words, mostly
+        return tuple([_unpack(item, arrays) if isinstance(item, list | dict) else item for item in packed])
     if not isinstance(packed, dict):
         return packed
     if "array" in packed:
@@ -85,7 +85,8 @@ def array_names(packed: Any) -> Iterator[str]:
     """Give the names of the arrays that a state needs."""
     if isinstance(packed, list):
         for item in packed:
-            yield from array_names(item)
+            if isinstance(item, list | dict):
+                yield from array_names(item)
     elif isinstance(packed, dict):
         yield from [packed["array"]] if "array" in packed else array_names([*packed.values()])
 
@@ -99,6 +100,8 @@ def conforms(value: Any, hint: Any) -> bool:
     origin, inside = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return any(conforms(value, one) for one in inside)
+    if origin is tuple and inside[0] is str:
+        return isinstance(value, tuple) and {*map(type, value)} <= {str}
     if origin is tuple:
         return isinstance(value, tuple) and all(conforms(item, inside[0]) for item in value)
     if origin in (np.ndarray, NDArray):  # since NumPy 2.5 NDArray[…] is no ndarray[shape, dtype[…]] any more
