@@ -71,6 +71,15 @@ def test_a_file_that_is_written_anew_behind_its_footer(tmp_path: Path) -> None:
         read(source)
 
 
+def test_words_that_are_known_to_repeat_are_not_looked_for(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "t.parquet", row_group_size=3000)
+    source = open_source(tmp_path / "t.parquet", repeated=["many", "nowhere", "number"])
+    assert source.schema.field("few").type == pa.string()
+    assert source.schema.field("many").type == pa.dictionary(pa.int32(), pa.string())
+    assert read(source).to_pydict() == TABLE.to_pydict()
+    assert open_source(tmp_path / "t.parquet", repeated=()).schema.equals(TABLE.schema.remove_metadata())
+
+
 def test_reading_begins_at_the_row_group_of_the_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq.write_table(TABLE, tmp_path / "t.parquet", row_group_size=1000)
     source = open_source(tmp_path / "t.parquet")

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import takewhile
@@ -57,8 +57,10 @@ class _Footer(NamedTuple):
     parsed: pq.FileMetaData | None
 
 
-def parquet_source(files: Sequence[File], *, name: str) -> PartedSource:
+def parquet_source(files: Sequence[File], *, name: str, repeated: Collection[str] | None = None) -> PartedSource:
     """Make a source of Parquet files; reading can begin at every row group.
+
+    repeated : columns whose words come again and again, to be decoded as dictionaries; None finds them.
 
     Raises DataError where a file is not Parquet or is cut off, or where the columns of two files differ.
     """
@@ -69,7 +71,8 @@ def parquet_source(files: Sequence[File], *, name: str) -> PartedSource:
     if not any(counts):
         raise DataError(f"{files[0].name} has no rows")
     filled = next(place for place, count in enumerate(counts) if count)
-    for name_of_words in _repeated_words(files[filled], footers[filled], schema):
+    again = {*(_repeated_words(files[filled], footers[filled], schema) if repeated is None else repeated)}
+    for name_of_words in [word for word in _words(schema) if word in again]:
         place = schema.get_field_index(name_of_words)
         schema = schema.set(place, pa.field(name_of_words, pa.dictionary(pa.int32(), pa.string())))
     return PartedSource(
@@ -195,13 +198,18 @@ def _footer(file: File, *, keep: bool) -> _Footer:
         raise DataError(f"{file.name} is damaged: its Parquet footer cannot be read") from error
 
 
+def _words(schema: pa.Schema) -> list[str]:
+    """Name the columns of words that are no dictionaries yet."""
+    return [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+
+
 def _repeated_words(file: File, footer: _Footer, schema: pa.Schema) -> list[str]:
     """Name the columns of words that come again and again, by the first rows of a file.
 
     The sizes in the footer would tell as much for free, but asking a damaged footer for them ends the process
     (Arrow 26 lets an exception of C++ through).
     """
-    words = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+    words = _words(schema)
     if not words:
         return []
     _, first = next(_read_parquet(file, footer, 0, projected(schema, words), BATCH_ROWS))

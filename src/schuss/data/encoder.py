@@ -182,7 +182,9 @@ class Encoder:
             numbers += target
         elif isinstance(self.classes[0], str):
             strings += target
-        return {"strings": strings, "numbers": numbers}
+        # Where no category of the sample had to share a bucket there are few, which come again and again.
+        few = [one.name for one in self.features if isinstance(one, CategoryColumn) and one.buckets == 1]
+        return {"strings": strings, "numbers": numbers, "repeated": few + target}
 
     @property
     def feature_names(self) -> list[str]:

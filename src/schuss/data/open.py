@@ -7,6 +7,7 @@ import stat
 import sys
 import weakref
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,6 +41,7 @@ def open_source(
     delimiter: str | None = None,
     strings: Collection[str] = (),
     numbers: Collection[str] = (),
+    repeated: Collection[str] | None = None,
     svmlight_base: int | None = None,
     stdin: BinaryIO | None = None,
     on_bad_row: str = "stop",
@@ -55,6 +57,7 @@ def open_source(
     header : whether the first row of CSV files holds the names of the columns; else they are column_1, column_2, ...
     delimiter : one character that separates CSV fields; None finds it.
     strings, numbers : columns of CSV files read as words or as numbers, whatever a sample of them looks like.
+    repeated : columns of Parquet files whose words come again and again; None finds them by their first rows.
     svmlight_base : index of the first feature in svmlight files, 0 or 1; None finds it in a sample.
     stdin : binary stream that "-" stands for; None is the standard input of the process.
     on_bad_row : "skip" to have rows that cannot be used noted in the source's `bad`, "stop" for a DataError.
@@ -69,9 +72,8 @@ def open_source(
         raise OptionError(f"delimiter must be one character, got {delimiter!r}")
     if hasattr(place, "batches"):
         return place
-    options = _Options(
-        header, delimiter, strings, numbers, svmlight_base, BadRows() if on_bad_row == "skip" else None, target
-    )
+    bad = BadRows() if on_bad_row == "skip" else None
+    options = _Options(header, delimiter, strings, numbers, repeated, svmlight_base, bad, target)
     if isinstance(place, str) and place == "-":
         return _open_stream(stdin or sys.stdin.buffer, format, options)
     if not _is_place(place):
@@ -96,12 +98,13 @@ class _Options:
         delimiter: str | None,
         strings: Any,
         numbers: Any,
+        repeated: Collection[str] | None,
         base: int | None,
         bad: BadRows | None,
         target: str | None,
     ) -> None:
-        self.header, self.delimiter, self.strings, self.numbers, self.base = header, delimiter, strings, numbers, base
-        self.bad, self.target = bad, target
+        self.header, self.delimiter, self.strings, self.numbers = header, delimiter, strings, numbers
+        self.repeated, self.base, self.bad, self.target = repeated, base, bad, target
 
 
 def _is_place(place: Any) -> bool:
@@ -141,7 +144,8 @@ def _open_files(files: Sequence[File], name: str, form: str, options: _Options) 
     for file in files:
         if file.size == 0:
             raise DataError(f"{file.name} is empty")
-    readers = {"parquet": arrow.parquet_source, "arrow": arrow.ipc_source, "npz": memory.npz_source}
+    parquet = partial(arrow.parquet_source, repeated=options.repeated)
+    readers = {"parquet": parquet, "arrow": arrow.ipc_source, "npz": memory.npz_source}
     if form in readers:
         source = readers[form](files, name=name)
         source.bad, source.notices = options.bad, partitions(files)
