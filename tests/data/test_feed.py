@@ -28,7 +28,7 @@ from schuss.data.holdout import parse_holdout
 from schuss.data.open import open_source
 from schuss.data.reader import Counts, Reader
 from schuss.data.schema import Role, infer_schema
-from schuss.data.shuffle import ahead
+from schuss.data.shuffle import ahead, side_by_side
 from schuss.data.spans import spans_of
 from schuss.data.twins import share_of_twins
 from schuss.errors import DataError, OptionError
@@ -356,6 +356,58 @@ def test_ahead_stops_its_thread_and_reads_no_further_than_asked() -> None:
     stream.close()
     assert threading.active_count() == before
     assert list(ahead(iter(range(100)), 1)) == list(range(100))
+
+
+def test_work_side_by_side_keeps_the_order() -> None:
+    def late(number: int) -> int:
+        time.sleep(0.02 * (number % 2 == 0))
+        return -number
+
+    before = threading.active_count()
+    assert list(side_by_side(late, iter(range(20)), 2)) == [-number for number in range(20)]
+    assert list(side_by_side(late, iter(range(3)), 1)) == [0, -1, -2]
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("lost_in", ["items", "work"])
+def test_what_is_lost_side_by_side_is_raised_after_all_before_it(lost_in: str) -> None:
+    def items() -> Iterator[int]:
+        yield from range(5)
+        if lost_in == "items":
+            raise KeyError("lost")
+        yield from range(5, 1000)
+
+    def work(number: int) -> int:
+        if number == 5:
+            raise KeyError("lost")
+        return number
+
+    found = []
+    with pytest.raises(KeyError, match="lost"):
+        found.extend(side_by_side(work, items(), 2))
+    assert found == [0, 1, 2, 3, 4]
+
+
+def test_side_by_side_gives_what_is_done_while_more_may_come_and_reads_no_further_than_asked() -> None:
+    taken: list[int] = []
+    go_on = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 0
+        go_on.wait(60)
+        for number in range(1, 1000):
+            taken.append(number)
+            yield number
+
+    before = threading.active_count()
+    stream = side_by_side(lambda number: number, items(), 2)
+    assert next(stream) == 0
+    go_on.set()
+    assert next(stream) == 1
+    time.sleep(0.3)
+    assert len(taken) <= 4
+    stream.close()
+    assert threading.active_count() == before
 
 
 def test_twins() -> None:

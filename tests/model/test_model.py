@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 import safetensors.numpy
 import scipy.sparse
@@ -170,7 +171,7 @@ def test_labels_of_a_csv_file_are_read_as_in_training(tmp_path: Path) -> None:
 class NoRows:
     """A source that has columns and nothing in them."""
 
-    name, parts, schema, bad, notices = "nothing", ("nothing",), people().schema, None, ()
+    name, parts, schema, bad, notices, rows = "nothing", ("nothing",), people().schema, None, (), 0
 
     def batches(self, *, columns: list[str]) -> Iterator[Batch]:
         return iter(())
@@ -187,6 +188,21 @@ def test_predictions_come_in_batches() -> None:
     empty = list(model.predict_batches(NoRows(), proba=True))
     assert [batch.num_rows for batch in empty] == [0]
     assert empty[0].schema == found[0].schema
+
+
+def test_threads_predict_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = people().drop_columns(["pay"])
+    words = [" ".join(RNG.choice(["one", "two", "three"], 1 + at % 9)) for at in range(N)]
+    table = table.append_column("words", pa.array(words))
+    model = fitted(table, "label", True)
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=50)
+    expected, judged = model.predict(table, proba=True), model.evaluate(table)
+    monkeypatch.setattr("schuss.model.model._ROWS_AT_ONCE", 256)  # fewer than there are: threads score them
+    monkeypatch.setattr("schuss.data.arrow.BATCH_ROWS", 50)
+    found = list(model.predict_batches(tmp_path / "t.parquet", proba=True))
+    assert len(found) > 2
+    assert pa.Table.from_batches(found).equals(expected)
+    assert model.evaluate(tmp_path / "t.parquet")["loss"] == pytest.approx(judged["loss"], rel=1e-12)
 
 
 def test_rows_without_a_target_are_predicted_but_not_evaluated() -> None:

@@ -223,19 +223,29 @@ class Encoder:
         return Encoded(take_rows(whole, np.flatnonzero(kept)), targets[kept], weights[kept], kept, unseen)
 
     def prepare(
-        self, table: pa.RecordBatch, *, where: str, first_row: int, target: bool = True, weighted: bool = True
+        self,
+        table: pa.RecordBatch,
+        *,
+        where: str,
+        first_row: int,
+        target: bool = True,
+        weighted: bool = True,
+        to_score: bool = False,
     ) -> Prepared:
-        """Convert and check values, as the first step of `encode`, which says what the parameters are."""
+        """Convert and check values, as the first step of `encode`, which says what the parameters are.
+
+        to_score : True where `sparse_scores` follows, and nothing else is asked of the values.
+        """
         place = Place(where, first_row, "")
         weight = self.schema.named(Role.WEIGHT) if target and weighted else None
         self._require_columns(table, where, target, weight)
         weights = np.ones(len(table), np.float32) if weight is None else self._weights(table, place, weight)
         targets, missing = self._targets(table, place) if target else (_NO_TARGETS, None)
         columns = [
-            self._prepare(column, role, table, Place(where, first_row, column.name))
+            self._prepare(column, role, table, Place(where, first_row, column.name), to_score)
             for column, role in zip(self.features, self._roles, strict=True)
         ]
-        unseen = self._unseen(columns) if target else {}
+        unseen = self._unseen(columns) if target and not to_score else {}
         located = np.empty((0, 0), np.int64) if self.sparse else locate_numbers(self._plan, self.features, columns)
         return Prepared(len(table), targets, weights, missing, unseen, columns, located)
 
@@ -253,7 +263,10 @@ class Encoder:
         return sparse_rows(self.features, self._edges, prepared.columns, rows, order)
 
     def sparse_scores(self, prepared: Prepared, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Compute the scores `(n, outputs)` of sparse rows by weights `(width + 1, outputs)`, the intercepts last."""
+        """Compute the scores `(n, outputs)` of sparse rows by weights `(width + 1, outputs)`, the intercepts last.
+
+        prepared : values that were prepared to be scored.
+        """
         return sparse_scores(self.features, self._edges, prepared.columns, weights, prepared.length)
 
     def write_rows(
@@ -309,11 +322,11 @@ class Encoder:
         require_columns_of(encoder.schema, encoder.features, encoder.classes, encoder.hash_bits)
         return encoder
 
-    def _prepare(self, column: ColumnEncoder, role: Role, table: pa.RecordBatch, place: Place) -> Any:
+    def _prepare(self, column: ColumnEncoder, role: Role, table: pa.RecordBatch, place: Place, to_score: bool) -> Any:
         """Convert and check the values of one column."""
         values = in_one_piece(table.column(column.name))
         with fitting(values, place, role):
-            return column.prepare(values, place)
+            return column.to_score(values, place) if to_score else column.prepare(values, place)
 
     def _unseen(self, columns: list[Any]) -> dict[str, int]:
         """Count the values unlike the sample's, by column where there are any."""

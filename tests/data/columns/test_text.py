@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from schuss.data.columns.kind import add_entry_scores
 from schuss.data.columns.place import Place
 from schuss.data.columns.text import READ_BEYOND, SORTED_TOGETHER, TextColumn
 from schuss.data.columns.tokens import pair_hashes, tokenize
@@ -120,6 +121,18 @@ def test_types_and_missing_texts(kind: pa.DataType | str) -> None:
     assert column.describe()["missing"] == pytest.approx(1 / 301)
 
 
+@pytest.mark.parametrize("size", [1, 200, 1 << 18])
+def test_scores_are_those_of_the_rows_however_the_texts_are_cut(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("schuss.data.columns.text.SCORED_BYTES", size)
+    column, values = TextColumn.fit(pa.array(TEXTS), PLACE, 10, None), pa.array([*TEXTS, None, ""]).slice(3)
+    weights = np.random.default_rng(1).normal(size=(1 << column.bits, 2)).astype(np.float32)
+    scores = np.ones((len(values), 2))
+    column.add_scores(column.to_score(values, PLACE), weights, scores)
+    expected = np.ones((len(values), 2))
+    add_entry_scores(column.entries(column.prepare(values, PLACE), slice(0, len(values))), weights, expected)
+    np.testing.assert_array_equal(scores, expected)
+
+
 def test_dense_rows_are_the_same() -> None:
     column = TextColumn.fit(pa.array(TEXTS), PLACE, 11, None)
     prepared = column.prepare(pa.array(TEXTS), PLACE)
@@ -141,6 +154,8 @@ def test_text_that_is_not_utf8() -> None:
     column = TextColumn.fit(pa.array(TEXTS), PLACE, 10, None)
     with pytest.raises(DataError, match=r"^t, column 'text': its values are not valid UTF-8 text"):
         column.prepare(bad, PLACE)
+    with pytest.raises(DataError, match=r"^t, column 'text': its values are not valid UTF-8 text"):
+        column.to_score(bad, PLACE)
 
 
 def test_kernels_have_the_room_that_they_read_and_sort_in() -> None:

@@ -87,6 +87,8 @@ class CategoryColumn:
         features = np.append(self._found(strings.dictionary), np.int32(len(self.known)))
         return features[string_codes(strings)]
 
+    to_score = prepare
+
     def _found(self, words: pa.Array) -> NDArray[np.int32]:
         """Find the feature of each word."""
         features = np.empty(len(words), np.int32)

@@ -78,6 +78,8 @@ class DateColumn:
             raise place.refusal(f"values of type {values.type} are not {wanted}")
         return [part.prepare(_take(moments, self._kind(part)), place) for part in self.parts]
 
+    to_score = prepare
+
     def _kind(self, part: Part) -> str:
         return part.name[len(self.name) + 2 : -1]
 

@@ -82,8 +82,15 @@ class ColumnEncoder(Protocol):
         """Give the scaled features of `rows` that are not zero."""
         ...
 
+    def to_score(self, values: pa.Array, place: Place) -> Any:
+        """Convert and check the values of some rows as `prepare` does, but for `add_scores` alone."""
+        ...
+
     def add_scores(self, prepared: Any, weights: NDArray[np.float32], scores: NDArray[np.float64]) -> None:
-        """Add what all rows score by the column's weights `(features, outputs)` to sparse rows' `(rows, outputs)`."""
+        """Add what all rows score by the column's weights `(features, outputs)` to sparse rows' `(rows, outputs)`.
+
+        prepared : what `to_score` gave.
+        """
         ...
 
     def feature(self, index: int) -> tuple[str, str]:

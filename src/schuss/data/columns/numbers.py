@@ -87,6 +87,8 @@ class NumberColumn:
         """View the values as numbers; raises DataError at what is not a number."""
         return _read(values, place, self.vector, len(self.low))
 
+    to_score = prepare
+
     def unseen(self, prepared: Prepared) -> int:
         """Numbers are never counted as unseen."""
         return 0

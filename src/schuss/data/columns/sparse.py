@@ -109,6 +109,8 @@ class SparseColumn:
         kept = SparseLists(indptr, lists.indices[inside], lists.values[inside])
         return Prepared(kept, np.diff(indptr), int(len(inside) - indptr[-1]))
 
+    to_score = prepare
+
     def unseen(self, prepared: Prepared) -> int:
         """Count the pairs whose index is beyond the width."""
         return prepared.unseen
