@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, TypeVar
@@ -133,7 +133,7 @@ def _cut_anew(pieces: Iterator[Chunk | Draft]) -> Iterator[Chunk]:
         yield taker.take(pool.rows, np.arange(pool.count, dtype=np.int32))
 
 
-def ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+def ahead(items: Iterator[T], depth: int) -> Generator[T, None, None]:
     """Yield items that a thread of its own produces up to `depth` ahead; its exceptions are raised here.
 
     >>> list(ahead(iter([1, 2, 3]), 2))

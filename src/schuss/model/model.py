@@ -60,8 +60,8 @@ _NUMBERS_AT_ONCE = 1 << 24
 _CACHED_NUMBERS = 1 << 17
 
 # Threads that convert and score sparse rows: one alone was at work all the time, while decoding, in two, was so for
-# half of it; two take 0.89 of the time for two million rows of numbers, categories and text. Dense rows are decoded no
-# faster than one thread scores them.
+# half of it; two take 0.89 of the time for two million rows of numbers, categories and text. Dense rows and networks
+# keep one.
 _THREADS = 2
 
 
