@@ -388,7 +388,8 @@ def test_any_schema(kinds: list[str], seed: int, rows: int, sparse: bool | None)
         np.testing.assert_array_equal(np.vstack(parts), whole)
         lines = rng.normal(size=(encoder.width + 1, 1 + seed % 3)).astype(np.float32)
         expected = scores(encoder.rows(prepared), lines)  # pyright: ignore[reportArgumentType] — they are sparse
-        np.testing.assert_array_equal(encoder.sparse_scores(prepared, lines), expected)
+        to_score = encoder.prepare(batch(table), where="t.csv", first_row=0, to_score=True)
+        np.testing.assert_array_equal(encoder.sparse_scores(to_score, lines), expected)
     other = fit(table, sparse=not encoder.sparse, roles=overrides, hash_bits=10)
     weights = rng.normal(size=(encoder.width + 1, 1))
     raw = [as_raw(e, as_dense(encode(e, table).rows)) for e in (encoder, other)]
