@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +19,8 @@ from ..data.columns.kind import width_edges
 from ..data.encoder import Encoder, Prepared
 from ..data.open import open_source
 from ..data.parted import with_gaps
-from ..data.schema import Role, listed
+from ..data.schema import Role
 from ..data.shuffle import side_by_side
-from ..data.source import Batch
-from ..data.unusable import checks_of_encoder, usable_rows
 from ..descent.losses import (
     PROBABILISTIC,
     Loss,
@@ -33,7 +31,7 @@ from ..descent.losses import (
     unit_of,
     values_and_gradients,
 )
-from ..errors import DataError, OptionError
+from ..errors import OptionError
 from ..files import replacing
 from ..population.architecture import Architecture
 from ..population.outside import Outside
@@ -41,6 +39,7 @@ from ..sealed import open_sealed, write_sealed
 from .explaining import deviations, in_target_units, largest
 from .file import allowed, arrays_of, network_of_values, require_arrays, require_fit, under
 from .metrics import ClassificationTally, RegressionTally, predicted_classes
+from .reading import Piece, pieces, require
 from .scorers import LinearScorer, NetworkScorer, Scorer
 
 if TYPE_CHECKING:
@@ -63,15 +62,6 @@ _CACHED_NUMBERS = 1 << 17
 # half of it; two take 0.89 of the time for two million rows of numbers, categories and text. Dense rows and networks
 # keep one.
 _THREADS = 2
-
-
-class _Piece(NamedTuple):
-    """Rows that are worked on at once: what they come from, the first one's place there, which could not be used."""
-
-    table: pa.RecordBatch
-    where: str
-    first_row: int
-    skipped: list[int]
 
 
 @dataclass(frozen=True)
@@ -258,7 +248,7 @@ class Model:
         Raises DataError as `predict` does, and at a class that the model does not know.
         """
         opened, skipping = self._open(source, reading)
-        _require([self.target], opened)
+        require([self.target], opened)
         loss, total, rows = judge_of(self.formula), 0.0, 0
         tally = (
             RegressionTally(self.encoder.target_scale)
@@ -310,7 +300,7 @@ class Model:
         edges = width_edges(self.encoder.features)
         wide = max(self._entries if self.encoder.sparse else self.encoder.width, math.prod(shape))
         yield self._contributions(np.empty((0, *shape)))
-        for piece in self._pieces(opened, skipping, target=False, step=self._step(wide)):
+        for piece in pieces(self.encoder, opened, skipping, None, self._step(wide)):
             added = self.scorer.contributions(self.encoder.rows(self._prepared(piece)), edges)
             yield with_gaps(self._contributions(added), piece.skipped)
 
@@ -385,7 +375,7 @@ class Model:
         opened = open_source(source, **options)
         for notice in opened.notices:
             tell(notice)
-        _require([column.name for column in self.encoder.features], opened)
+        require([column.name for column in self.encoder.features], opened)
         return opened, skipping
 
     def _scored(
@@ -393,16 +383,16 @@ class Model:
     ) -> Iterator[tuple[NDArray[np.float64], NDArray[Any], list[int]]]:
         """Give scores and targets of all rows, or of those that have a target, and the places of rows that are bad."""
 
-        def scored(piece: _Piece) -> tuple[NDArray[np.float64], NDArray[Any], list[int]]:
+        def scored(piece: Piece) -> tuple[NDArray[np.float64], NDArray[Any], list[int]]:
             prepared = self._prepared(piece, target=target, to_score=self._adds_scores)
             scores = self._scores_of(prepared)
             kept = slice(None) if prepared.missing is None else ~prepared.missing
             return scores[kept], prepared.targets[kept], piece.skipped
 
         step = self._step(self._entries) if self.encoder.sparse else _ROWS_AT_ONCE
-        pieces = self._pieces(source, skipping, target, step)
+        rows = pieces(self.encoder, source, skipping, self.target if target else None, step)
         many = self._adds_scores and (source.rows is None or source.rows > step)
-        yield from side_by_side(scored, pieces, _THREADS) if many else map(scored, pieces)
+        yield from side_by_side(scored, rows, _THREADS) if many else map(scored, rows)
 
     @property
     def _adds_scores(self) -> bool:
@@ -419,21 +409,7 @@ class Model:
         """Give how many rows of so many numbers are worked on at once."""
         return max(256, min(_ROWS_AT_ONCE, int(_NUMBERS_AT_ONCE / numbers)))
 
-    def _pieces(self, source: Source, skipping: Skipping, target: bool, step: int) -> Iterator[_Piece]:
-        """Give all rows that can be used, so many at once."""
-        checks = [] if source.bad is None else checks_of_encoder(self.encoder, target=target, weighted=False)
-        columns = [column.name for column in self.encoder.features] + ([self.target] if target else [])
-        for batch in source.batches(columns=columns):
-            for start in range(0, len(batch.table), step):
-                piece = batch.table.slice(start, step)
-                where, first_row = source.parts[batch.part], batch.row + start
-                keep, bad = usable_rows(Batch(piece, batch.part, first_row), source, checks, columns)
-                skipping.count(where, len(piece), bad)
-                piece = piece.filter(pa.array(keep)) if bad else piece
-                yield _Piece(piece, where, first_row, [row.row - first_row for row in bad])
-        skipping.end()
-
-    def _prepared(self, piece: _Piece, *, target: bool = False, to_score: bool = False) -> Prepared:
+    def _prepared(self, piece: Piece, *, target: bool = False, to_score: bool = False) -> Prepared:
         """Convert and check the values of some rows."""
         place = {"where": piece.where, "first_row": piece.first_row}
         return self.encoder.prepare(piece.table, **place, target=target, weighted=False, to_score=to_score)
@@ -458,11 +434,3 @@ class Model:
 def outputs_of(classes: list[Any] | None) -> int:
     """Give the number of scores: one for a number or two classes, else one for each class."""
     return 1 if classes is None or len(classes) == 2 else len(classes)
-
-
-def _require(names: list[str], source: Source) -> None:
-    """Refuse a source that lacks columns."""
-    lacking = [name for name in names if name not in source.schema.names]
-    if lacking:
-        plural = "s" if len(lacking) > 1 else ""
-        raise DataError(f"{source.parts[0]} lacks the column{plural} {listed(lacking)} that the model needs")
