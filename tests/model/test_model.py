@@ -297,14 +297,15 @@ def not_models(folder: Path) -> dict[str, tuple[Path, str]]:
         return path
 
     def column(number: int, **changes: Any) -> dict[str, Any]:
-        columns = [*encoder["features"]]
-        columns[number] = columns[number] | changes
-        return encoder | {"features": columns}
+        groups = [*encoder["features"]["groups"]]  # one column each
+        groups[number] = groups[number] | changes
+        return encoder | {"features": {"groups": groups}}
 
     weights = model.weights.copy()
     weights[0, 0] = np.nan
     outside = np.array([5], np.int64)
-    factors = np.full_like(arrays["encoder.features.1.scale.factor"], 1e300)
+    low, gaps = "encoder.features.NumberColumn.low", "encoder.features.NumberColumn.gaps"
+    factors = np.full_like(arrays["encoder.features.CategoryColumn.scale.factor"], 1e300)
     return {
         "text": (folder / "x.csv", "it does not begin as one"),
         "empty": (folder / "empty", "it does not begin as one"),
@@ -313,7 +314,7 @@ def not_models(folder: Path) -> dict[str, tuple[Path, str]]:
         "missing": (folder / "nowhere", "there is no model file "),
         "folder without one": (folder, "there is no model file "),
         "a checkpoint": (variant("checkpoint", kind="checkpoint"), "it is a 'checkpoint'"),
-        "newer": (variant("newer", format=9), "it has format 9, where this version of schuss reads 1"),
+        "newer": (variant("newer", format=9), "it has format 9, where this version of schuss reads 2"),
         "weights of another shape": (
             variant("shape", {"weights": np.ones((2, 2), "f4")}),
             f"its weights are not {len(weights):,} times 1 finite numbers",
@@ -323,14 +324,29 @@ def not_models(folder: Path) -> dict[str, tuple[Path, str]]:
         "no weights": (variant("weightless", {"weights": None}), "it lacks, or should not have, the array 'weights'"),
         "one array more": (variant("more", {"more": np.ones(1)}), "it lacks, or should not have, the array 'more'"),
         "one array less": (
-            variant("less", {"encoder.features.0.low": None}),
-            "it lacks, or should not have, the array 'encoder.features.0.low'",
+            variant("less", {low: None}),
+            "it lacks, or should not have, the array 'encoder.features.NumberColumn.low'",
         ),
-        "array of two dimensions": (variant("2d", {"encoder.features.0.low": np.ones((1, 1))}), "not one dimension"),
-        "array of another type": (variant("f4", {"encoder.features.0.low": np.ones(1, "f4")}), "is of type ndarray"),
-        "array of another length": (variant("long", {"encoder.features.0.low": np.ones(2)}), "NumberColumn do not fit"),
-        "array that is infinite": (variant("inf", {"encoder.features.0.low": np.array([np.inf])}), "of type ndarray"),
-        "gap of no component": (variant("gap", {"encoder.features.0.gaps": outside}), "NumberColumn do not fit"),
+        "array of two dimensions": (variant("2d", {low: np.ones((1, 1))}), "not one dimension"),
+        "array of another type": (variant("f4", {low: np.ones(1, "f4")}), "is of type ndarray"),
+        "array of another length": (variant("long", {low: np.ones(2)}), "the lengths of its arrays do not fit"),
+        "column with a number more": (
+            variant("wide", {low: np.ones(2)}, encoder=column(0, low={"arrays": low[8:], "lengths": [2]})),
+            "NumberColumn do not fit",
+        ),
+        "array of lengths below zero": (
+            variant("negative", {low: np.ones(0)}, encoder=column(0, low={"arrays": low[8:], "lengths": [1, -1]})),
+            "the lengths of its arrays do not fit",
+        ),
+        "two columns at one place": (variant("place", encoder=column(0, places=[1])), "the places of its columns"),
+        "more places than columns": (variant("places", encoder=column(0, places=[0, 3])), "the places of its columns"),
+        "a column at a place that there is not": (variant("far", encoder=column(0, places=[3])), "the places of its"),
+        "two names for a column": (variant("names", encoder=column(0, name=["a", "b"])), "are not equally many"),
+        "array that is infinite": (variant("inf", {low: np.array([np.inf])}), "of type ndarray"),
+        "gap of no component": (
+            variant("gap", {gaps: outside}, encoder=column(0, gaps={"arrays": gaps[8:], "lengths": [1]})),
+            "NumberColumn do not fit",
+        ),
         "no loss": (variant("lossless", loss=None), "the loss 'None' is unknown"),
         "unknown loss": (variant("loss", loss="zero_one"), "the loss 'zero_one' is unknown"),
         "settings that are a list": (variant("settings", settings=[]), "its settings and versions are not named"),
@@ -338,15 +354,15 @@ def not_models(folder: Path) -> dict[str, tuple[Path, str]]:
         "encoder of another program": (variant("popen", encoder={"kind": "Popen"}), "it lacks, or should not have"),
         "column of another program": (variant("column", encoder=column(0, kind="Popen")), "'Popen' is missing"),
         "column with a field more": (variant("field", encoder=column(1, more=1)), "'more' is missing"),
-        "column of another role": (variant("role", encoder=column(0, name="job")), "not those of its columns"),
-        "a number for a name": (variant("name", encoder=column(0, name=7)), "is of type int"),
-        "2^40 buckets": (variant("buckets", encoder=column(1, buckets=1 << 40)), "CategoryColumn do not fit"),
-        "2^60 hashed words": (variant("bits", encoder=column(2, bits=60)), "TextColumn do not fit"),
+        "column of another role": (variant("role", encoder=column(0, name=["job"])), "not those of its columns"),
+        "a number for a name": (variant("name", encoder=column(0, name=[7])), "is of type int"),
+        "2^40 buckets": (variant("buckets", encoder=column(1, buckets=[1 << 40])), "CategoryColumn do not fit"),
+        "2^60 hashed words": (variant("bits", encoder=column(2, bits=[60])), "TextColumn do not fit"),
         "indicators without bounds": (  # found by fuzzing: their features were infinite
-            variant("scale", {"encoder.features.1.scale.factor": factors}),
+            variant("scale", {"encoder.features.CategoryColumn.scale.factor": factors}),
             "CategoryColumn do not fit",
         ),
-        "terms without bounds": (variant("terms", encoder=column(2, terms=1e200)), "TextColumn do not fit"),
+        "terms without bounds": (variant("terms", encoder=column(2, terms=[1e200])), "TextColumn do not fit"),
         "hashed features to 2^99": (variant("hash", encoder=encoder | {"hash_bits": 99}), "does not fit its task"),
         "one class": (variant("class", encoder=encoder | {"target": encoder["target"] | {"classes": ["a"]}}), "Target"),
         "classes of two kinds": (

@@ -13,6 +13,9 @@ __all__ = ["columnwise"]
 MANY_BYTES = 1 << 22
 """Columns that take less together are looked at in one thread: to start others takes as long."""
 
+LARGE_BYTES = 1 << 14
+"""The same where a column takes less on average: Python, which only one thread at a time runs, takes longer then."""
+
 T = TypeVar("T")
 Column = TypeVar("Column", pa.Array, pa.ChunkedArray)
 
@@ -27,7 +30,7 @@ def columnwise(look: Callable[[int], T], columns: Sequence[Column]) -> list[T]:
     """
     places, sizes = range(len(columns)), [column.get_total_buffer_size() for column in columns]
     threads = min(pa.cpu_count(), len(columns))
-    if threads < 2 or sum(sizes) < MANY_BYTES:
+    if threads < 2 or sum(sizes) < max(MANY_BYTES, LARGE_BYTES * len(columns)):
         return [look(place) for place in places]
     with ThreadPoolExecutor(threads, "schuss-columns") as pool:
         begun = {place: pool.submit(look, place) for place in sorted(places, key=lambda place: -sizes[place])}

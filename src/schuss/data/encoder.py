@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..errors import DataError
 from .chunk import Rows, SparseRows, take_rows
 from .columns.categories import CategoryColumn
 from .columns.convert import in_one_piece
@@ -24,7 +23,7 @@ from .columns.sparse import SparseColumn
 from .columns.text import TextColumn
 from .columnwise import columnwise
 from .layout import DensePlan, dense_plan, locate_numbers, should_be_sparse, sparse_rows, sparse_scores, write_dense
-from .schema import Role, Schema, listed
+from .schema import Role, Schema, require_columns
 from .soundness import require_columns_of
 from .state import pack, unpacked
 from .target import TargetEncoder, fit_target, row_weights
@@ -338,10 +337,7 @@ class Encoder:
         wanted = [column.name for column in self.features]
         wanted += [self.schema.named(Role.TARGET) or ""] if target else []
         wanted += [weight] if weight is not None else []
-        there = set(table.schema.names)
-        lacking = [name for name in wanted if name not in there]
-        if lacking:
-            raise DataError(f"{where} lacks the column{'s' if len(lacking) > 1 else ''} {listed(lacking)}")
+        require_columns(wanted, table.schema.names, where)
 
     def _targets(self, table: pa.RecordBatch, place: Place) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         """Give the targets of all rows, and where they are missing."""

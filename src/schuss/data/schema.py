@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -191,6 +191,14 @@ def _require_column(wanted: str, columns: list[str], name: str) -> None:
     nearest = [lower[match] for match in difflib.get_close_matches(wanted.lower(), lower, n=3)]
     hint = f"did you mean {listed(nearest)}?" if nearest else f"its columns are {listed(columns)}"
     raise DataError(f"{name} has no column '{wanted}'; {hint}")
+
+
+def require_columns(wanted: Iterable[str], names: Iterable[str], where: str, why: str = "") -> None:
+    """Refuse data that lacks columns; `where` says which data it is, `why` what needs them."""
+    there = set(names)
+    lacking = [name for name in wanted if name not in there]
+    if lacking:
+        raise DataError(f"{where} lacks the column{'s' * (len(lacking) > 1)} {listed(lacking)}{why}")
 
 
 def listed(names: list[str]) -> str:

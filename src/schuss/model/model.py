@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from ..export.terms import Terms
 
 # Changed whenever an older schuss could not read the file.
-FILE_FORMAT = 1
+FILE_FORMAT = 2
 FILE_NAME = "model.safetensors"
 
 # Rows that are worked on at once, at most; numbers of sparse rows that are encoded at once, 64 MB of them, and of dense

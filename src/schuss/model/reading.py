@@ -9,10 +9,9 @@ import pyarrow as pa
 
 from ..data.bad_rows import Skipping
 from ..data.encoder import Encoder
-from ..data.schema import listed
+from ..data.schema import require_columns
 from ..data.source import Batch
 from ..data.unusable import checks_of_encoder, usable_rows
-from ..errors import DataError
 
 if TYPE_CHECKING:
     from ..data.source import Source
@@ -46,7 +45,4 @@ def pieces(encoder: Encoder, source: Source, skipping: Skipping, target: str | N
 
 def require(names: list[str], source: Source) -> None:
     """Refuse a source that lacks columns."""
-    lacking = [name for name in names if name not in source.schema.names]
-    if lacking:
-        plural = "s" if len(lacking) > 1 else ""
-        raise DataError(f"{source.parts[0]} lacks the column{plural} {listed(lacking)} that the model needs")
+    require_columns(names, source.schema.names, source.parts[0], " that the model needs")

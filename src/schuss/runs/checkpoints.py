@@ -20,7 +20,7 @@ __all__ = ["CHECKPOINT", "Checkpointer", "Checkpoints"]
 CHECKPOINT = "checkpoint"
 """The folder of the checkpoints in that of a run, and the kind of their files."""
 
-FORMAT = 2
+FORMAT = 3
 """Changed whenever an older schuss could not read the file."""
 
 KEPT = 2

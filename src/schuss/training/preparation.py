@@ -26,7 +26,7 @@ from ..data.known import Known, known_of
 from ..data.open import open_source
 from ..data.parted import BATCH_ROWS
 from ..data.reader import Reader
-from ..data.schema import Role, Schema, infer_schema
+from ..data.schema import Role, Schema, infer_schema, require_columns
 from ..data.source import Batch, Source
 from ..data.target import row_weights
 from ..data.unusable import checks_of_schema, checks_of_target, screened
@@ -398,9 +398,7 @@ def open_held_out(file: str, source: Source, encoder: Encoder, settings: Setting
         raise OptionError(
             f"option '--holdout' takes a share such as 0.1, last:0.1, group:COLUMN, none or a file: {error}"
         ) from error
-    lacking = [f"'{name}'" for name in encoder.columns if name not in held_out.schema.names]
-    if lacking:
-        raise DataError(f"{held_out.parts[0]} lacks the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}")
+    require_columns(encoder.columns, held_out.schema.names, held_out.parts[0])
     return held_out
 
 

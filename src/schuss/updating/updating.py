@@ -14,7 +14,7 @@ import pyarrow as pa
 from ..data.bad_rows import BadRow, BadRows, Skipping
 from ..data.live import Incoming, kinds_of, live_source
 from ..data.open import ON_BAD_ROW, is_pipe, open_source
-from ..data.schema import Role, listed
+from ..data.schema import Role, require_columns
 from ..data.source import Batch, Source
 from ..data.unusable import Check, checks_of_encoder, usable_rows
 from ..errors import BadRowError, DataError, OptionError, OutputError, SchussError
@@ -193,9 +193,7 @@ def _open(
         opened = _open_stream(model, Incoming(raw, interrupted), name, form, first_line, tell, options)
     else:
         opened = open_source(source, **options)
-    lacking = [name for name in model.encoder.columns if name not in opened.schema.names]
-    if lacking:
-        raise DataError(f"{opened.parts[0]} lacks the column{'s' * (len(lacking) > 1)} {listed(lacking)}")
+    require_columns(model.encoder.columns, opened.schema.names, opened.parts[0])
     for notice in opened.notices:
         tell(notice)
     return opened
