@@ -320,6 +320,26 @@ def test_of_a_stated_penalty_each_equal_column_bears_its_own() -> None:
     assert len(record.events) == 1, "and no scales are tried"
 
 
+@pytest.mark.parametrize(("features", "judge"), [(400, "folds"), (50, "held-out rows"), (5, "held-out rows")])
+def test_where_rows_hold_many_numbers_without_signal_the_constant_is_found(
+    features: int, judge: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More numbers in a row than rows are worth more work; from a twentieth as many on, penalties go further."""
+    monkeypatch.setattr(module, "WORK", 1.0)
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(2_000, features)).astype(np.float32)
+    both = chunk_of(values, rng.normal(size=2_000).astype(np.float32), np.ones(2_000, np.float32))
+    parts = [take(both, np.arange(*ends)) for ends in ((0, 300), (300, 600), (600, 700), (700, 2_000))]
+    record, loss = Recorder(), LOSSES_BY_NAME["squared_error"].loss
+    before = champion_of(np.zeros((features + 1, 1)))
+    found = finish(before, feed_of(*parts[:3]), loss, record=record, **OTHERS | {"holdout": "share"})
+    assert record.events[0]["judge"] == judge
+    strongest = record.events[0]["penalties"][0]["l2"]
+    assert strongest == pytest.approx((1e9 if features > 5 else 100) / (600 if judge == "folds" else 300))
+    constant = mean_loss(loss, parts[3], np.append(np.zeros(features), both.targets[:700].mean())[:, None])
+    assert mean_loss(loss, parts[3], found.final.state.weights) < 1.02 * constant
+
+
 def sparse_signal(rows: int, features: int = 40) -> Chunk:
     """Three features of many matter."""
     rng = np.random.default_rng(0)
