@@ -109,7 +109,7 @@ FORGED = {
     "nothing": (b"", "it does not begin as one"),
     "header of 2^60 bytes": (forged("", length=1 << 60), "its header should have 1,152,921,504,606,846,976 bytes"),
     "header longer than the file": (forged("", length=4000), "its header should have 4,000 bytes"),
-    "not JSON": (forged(","), "Expecting property name"),
+    "not JSON": (forged(" !"), "Expecting ',' delimiter"),
     "of another kind": (forged("", kind="checkpoint"), "it is a 'checkpoint'"),
     "values that are a list": (forged("", values="[]"), "its values are not named"),
     "values nested deeply": (forged("", values='{"a":' + "[" * 99_999 + "]" * 99_999 + "}"), "nested too deeply"),
