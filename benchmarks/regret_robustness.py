@@ -141,10 +141,20 @@ def rare(rng: np.random.Generator) -> Table:
     return Table(frame, words(score > np.quantile(score, 0.999)))
 
 
-def wide(rng: np.random.Generator) -> Table:
+def wide(rng: np.random.Generator, rows: int = 400, features: int = 2_000) -> Table:
     """Make five features for each row."""
-    frame, signal = drawn(400, 2_000, rng)
+    frame, signal = drawn(rows, features, rng)
     return Table(frame, words(signal + 0.3 * rng.logistic(size=len(signal)) > 0))
+
+
+def narrower(rng: np.random.Generator) -> Table:
+    """Make two rows for each feature, of ten million numbers."""
+    return wide(rng, 5_000, 2_500)
+
+
+def wider(rng: np.random.Generator) -> Table:
+    """Make ten features for each row, ten million numbers."""
+    return wide(rng, 1_000, 10_000)
 
 
 def wide_numbers(rng: np.random.Generator) -> Table:
@@ -179,6 +189,8 @@ OWN = {
     "99.9 % one class": rare,
     "400 rows, 2,000 features": wide,
     "400 rows, 2,000 features, numbers": wide_numbers,
+    "5,000 rows, 2,500 features": narrower,
+    "1,000 rows, 10,000 features": wider,
     "1,000 classes": thousand,
     "heavy tails": heavy,
     "Cauchy features": heavy_classes,

@@ -16,6 +16,7 @@ COLUMNS = [pa.array(["a" * length]) for length in (1, 300, 20, 4)]
 @pytest.fixture
 def _two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MANY_BYTES", 0)
+    monkeypatch.setattr(module, "LARGE_BYTES", 0)
     monkeypatch.setattr(pa, "cpu_count", lambda: 2)
 
 
@@ -41,5 +42,10 @@ def test_the_first_column_that_cannot_be_used_is_complained_of() -> None:
         columnwise(look, COLUMNS)
 
 
-def test_small_columns_are_looked_at_in_this_thread() -> None:
+@pytest.mark.parametrize("most", ["MANY_BYTES", "LARGE_BYTES"])
+def test_small_columns_are_looked_at_in_this_thread(most: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are small together, and those that are small each."""
+    for name in ("MANY_BYTES", "LARGE_BYTES"):
+        monkeypatch.setattr(module, name, 1 << 14 if name == most else 0)
+    monkeypatch.setattr(pa, "cpu_count", lambda: 2)
     assert set(columnwise(lambda place: threading.current_thread(), COLUMNS)) == {threading.current_thread()}

@@ -414,7 +414,7 @@ def block_bytes(least: int, columns: int) -> int:
     """Give the bytes of a block of text: more where rows have many columns, each of which costs some 20 µs a block.
 
     >>> block_bytes(1 << 21, 100) >> 20, block_bytes(1 << 21, 2000) >> 20, block_bytes(1 << 21, 20_000) >> 20
-    (2, 4, 16)
+    (2, 6, 16)
     """
     return least * min(_LONGER_AT_MOST, 1 + columns // _MANY_COLUMNS)
 
