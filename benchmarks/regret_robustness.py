@@ -153,8 +153,8 @@ def narrower(rng: np.random.Generator) -> Table:
 
 
 def wider(rng: np.random.Generator) -> Table:
-    """Make ten features for each row, ten million numbers."""
-    return wide(rng, 1_000, 10_000)
+    """Make more features than rows, of ten million numbers."""
+    return wide(rng, 2_000, 5_000)
 
 
 def wide_numbers(rng: np.random.Generator) -> Table:
@@ -190,7 +190,7 @@ OWN = {
     "400 rows, 2,000 features": wide,
     "400 rows, 2,000 features, numbers": wide_numbers,
     "5,000 rows, 2,500 features": narrower,
-    "1,000 rows, 10,000 features": wider,
+    "2,000 rows, 5,000 features": wider,
     "1,000 classes": thousand,
     "heavy tails": heavy,
     "Cauchy features": heavy_classes,
