@@ -28,7 +28,7 @@ from schuss.data.holdout import parse_holdout
 from schuss.data.open import open_source
 from schuss.data.reader import Counts, Reader
 from schuss.data.schema import Role, infer_schema
-from schuss.data.shuffle import ahead, side_by_side
+from schuss.data.shuffle import ahead, worked_ahead
 from schuss.data.spans import spans_of
 from schuss.data.twins import share_of_twins
 from schuss.errors import DataError, OptionError
@@ -364,8 +364,8 @@ def test_work_side_by_side_keeps_the_order() -> None:
         return -number
 
     before = threading.active_count()
-    assert list(side_by_side(late, iter(range(20)), 2)) == [-number for number in range(20)]
-    assert list(side_by_side(late, iter(range(3)), 1)) == [0, -1, -2]
+    assert list(worked_ahead(late, iter(range(20)), 2)) == [-number for number in range(20)]
+    assert list(worked_ahead(late, iter(range(3)), 1)) == [0, -1, -2]
     assert threading.active_count() == before
 
 
@@ -384,7 +384,7 @@ def test_what_is_lost_side_by_side_is_raised_after_all_before_it(lost_in: str) -
 
     found = []
     with pytest.raises(KeyError, match="lost"):
-        found.extend(side_by_side(work, items(), 2))
+        found.extend(worked_ahead(work, items(), 2))
     assert found == [0, 1, 2, 3, 4]
 
 
@@ -400,7 +400,7 @@ def test_side_by_side_gives_what_is_done_while_more_may_come_and_reads_no_furthe
             yield number
 
     before = threading.active_count()
-    stream = side_by_side(lambda number: number, items(), 2)
+    stream = worked_ahead(lambda number: number, items(), 2)
     assert next(stream) == 0
     go_on.set()
     assert next(stream) == 1

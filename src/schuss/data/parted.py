@@ -298,8 +298,8 @@ def unique_columns(names: Sequence[str], file: str) -> None:
 
 def _known(source: PartedSource, columns: Sequence[str] | None) -> Sequence[str] | None:
     """Require the columns asked for to exist."""
-    known = source.schema.names
-    if unknown := set(columns or ()).difference(known):
-        name = next(name for name in columns or () if name in unknown)
-        raise DataError(f"{source.name} has no column {name!r}, only {', '.join(known[:20])}")
+    known = set(source.schema.names)
+    for name in columns or ():
+        if name not in known:
+            raise DataError(f"{source.name} has no column {name!r}, only {', '.join(source.schema.names[:20])}")
     return columns

@@ -18,7 +18,7 @@ from .room import Chunks, Pool
 from .saved import Saved, load_chunk, save_chunk, together
 from .sparse_buckets import SparseBuckets
 
-__all__ = ["BUFFER_ROWS", "Shuffle", "ahead", "chunk_length", "shuffled", "side_by_side"]
+__all__ = ["BUFFER_ROWS", "Shuffle", "ahead", "chunk_length", "shuffled", "worked_ahead"]
 
 BUFFER_ROWS = 16 * CHUNK_ROWS
 """Rows among which a stream is shuffled: large enough that a row group of sorted rows is spread over many chunks."""
@@ -175,12 +175,12 @@ def ahead(items: Iterator[T], depth: int) -> Generator[T, None, None]:
         thread.join(timeout=1.0)  # it may be waiting for a stream that has stalled
 
 
-def side_by_side(work: Callable[[Item], T], items: Iterator[Item], threads: int) -> Iterator[T]:
+def worked_ahead(work: Callable[[Item], T], items: Iterator[Item], threads: int) -> Iterator[T]:
     """Yield what `work` makes of each item, in their order, in so many threads; one more reads the items ahead.
 
     What the items or the work raise is raised here, after all that came before.
 
-    >>> list(side_by_side(lambda number: 10 * number, iter([1, 2, 3]), 2))
+    >>> list(worked_ahead(lambda number: 10 * number, iter([1, 2, 3]), 2))
     [10, 20, 30]
     """
     with (

@@ -20,7 +20,7 @@ from ..data.encoder import Encoder, Prepared
 from ..data.open import open_source
 from ..data.parted import with_gaps
 from ..data.schema import Role
-from ..data.shuffle import side_by_side
+from ..data.shuffle import worked_ahead
 from ..descent.losses import (
     PROBABILISTIC,
     Loss,
@@ -392,7 +392,7 @@ class Model:
         step = self._step(self._entries) if self.encoder.sparse else _ROWS_AT_ONCE
         rows = pieces(self.encoder, source, skipping, self.target if target else None, step)
         many = self._adds_scores and (source.rows is None or source.rows > step)
-        yield from side_by_side(scored, rows, _THREADS) if many else map(scored, rows)
+        yield from worked_ahead(scored, rows, _THREADS) if many else map(scored, rows)
 
     @property
     def _adds_scores(self) -> bool:
